@@ -1,0 +1,77 @@
+"""What a source yields: plain values, free of ids and clocks.
+
+A source may yield a bare `str` wherever it could yield a `Text`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+__all__ = ["Delta", "Finish", "Reasoning", "Text", "ToolCallDelta", "Usage"]
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """A piece of the answer's text."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reasoning:
+    """A piece of the model's reasoning, which is not part of the answer's text."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCallDelta:
+    """A piece of a tool call.
+
+    Args:
+        index: Which call of the answer this is a piece of, counted from 0.
+        id: The call's id; on one piece, usually the first.
+        name: The tool's name; on one piece, usually the first.
+        args: The next piece of the call's arguments, a JSON object in text form.
+    """
+
+    index: int = 0
+    id: str | None = None
+    name: str | None = None
+    args: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """The tokens spent so far. A later `Usage` replaces what it gives anew.
+
+    Args:
+        input_tokens: Tokens of the prompt, cached ones included.
+        output_tokens: Tokens of the answer, reasoning included.
+        input_token_details: Parts of `input_tokens` by LangChain's names, such as `cache_read`.
+        output_token_details: Parts of `output_tokens`, such as `reasoning`.
+        estimated: Whether the counts are an estimate; the answer then says so.
+    """
+
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    input_token_details: Mapping[str, int] = field(default_factory=dict)
+    output_token_details: Mapping[str, int] = field(default_factory=dict)
+    estimated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    """How the answer ended, and what else there is to say of it.
+
+    Args:
+        reason: The finish reason by OpenAI's names: `stop`, `length`, `tool_calls`,
+            `content_filter`.
+        metadata: Goes into the message's `response_metadata` as it is.
+    """
+
+    reason: str = "stop"
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+
+Delta: TypeAlias = str | Text | Reasoning | ToolCallDelta | Usage | Finish

@@ -1,0 +1,94 @@
+"""One call on its way: the source's items through the answer into the renderer."""
+
+import contextlib
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from typing import Any, Generic
+
+from chatwright.core.answer import Answer
+from chatwright.core.bridge import aread, read
+from chatwright.core.stop import StopFilter
+from chatwright.errors import ChatwrightError, SourceConnectionError, SourceTimeoutError
+from chatwright.langchain.render import Renderer, Summary, T
+
+__all__ = ["Call"]
+
+
+class Call(Generic[T]):
+    """Drives one source to its end, in either colour.
+
+    Args:
+        start: Calls the source.
+        runs_async: Whether `start` belongs on an event loop.
+        source: The source's name, for errors.
+        stops: The stop sequences.
+        include_stop: Whether the stop sequence ends the text or is left out.
+        summarize: Makes the metadata and the usage of the answer, once it has ended.
+        renderer: Makes what the caller gets.
+    """
+
+    def __init__(
+        self,
+        start: Callable[[], Any],
+        *,
+        runs_async: bool,
+        source: str,
+        stops: Sequence[str],
+        include_stop: bool,
+        summarize: Callable[[Answer], Summary],
+        renderer: Renderer[T],
+    ) -> None:
+        """Prepare; nothing runs yet."""
+        self._start = start
+        self._runs_async = runs_async
+        self._source = source
+        self._stop = StopFilter(stops, include=include_stop) if stops else None
+        self._answer = Answer([self._stop] if self._stop else [], source=source)
+        self._summarize = summarize
+        self._renderer = renderer
+
+    def drive(self) -> Iterator[T]:
+        """Yield what the renderer makes of the answer. The source is closed before the last."""
+        with _translated(self._source), contextlib.closing(read(self._start)) as items:
+            for item in items:
+                yield from self._feed(item)
+                if self._stop and self._stop.done:
+                    break
+        yield from self._last()
+
+    async def adrive(self) -> AsyncIterator[T]:
+        """Do what `drive` does, on an event loop."""
+        source = aread(self._start, runs_async=self._runs_async)
+        with _translated(self._source):
+            async with contextlib.aclosing(source) as items:
+                async for item in items:
+                    for rendered in self._feed(item):
+                        yield rendered
+                    if self._stop and self._stop.done:
+                        break
+        for rendered in self._last():
+            yield rendered
+
+    def _feed(self, item: object) -> Iterator[T]:
+        for piece in self._answer.feed(item):
+            yield from self._renderer.piece(piece)
+
+    def _last(self) -> Iterator[T]:
+        for piece in self._answer.end():
+            yield from self._renderer.piece(piece)
+        if self._stop and self._stop.matched:
+            self._answer.finish_reason = "stop"
+            self._answer.metadata["stop_sequence"] = self._stop.matched
+        yield from self._renderer.last(self._summarize(self._answer))
+
+
+@contextlib.contextmanager
+def _translated(source: str) -> Iterator[None]:
+    """Raise Python's own time-outs and lost connections as LangChain's."""
+    try:
+        yield
+    except ChatwrightError:
+        raise
+    except TimeoutError as error:
+        raise SourceTimeoutError(f"{source} timed out: {error}") from error
+    except ConnectionError as error:
+        raise SourceConnectionError(f"{source} lost its connection: {error}") from error

@@ -1,0 +1,52 @@
+"""What a model is asked: the same frozen value on every path."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from langchain_core.messages import BaseMessage
+
+from chatwright.errors import ParameterError
+
+__all__ = ["Request", "as_stops"]
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One call, as a source sees it.
+
+    The model's own fields (`temperature`, `max_tokens`, …) are not repeated here: `reply` finds
+    them on `self`, with the call's values already in place of the constructor's.
+
+    Args:
+        messages: The conversation. Its messages belong to the caller: don't change them.
+        stop: The stop sequences in force; Chatwright applies them to whatever the source yields,
+            so a source need not look at them.
+        tools: Tools in OpenAI's form, or None.
+        tool_choice: As OpenAI's parameter, or None.
+        response_format: As OpenAI's parameter, or None.
+        parameters: The call's other parameters, those that are no field of the model.
+    """
+
+    messages: Sequence[BaseMessage]
+    stop: tuple[str, ...] = ()
+    tools: Sequence[Mapping[str, Any]] | None = None
+    tool_choice: Any = None
+    response_format: Any = None
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+
+
+def as_stops(stop: str | Iterable[str] | None) -> tuple[str, ...]:
+    """Return the stop sequences as a tuple.
+
+    Raises:
+        ParameterError: One of them is empty or no string.
+    """
+    stops = (stop,) if isinstance(stop, str) else tuple(stop or ())
+    for each in stops:
+        if not isinstance(each, str) or not each:
+            raise ParameterError(
+                f"stop holds {each!r}, which can't end an answer; every stop sequence must be a "
+                "non-empty str"
+            )
+    return stops

@@ -1,0 +1,222 @@
+"""`Settings`: the fields that every chat model has, and what LangChain asks about them."""
+
+import functools
+import json
+import re
+from collections.abc import Mapping
+from importlib.metadata import version
+from typing import Annotated, Any, ClassVar
+
+from langchain_core.language_models import BaseChatModel
+from langchain_core.language_models.base import LangSmithParams
+from langchain_core.utils.utils import secret_from_env
+from pydantic import BeforeValidator, ConfigDict, Field, SecretStr, model_validator
+from typing_extensions import Self
+
+from chatwright.errors import ParameterError
+from chatwright.langchain.prices import Price
+from chatwright.langchain.request import as_stops
+
+__all__ = ["PROVIDER", "Settings"]
+
+PROVIDER = "chatwright"
+VERSION = version("chatwright")
+
+_PLUMBING = frozenset(BaseChatModel.model_fields) - {"output_version"}
+_SECRET = frozenset({"api_key"})
+_TRACING = frozenset({"ls_structured_output_format", "structured_output_format", "stream"})
+_KNOWN = frozenset({"parallel_tool_calls", "response_format", "strict", "tool_choice", "tools"})
+
+
+class Settings(BaseChatModel):
+    """A chat model's fields: small values that pickle, copy and configure freely."""
+
+    model_name: str = ""
+    """The model's name, for traces, usage and prices. Default: the class's name."""
+    temperature: float | None = None
+    """Sampling temperature. Default None: the model's own."""
+    max_tokens: int | None = None
+    """The longest answer, in tokens. Default None: the model's own limit."""
+    top_p: float | None = None
+    """Nucleus sampling: the share of probability to sample from. Default None: the model's own."""
+    seed: int | None = None
+    """Seed of the sampling. Default None: the model's own."""
+    timeout: float | None = None
+    """Seconds that one answer may take, for a source that looks at it. Default None: no limit."""
+    max_retries: int | None = None
+    """Attempts after a failed one, for a source that retries. Default None: the source's own."""
+    stop: Annotated[list[str] | None, BeforeValidator(lambda stop: stop and [*as_stops(stop)])] = (
+        None
+    )
+    """Stop sequences. A call's `stop` takes their place."""
+    include_stop: bool = True
+    """Whether the stop sequence ends the text (True, as LangChain's guide asks) or is left out."""
+    streaming: bool | None = None
+    """True: stream behind `invoke` too, so that callbacks see tokens. False: never stream."""
+    api_key: SecretStr | None = Field(
+        default_factory=secret_from_env("CHATWRIGHT_API_KEY", default=None)
+    )
+    """A key for whatever stands behind the model. Default: `CHATWRIGHT_API_KEY`, if set."""
+    price: Price | None = None
+    """What tokens cost. Default None: looked up in genai-prices, if that is installed."""
+
+    model_config = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
+
+    accepts: ClassVar[frozenset[str]] = frozenset()
+    """Names of call parameters that are no fields; `reply` finds them in `request.parameters`."""
+    fixed: ClassVar[frozenset[str]] = frozenset({"api_key", "price", "stop", "streaming"})
+    """Names of fields that a call can't set."""
+
+    # The values in force for one call.
+
+    def for_call(self, kwargs: Mapping[str, Any]) -> tuple[Self, dict[str, Any]]:
+        """Return the model with the call's values in its fields, and the call's other parameters.
+
+        Raises:
+            ParameterError: A parameter that the model does not take.
+            pydantic.ValidationError: A value that its field does not take.
+        """
+        rest = {key: value for key, value in kwargs.items() if key not in _TRACING}
+        if "model" in rest:
+            rest["model_name"] = rest.pop("model")
+        overrides = {key: rest.pop(key) for key in rest.keys() & _call_fields(type(self))}
+        for key in rest.keys() - _KNOWN - self._accepted():
+            known = sorted((_call_fields(type(self)) - {"model_name"}) | self._accepted())
+            raise ParameterError(
+                f"{self.model_name} takes no parameter {key!r}; it takes {', '.join(known)}"
+            )
+        if not overrides:
+            return self, rest
+        copy = self.model_copy()
+        for key, value in overrides.items():
+            self.__pydantic_validator__.validate_assignment(copy, key, value)
+        return copy, rest
+
+    def _accepted(self) -> frozenset[str]:
+        return self.accepts
+
+    def stops_for_call(self, stop: list[str] | None) -> tuple[str, ...]:
+        """Return the stop sequences in force: the call's, else the model's.
+
+        Raises:
+            ParameterError: One of them is empty or no string.
+        """
+        return as_stops(self.stop if stop is None else stop)
+
+    # What LangChain asks.
+
+    @property
+    def _llm_type(self) -> str:
+        return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "-", type(self).__name__).lower()
+
+    @property
+    def _identifying_params(self) -> dict[str, Any]:
+        values = {name: getattr(self, name) for name in _key_fields(type(self))}
+        return {name: value for name, value in values.items() if value is not None}
+
+    def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
+        """Return what LangSmith shows of a call; the call's values come before the model's."""
+        params = LangSmithParams(
+            ls_provider=PROVIDER,
+            ls_model_name=kwargs.get("model", self.model_name),
+            ls_model_type="chat",
+        )
+        if (temperature := kwargs.get("temperature", self.temperature)) is not None:
+            params["ls_temperature"] = temperature
+        if (max_tokens := kwargs.get("max_tokens", self.max_tokens)) is not None:
+            params["ls_max_tokens"] = max_tokens
+        if stops := self.stops_for_call(stop):
+            params["ls_stop"] = list(stops)
+        return params
+
+    def _get_llm_string(self, stop: list[str] | None = None, **kwargs: Any) -> str:
+        """Return the half of a cache key that stands for the model: made of the values in force.
+
+        Core makes it of a serialization that it keeps over mutation and copies, so that two
+        temperatures share a key (`language_models/chat_models.py:1621`, langchain-core 1.7.2).
+        """
+        identity = {
+            "class": self.lc_id(),
+            "fields": self._identifying_params,
+            "stop": self.stops_for_call(stop),
+            "call": {key: value for key, value in kwargs.items() if key not in _TRACING},
+        }
+        return json.dumps(identity, sort_keys=True, default=repr)
+
+    @property
+    def lc_secrets(self) -> dict[str, str]:
+        """Name the environment variables that stand for secrets in the serialized form."""
+        return {"api_key": "CHATWRIGHT_API_KEY"}
+
+    @classmethod
+    def is_lc_serializable(cls) -> bool:
+        """Say that LangChain's `dumpd` and `load` work."""
+        return True
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Set a field, and forget the serialized form that core keeps: it holds the old value."""
+        self.__dict__.pop("_serialized", None)
+        super().__setattr__(name, value)
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """Copy the model, but not the serialized form that core keeps of it."""
+        copy = super().model_copy(update=update, deep=deep)
+        copy.__dict__.pop("_serialized", None)
+        return copy
+
+    # Tokens.
+
+    def has_tokenizer(self) -> bool:
+        """Tell whether tokens can be counted: by the model's own tokenizer or the user's."""
+        own = type(self).get_token_ids is not Settings.get_token_ids
+        return own or self.custom_get_token_ids is not None
+
+    def get_token_ids(self, text: str) -> list[int]:
+        """Return the ids of the tokens of `text`.
+
+        Raises:
+            NotImplementedError: The model has no tokenizer, and `custom_get_token_ids` is not set.
+        """
+        if self.custom_get_token_ids is None:
+            raise NotImplementedError(
+                f"{self.model_name} has no tokenizer; set custom_get_token_ids to a function that "
+                "returns the token ids of a str"
+            )
+        return self.custom_get_token_ids(text)
+
+    def get_num_tokens(self, text: str) -> int:
+        """Return the number of tokens of `text`: counted where there is a tokenizer, else guessed.
+
+        The guess is four characters a token, as in LangChain's `count_tokens_approximately`.
+        Nothing is ever downloaded for it.
+        """
+        if self.has_tokenizer():
+            return len(self.get_token_ids(text))
+        return -(-len(text) // 4)
+
+    @model_validator(mode="after")
+    def _fill_in_model_name(self) -> Self:
+        if not self.model_name:
+            self.__dict__["model_name"] = self._default_model_name()
+        return self
+
+    def _default_model_name(self) -> str:
+        return type(self).__name__
+
+    @model_validator(mode="after")
+    def _set_chatwright_version(self) -> Self:
+        self._add_version("chatwright", VERSION)
+        return self
+
+
+@functools.cache
+def _call_fields(cls: type[Settings]) -> frozenset[str]:
+    """Return the names of the fields that a call may set."""
+    return frozenset(cls.model_fields.keys() - _PLUMBING - cls.fixed - {"output_version"})
+
+
+@functools.cache
+def _key_fields(cls: type[Settings]) -> tuple[str, ...]:
+    """Return the names of the fields that tell one model from another."""
+    excluded = {name for name, field in cls.model_fields.items() if field.exclude}
+    return tuple(sorted(cls.model_fields.keys() - _PLUMBING - excluded - _SECRET - {"stop"}))

@@ -1,0 +1,1 @@
+"""Anything to a chat model: one adapter a file."""
