@@ -4,7 +4,7 @@
     ├── the user's mistakes
     │   ├── DefinitionError      (TypeError)    a function or `reply` that can't be a source
     │   ├── ParameterError       (TypeError)    a call parameter that the model does not take
-    │   ├── LoadError            (ValueError)   a model string that names nothing loadable
+    │   ├── LoadError                           a model string that names nothing loadable
     │   │   └── WeightsError                    a weights file that can't be used
     │   └── MissingExtraError    (ImportError)  an optional dependency is not installed
     └── SourceError              (ModelError)   the model's misbehaviour
@@ -58,7 +58,7 @@ class ParameterError(ChatwrightError, TypeError):
     """A call parameter that the model does not take, or a value that it can't use."""
 
 
-class LoadError(ChatwrightError, ValueError):
+class LoadError(ChatwrightError):
     """A model string that names nothing that can be loaded."""
 
 

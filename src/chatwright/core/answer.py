@@ -101,7 +101,7 @@ class Answer:
         """
         if self.empty:
             raise OutputError(
-                f"{self._source} ended without yielding anything; yield '' for an empty answer"
+                f"{self._source} ended without giving anything; an empty answer is ''"
             )
         pieces: list[Piece] = []
         for position, each in enumerate(self._filters):

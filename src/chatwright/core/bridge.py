@@ -1,7 +1,8 @@
 """Any kind of source, read from either side: by a thread or by a task.
 
 Four kinds of callable make a source: one that returns, one that yields, a coroutine function and an
-async generator function. `read` gives their items to synchronous code, `aread` to a task:
+async generator function. To return None is to yield nothing. `read` gives their items to
+synchronous code, `aread` to a task:
 
 - the same colour on both sides is a plain loop, with nothing in between;
 - a sync source read by a task runs on one thread of its own, for as long as it yields;
@@ -61,7 +62,7 @@ def read(call: Callable[[], Any]) -> Generator[Any]:
     elif isinstance(result, Iterator):
         with _closing(result):
             yield from result
-    else:
+    elif result is not None:
         yield result
 
 
@@ -88,7 +89,7 @@ async def aread(call: Callable[[], Any], *, runs_async: bool) -> AsyncGenerator[
         with _closing(result):
             for item in result:
                 yield item
-    else:
+    elif result is not None:
         yield result
 
 
@@ -107,6 +108,7 @@ class Channel(Generic[T]):
         self._error: BaseException | None = None
         self._reader: _Event | None = None
         self._writer: _Event | None = None
+        self._callbacks: list[Callable[[], object]] = []
         self.ended = False
         self.closed = False
 
@@ -154,6 +156,14 @@ class Channel(Generic[T]):
             writer, self._writer = self._writer, None
         if writer:
             writer.set()
+        for callback in self._callbacks:
+            callback()
+
+    def on_close(self, callback: Callable[[], object]) -> None:
+        """Have `callback()` called when the reader goes; at once if it is gone already."""
+        self._callbacks.append(callback)
+        if self.closed:
+            callback()
 
     def _offer(self, item: T, event: Callable[[], E]) -> E | None:
         """Hand an item over, or return the event that will tell of room for it."""
@@ -287,7 +297,8 @@ def _read_async(source: AsyncIterator[Any] | Awaitable[Any]) -> Generator[Any]:
         error: BaseException | None = None
         try:
             if isinstance(source, Awaitable):
-                await channel.aput(await source)
+                if (value := await source) is not None:
+                    await channel.aput(value)
                 return
             async with _aclosing(source) as items:
                 async for item in items:
@@ -350,15 +361,18 @@ def _run_in_background(coroutine: Coroutine[Any, Any, None]) -> Callable[[], Non
 
     def cancel() -> None:
         with contextlib.suppress(RuntimeError):  # the loop has ended with its source
-            loop.call_soon_threadsafe(lambda: tasks[0].cancel())
+            loop.call_soon_threadsafe(_cancel_all, tasks)
 
     loop.call_soon_threadsafe(start)
     return cancel
 
 
-async def _then_stop(
-    coroutine: Coroutine[Any, Any, None], loop: asyncio.AbstractEventLoop
-) -> None:
+def _cancel_all(tasks: list[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        task.cancel()
+
+
+async def _then_stop(coroutine: Coroutine[Any, Any, None], loop: asyncio.AbstractEventLoop) -> None:
     try:
         await coroutine
     finally:

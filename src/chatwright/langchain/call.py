@@ -2,15 +2,17 @@
 
 import contextlib
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from typing import Any, Generic
+from typing import Any, Generic, TypeVar
 
 from chatwright.core.answer import Answer
 from chatwright.core.bridge import aread, read
 from chatwright.core.stop import StopFilter
 from chatwright.errors import ChatwrightError, SourceConnectionError, SourceTimeoutError
-from chatwright.langchain.render import Renderer, Summary, T
+from chatwright.langchain.render import Renderer, Summary
 
 __all__ = ["Call"]
+
+T = TypeVar("T")
 
 
 class Call(Generic[T]):

@@ -4,7 +4,7 @@ import asyncio
 import functools
 from abc import abstractmethod
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
 from langchain_core.messages import AIMessage, BaseMessage
@@ -24,12 +24,13 @@ from chatwright.langchain.render import (
     MessageRenderer,
     Renderer,
     Summary,
-    T,
 )
 from chatwright.langchain.request import Request
 from chatwright.langchain.settings import PROVIDER, Settings
 
 __all__ = ["ChatModel"]
+
+T = TypeVar("T")
 
 
 class ChatModel(Settings):

@@ -8,13 +8,11 @@ import json
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Generic, Protocol, TypeVar, cast
+from typing import Any, Generic, Protocol, TypeVar
 
-from langchain_core.messages import AIMessage, AIMessageChunk
+from langchain_core.messages import AIMessage, AIMessageChunk, InvalidToolCall, ToolCall
 from langchain_core.messages.ai import UsageMetadata
 from langchain_core.messages.tool import (
-    InvalidToolCall,
-    ToolCall,
     invalid_tool_call,
     tool_call,
     tool_call_chunk,
@@ -26,7 +24,7 @@ from chatwright.deltas import Reasoning, ToolCallDelta
 
 __all__ = ["ChunkRenderer", "EventRenderer", "MessageRenderer", "Renderer", "Summary"]
 
-T = TypeVar("T", covariant=True)
+T_co = TypeVar("T_co", covariant=True)
 Event = dict[str, Any]
 
 
@@ -38,13 +36,13 @@ class Summary:
     usage: UsageMetadata | None = None
 
 
-class Renderer(Protocol, Generic[T]):
+class Renderer(Protocol, Generic[T_co]):
     """Turns an answer's pieces into one of LangChain's forms."""
 
-    def piece(self, piece: Piece) -> Sequence[T]:
+    def piece(self, piece: Piece) -> Sequence[T_co]:
         """Render one piece."""
 
-    def last(self, summary: Summary) -> Sequence[T]:
+    def last(self, summary: Summary) -> Sequence[T_co]:
         """Render the end of the answer."""
 
 
@@ -159,10 +157,7 @@ class EventRenderer:
     def piece(self, piece: Piece) -> Sequence[Event]:
         """Render one piece: its delta, before that whatever it begins."""
         index, begins = self._blocks.index(piece)
-        if begins:
-            events = [*self._begin(), self._block_start(index, piece)]
-        else:
-            events = []
+        events = [*self._begin(), self._block_start(index, piece)] if begins else []
         block = self._open[index]
         if isinstance(piece, str):
             block["parts"].append(piece)
@@ -305,4 +300,4 @@ def _text_chunk(text: str) -> ChatGenerationChunk:
     _set(generation, "__pydantic_fields_set__", _GENERATION.__pydantic_fields_set__.copy())
     _set(generation, "__pydantic_extra__", None)
     _set(generation, "__pydantic_private__", None)
-    return cast("ChatGenerationChunk", generation)
+    return generation

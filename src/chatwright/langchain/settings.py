@@ -5,13 +5,12 @@ import json
 import re
 from collections.abc import Mapping
 from importlib.metadata import version
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Self
 
 from langchain_core.language_models import BaseChatModel
 from langchain_core.language_models.base import LangSmithParams
 from langchain_core.utils.utils import secret_from_env
 from pydantic import BeforeValidator, ConfigDict, Field, SecretStr, model_validator
-from typing_extensions import Self
 
 from chatwright.errors import ParameterError
 from chatwright.langchain.prices import Price
@@ -80,7 +79,9 @@ class Settings(BaseChatModel):
         if "model" in rest:
             rest["model_name"] = rest.pop("model")
         overrides = {key: rest.pop(key) for key in rest.keys() & _call_fields(type(self))}
-        for key in rest.keys() - _KNOWN - self._accepted():
+        for key in rest.keys() - _KNOWN:
+            if self._takes(key):
+                continue
             known = sorted((_call_fields(type(self)) - {"model_name"}) | self._accepted())
             raise ParameterError(
                 f"{self.model_name} takes no parameter {key!r}; it takes {', '.join(known)}"
@@ -91,6 +92,9 @@ class Settings(BaseChatModel):
         for key, value in overrides.items():
             self.__pydantic_validator__.validate_assignment(copy, key, value)
         return copy, rest
+
+    def _takes(self, name: str) -> bool:
+        return name in self._accepted()
 
     def _accepted(self) -> frozenset[str]:
         return self.accepts

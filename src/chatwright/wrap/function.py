@@ -1,9 +1,9 @@
 """`chat_model`: a Python function as a chat model."""
 
+import contextlib
 import functools
+import importlib
 import inspect
-import pickle
-import sys
 import weakref
 from collections.abc import Callable, Mapping
 from typing import Any, Self, overload
@@ -24,10 +24,18 @@ _FROM_REQUEST: Mapping[str, Callable[[Request], Any]] = {
     "tool_choice": lambda request: request.tool_choice,
     "tools": lambda request: request.tools,
 }
-_FROM_FIELDS = frozenset(
-    {"api_key", "max_retries", "max_tokens", "model_name", "seed", "temperature", "timeout", "top_p"}
-)
-_NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+_FROM_FIELDS: Mapping[str, str] = {
+    "api_key": "api_key",
+    "max_retries": "max_retries",
+    "max_tokens": "max_tokens",
+    "model": "model_name",
+    "model_name": "model_name",
+    "seed": "seed",
+    "temperature": "temperature",
+    "timeout": "timeout",
+    "top_p": "top_p",
+}
+_SUPPLIED = _FROM_REQUEST.keys() | _FROM_FIELDS.keys()
 
 
 class ChatFunction(ChatModel):
@@ -52,29 +60,33 @@ class ChatFunction(ChatModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _adopt(cls, values: dict[str, Any]) -> dict[str, Any]:
+    def _adopt(cls, values: Any) -> Any:
         """Take name and defaults over from the function's signature."""
-        function = values.get("function")
-        if isinstance(function, str):
-            values["function"] = function = _registered(function)
-        if not callable(function):
+        if not isinstance(values, dict) or "function" not in values:
             return values
-        for name, parameter in _parameters(function).items():
-            if name in _FROM_FIELDS and parameter.default is not parameter.empty:
-                values.setdefault(name, parameter.default)
-        values.setdefault("model_name", _name(function))
-        values.setdefault("name", _name(function))
-        return values
+        function = values["function"]
+        if isinstance(function, str):
+            function = _registered(function)
+        defaults = {
+            _FROM_FIELDS[name]: parameter.default
+            for name, parameter in _parameters(function).items()
+            if name in _FROM_FIELDS and parameter.default is not parameter.empty
+        }
+        name = _name(function)
+        return {"model_name": name, "name": name, **defaults, **values, "function": function}
 
     @model_validator(mode="after")
     def _look_like_the_function(self) -> Self:
         for attribute in ("__doc__", "__module__", "__name__", "__qualname__"):
-            value = getattr(self.function, attribute, None)
-            if value is not None:
+            if value := getattr(self.function, attribute, None):
                 self.__dict__[attribute] = value
-        self.__dict__["__wrapped__"] = self.function
-        _models[_reference(self.function)] = self
+        _functions[_reference(self.function)] = self.function
         return self
+
+    @property
+    def __wrapped__(self) -> Callable[..., Any]:
+        """The function, where `inspect` looks for it."""
+        return self.function
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Call the function itself, as if it had never been wrapped."""
@@ -83,23 +95,16 @@ class ChatFunction(ChatModel):
     def reply(self, request: Request) -> Any:
         """Call the function with what it names."""
         given: dict[str, Any] = {}
-        for name, parameter in _parameters(self.function).items():
-            if parameter.kind is parameter.VAR_KEYWORD:
-                given |= {k: v for k, v in request.parameters.items() if k not in given}
-            elif name in _FROM_REQUEST:
+        for name, parameter in self._parameters.items():
+            if name in _FROM_REQUEST:
                 given[name] = _FROM_REQUEST[name](request)
             elif name in _FROM_FIELDS:
-                given[name] = getattr(self, name)
+                given[name] = getattr(self, _FROM_FIELDS[name])
+            elif parameter.kind is parameter.VAR_KEYWORD:
+                given = {**request.parameters, **given}
             elif name in request.parameters:
                 given[name] = request.parameters[name]
-        return self._checked(self.function(**given))
-
-    def _checked(self, result: Any) -> Any:
-        if result is None:
-            raise DefinitionError(
-                f"{self.source_name()} returned None; return a str ('' for an empty answer)"
-            )
-        return result
+        return self.function(**given)
 
     def replies_async(self) -> bool:
         """Tell whether the function is a coroutine function or an async generator function."""
@@ -109,8 +114,17 @@ class ChatFunction(ChatModel):
         """Return the function's name, for errors."""
         return f"{_name(self.function)}()"
 
+    @functools.cached_property
+    def _parameters(self) -> Mapping[str, inspect.Parameter]:
+        return _parameters(self.function)
+
     def _accepted(self) -> frozenset[str]:
-        return _accepted(self.function)
+        kinds = self._parameters.items()
+        return frozenset(name for name, each in kinds if each.kind in _NAMED) - _SUPPLIED
+
+    def _takes(self, name: str) -> bool:
+        kinds = self._parameters.values()
+        return super()._takes(name) or any(each.kind is each.VAR_KEYWORD for each in kinds)
 
     @property
     def _llm_type(self) -> str:
@@ -122,22 +136,14 @@ class ChatFunction(ChatModel):
 
     @property
     def lc_attributes(self) -> dict[str, Any]:
-        """Serialize the function by its name: `load` finds it among the decorated ones."""
+        """Serialize the function by its name; `load` finds it where it has been made a model."""
         return {"function": _reference(self.function)}
 
     def __getstate__(self) -> dict[Any, Any]:
-        """Pickle the function by its name where it has one that leads back to it."""
+        """Pickle the function by name, where its name leads back to it."""
         state = super().__getstate__()
-        fields = {**state["__dict__"], "function": _Reduced(self.function)}
-        fields.pop("__wrapped__", None)
-        return {**state, "__dict__": fields}
-
-    def __setstate__(self, state: dict[Any, Any]) -> None:
-        """Take the function back."""
-        super().__setstate__(state)
-        if isinstance(self.function, _Reduced):
-            self.__dict__["function"] = self.function.function
-        self.__dict__["__wrapped__"] = self.function
+        fields = {key: value for key, value in state["__dict__"].items() if key != "_parameters"}
+        return {**state, "__dict__": {**fields, "function": _Named(self.function)}}
 
 
 @overload
@@ -177,56 +183,119 @@ def chat_model(
     """
     if function is None:
         return functools.partial(chat_model, **fields)
-    if not callable(function) or isinstance(function, type):
-        raise DefinitionError(f"chat_model makes models of functions, not of {function!r}")
-    _parameters(function)
     return ChatFunction(function=function, **fields)
 
 
-@functools.cache
-def _parameters(function: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:
+_NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+
+
+def _parameters(function: object) -> Mapping[str, inspect.Parameter]:
     """Return the function's parameters.
 
     Raises:
-        DefinitionError: They do not fit.
+        DefinitionError: It is no function, or its parameters do not fit.
     """
+    if not callable(function) or isinstance(function, type):
+        raise DefinitionError(f"chat_model makes models of functions, not of {function!r}")
     name = _name(function)
     try:
-        parameters = inspect.signature(function).parameters
+        parameters = dict(inspect.signature(function).parameters)
     except (TypeError, ValueError) as error:
-        raise DefinitionError(f"{name}() has no signature to read: {error}") from error
+        raise DefinitionError(f"{name}() has no signature that Python can read: {error}") from error
     for each in parameters.values():
-        known = each.name in _FROM_REQUEST or each.name in _FROM_FIELDS
-        if each.kind is each.VAR_KEYWORD:
-            continue
-        if each.kind not in _NAMED:
-            shown = f"*{each.name}" if each.kind is each.VAR_POSITIONAL else f"{each.name}, /"
-            raise DefinitionError(
-                f"{name}() takes {shown!r}; arguments are given by name: take messages and what "
-                "else it needs as ordinary parameters"
-            )
-        if each.name == "self":
-            raise DefinitionError(
-                f"{name}() takes 'self'; wrap the bound method instead: chat_model(obj.{name})"
-            )
-        if not known and each.default is each.empty:
-            names = ", ".join([*_FROM_REQUEST, *sorted(_FROM_FIELDS)])
-            raise DefinitionError(
-                f"{name}() needs {each.name!r}, which no call supplies; give it a default, or use "
-                f"one of: {names}"
-            )
+        if problem := _problem(name, each):
+            raise DefinitionError(f"{name}() {problem}")
     if "messages" not in parameters:
         raise DefinitionError(f"{name}() takes no 'messages'; add it: def {name}(messages, ...)")
     return parameters
 
 
-@functools.cache
-def _accepted(function: Callable[..., Any]) -> frozenset[str]:
-    parameters = _parameters(function).values()
-    if any(each.kind is each.VAR_KEYWORD for each in parameters):
-        return _Anything()
-    return frozenset(
-        each.name
-        for each in parameters
-        if each.name not in _FROM_REQUEST and each.name not in _FROM_FIELDS
+def _problem(function: str, parameter: inspect.Parameter) -> str | None:
+    """Return what is wrong with one parameter and what mends it."""
+    name, kind = parameter.name, parameter.kind
+    if kind is parameter.VAR_KEYWORD:
+        return None
+    if kind is parameter.VAR_POSITIONAL:
+        return f"takes '*{name}', but everything is given by name; name what it needs instead"
+    if kind is parameter.POSITIONAL_ONLY:
+        return f"takes '{name}' by position only, but everything is given by name; drop the '/'"
+    if name == "self":
+        return f"takes 'self'; wrap the bound method instead: chat_model(object.{function})"
+    if name not in _SUPPLIED and parameter.default is parameter.empty:
+        return (
+            f"needs '{name}', which no call supplies; give it a default, or use one of "
+            f"{', '.join(sorted(_SUPPLIED))}"
+        )
+    return None
+
+
+def _name(function: object) -> str:
+    while isinstance(function, functools.partial):
+        function = function.func
+    return getattr(function, "__name__", type(function).__name__)
+
+
+def _path(function: object) -> tuple[str, str]:
+    """Return the module and the qualified name that a function says it has."""
+    kind = type(function)
+    return (
+        getattr(function, "__module__", None) or kind.__module__,
+        getattr(function, "__qualname__", kind.__qualname__),
     )
+
+
+def _reference(function: object) -> str:
+    """Return a str that stands for this function and no other."""
+    module, path = _path(function)
+    if inspect.isfunction(function) and "<" not in path:
+        return f"{module}:{path}"
+    return f"{module}:{path}@{id(function):x}"  # a closure, a bound method: state beside the name
+
+
+_functions: weakref.WeakValueDictionary[str, Callable[..., Any]] = weakref.WeakValueDictionary()
+
+
+def _registered(reference: str) -> Callable[..., Any]:
+    """Return the function that was made a model under this reference. Nothing is imported.
+
+    Raises:
+        LoadError: There is none in this process.
+    """
+    try:
+        return _functions[reference]
+    except KeyError:
+        raise LoadError(
+            f"no function {reference!r} has been made a chat model in this process; import its "
+            "module first"
+        ) from None
+
+
+class _Named:
+    """Pickles a function by its name, as pickle would if the name were not the model's now."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self._function = function
+
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+        module, path = _path(self._function)
+        with contextlib.suppress(ImportError, AttributeError):
+            if module != "__main__" and _function_named(module, path) is self._function:
+                return _function_named, (module, path)
+        with contextlib.suppress(ImportError):  # __main__ is another module in a worker process
+            import cloudpickle  # noqa: PLC0415  only where one is installed
+
+            return cloudpickle.loads, (cloudpickle.dumps(self._function),)
+        if module == "__main__":
+            return _function_named, (module, path)
+        return _itself, (self._function,)
+
+
+def _function_named(module: str, path: str) -> Any:
+    found: Any = importlib.import_module(module)
+    for name in path.split("."):
+        found = getattr(found, name)
+    return found.function if isinstance(found, ChatFunction) else found
+
+
+def _itself(function: Callable[..., Any]) -> Callable[..., Any]:
+    return function

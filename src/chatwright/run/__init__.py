@@ -1,0 +1,1 @@
+"""Any `BaseChatModel`, used: so far in conversations."""

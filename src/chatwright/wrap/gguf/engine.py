@@ -1,0 +1,419 @@
+"""llama.cpp's server core inside this process. The one file that imports xllamacpp and orjson.
+
+An engine is a set of weights in memory. It lives outside the models: all models of the process that
+name the same options share one, and it is freed with the last of them.
+"""
+
+import atexit
+import contextlib
+import ctypes
+import http.client
+import json
+import logging
+import os
+import re
+import secrets
+import tempfile
+import threading
+import time
+import weakref
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+from chatwright.core.bridge import Channel, Pump, Put
+from chatwright.deltas import Finish, Reasoning, ToolCallDelta, Usage
+from chatwright.errors import (
+    EngineError,
+    InvalidRequestError,
+    MissingExtraError,
+    PromptTooLongError,
+    SourceTimeoutError,
+    WeightsError,
+)
+from chatwright.wrap.gguf.gate import Gate
+
+__all__ = ["Engine", "EngineOptions", "shared"]
+
+_log = logging.getLogger("chatwright.llama_cpp")
+_LEVELS = {"D": logging.DEBUG, "I": logging.INFO, "W": logging.WARNING, "E": logging.ERROR}
+_VERBOSITY = {logging.DEBUG: 4, logging.INFO: 3, logging.WARNING: 2}
+_EXIT_SECONDS = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class EngineOptions:
+    """What tells one engine from another; see the fields of `ChatGGUF`."""
+
+    path: str
+    n_ctx: int
+    n_parallel: int
+    n_batch: int
+    n_threads: int | None
+    n_gpu_layers: int | None
+    chat_template: str | None
+    lora: tuple[tuple[str, float], ...]
+
+
+class Engine:
+    """One set of weights; loaded with the first request.
+
+    Args:
+        options: What to load, and how.
+    """
+
+    def __init__(self, options: EngineOptions) -> None:
+        """Remember what to load."""
+        self.options = options
+        self._lock = threading.Lock()
+        self._gate = Gate(options.n_parallel)
+        self._server: Any = None
+        self._key = secrets.token_urlsafe(32)
+
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+        """Pickle and copy by the options: weights are never copied."""
+        return shared, (self.options,)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "Engine":
+        """Return the engine itself: weights are never copied."""
+        return self
+
+    @property
+    def loaded(self) -> bool:
+        """Whether the weights are in memory."""
+        return self._server is not None
+
+    @property
+    def queue_size(self) -> int:
+        """How many requests wait for a slot."""
+        return self._gate.queue_size
+
+    @property
+    def address(self) -> str:
+        """The loopback address of llama.cpp's own HTTP listener, which wants our random key."""
+        return str(self._load().listening_address)
+
+    def chat(self, body: Mapping[str, Any], *, timeout: float | None, report: bool) -> Pump:
+        """Answer one chat request.
+
+        Args:
+            body: llama.cpp's chat completion request.
+            timeout: Seconds that the answer may take, queueing included; None for no limit.
+            report: Whether usage and timings come with every piece, for an answer that may be
+                ended before the engine ends it, instead of once at the end.
+
+        Returns:
+            A source of deltas.
+        """
+        channel: Channel[Any] = Channel()
+
+        def produce(put: Put) -> None:
+            _Exchange(channel, put, timeout=timeout, report=report).run(self, body)
+
+        return Pump(produce, channel)
+
+    def complete(
+        self,
+        body: Mapping[str, Any],
+        receive: Callable[[bytes], bool],
+        channel: Channel[Any],
+        deadline: float | None,
+    ) -> bool:
+        """Hand the request to llama.cpp once a slot is free; return whether it came to that."""
+        server = self._load()
+        _active.add(channel)
+        try:
+            with self._gate.place(channel, deadline) as admitted:
+                if admitted and not channel.closed:
+                    server.handle_chat_completions(_orjson().dumps(body), receive)
+                return admitted
+        finally:
+            _active.discard(channel)
+
+    def tokenize(self, text: str) -> list[int]:
+        """Return the ids of the tokens of `text`, special tokens written in it included.
+
+        Raises:
+            EngineError: llama.cpp refused.
+        """
+        return list(self._post("/tokenize", {"content": text})["tokens"])
+
+    def _post(self, path: str, body: Mapping[str, Any]) -> Any:
+        """Ask llama.cpp's own listener: xllamacpp has no function for this."""
+        connection = http.client.HTTPConnection(urlsplit(self.address).netloc, timeout=60)
+        headers = {"Authorization": f"Bearer {self._key}", "Content-Type": "application/json"}
+        with contextlib.closing(connection):
+            connection.request("POST", path, json.dumps(body), headers)
+            answer = json.loads(connection.getresponse().read())
+        if "error" in answer:
+            raise _as_exception(answer["error"])
+        return answer
+
+    def abandon(self) -> object:
+        """Forget the loaded weights without freeing them, and return them."""
+        server = self._server
+        self.__init__(self.options)  # type: ignore[misc]  # as if it had never been loaded
+        return server
+
+    def _load(self) -> Any:
+        with self._lock:
+            if self._server is None:
+                self._server = _open(self.options, self._key)
+            return self._server
+
+
+class _Exchange:
+    """One request's way through llama.cpp: its events in, deltas out."""
+
+    def __init__(
+        self, channel: Channel[Any], put: Put, *, timeout: float | None, report: bool
+    ) -> None:
+        self._channel = channel
+        self._put = put
+        self._timeout = timeout
+        self._report = report
+        self._started = time.monotonic()
+        self._deadline = None if timeout is None else self._started + timeout
+        self._admitted: float | None = None
+        self._first: float | None = None
+        self._reason = "stop"
+        self._error: BaseException | None = None
+
+    def run(self, engine: Engine, body: Mapping[str, Any]) -> None:
+        admitted = engine.complete(body, self._receive, self._channel, self._deadline)
+        if self._error is not None:
+            raise self._error
+        if not admitted and not self._channel.closed:
+            raise self._too_late("while it waited for a slot")
+
+    def _receive(self, raw: bytes) -> bool:
+        """Take one event; return True to stop. xllamacpp would swallow an exception."""
+        try:
+            return self._event(_orjson().loads(raw))
+        except BaseException as error:  # noqa: BLE001  raised again in `run`
+            self._error = error
+            return True
+
+    def _event(self, event: Mapping[str, Any]) -> bool:
+        if "error" in event:
+            raise _as_exception(event["error"])
+        now = time.monotonic()
+        if self._admitted is None:
+            self._admitted = now
+        if self._deadline is not None and now > self._deadline:
+            raise self._too_late("in the middle of its answer")
+        for choice in event.get("choices", ()):
+            self._reason = choice.get("finish_reason") or self._reason
+            pieces = [*_pieces(choice.get("delta", {}))]
+            if pieces and self._first is None:
+                self._first = now
+            if pieces and self._report:
+                self._tell(event)
+            for piece in pieces:
+                self._put(piece)
+        if "usage" in event:
+            self._tell(event)
+        return self._channel.closed
+
+    def _tell(self, event: Mapping[str, Any]) -> None:
+        """Say what the engine counted and measured so far."""
+        timings = event.get("timings") or {}
+        cached = timings.get("cache_n", 0)
+        self._put(
+            Usage(
+                input_tokens=timings.get("prompt_n", 0) + cached,
+                output_tokens=timings.get("predicted_n", 0),
+                input_token_details={"cache_read": cached},
+            )
+        )
+        first, admitted = self._first or time.monotonic(), self._admitted or self._started
+        measured = {
+            "first_token_ms": round(1000 * (first - self._started), 1),
+            "queue_ms": round(1000 * (admitted - self._started), 1),
+            "tokens_per_second": round(timings.get("predicted_per_second", 0.0), 1),
+        }
+        self._put(Finish(self._reason, {"timings": measured}))
+
+    def _too_late(self, when: str) -> SourceTimeoutError:
+        return SourceTimeoutError(f"the request's {self._timeout} s ran out {when}")
+
+
+def _pieces(delta: Mapping[str, Any]) -> Iterator[str | Reasoning | ToolCallDelta]:
+    if reasoning := delta.get("reasoning_content"):
+        yield Reasoning(reasoning)
+    if text := delta.get("content"):
+        yield text
+    for call in delta.get("tool_calls") or ():
+        function = call.get("function", {})
+        yield ToolCallDelta(
+            call.get("index", 0),
+            call.get("id"),
+            function.get("name"),
+            function.get("arguments", ""),
+        )
+
+
+def _as_exception(error: Mapping[str, Any]) -> Exception:
+    """Return llama.cpp's error dict as an exception."""
+    kind, message = error.get("type"), error.get("message", "llama.cpp failed")
+    if kind == "exceed_context_size_error":
+        prompt, context = error["n_prompt_tokens"], error["n_ctx"]
+        return PromptTooLongError(
+            f"the prompt has {prompt} tokens, the context only {context}; shorten the prompt or "
+            "raise n_ctx",
+            prompt,
+            context,
+        )
+    if kind == "invalid_request_error":
+        return InvalidRequestError(f"llama.cpp refuses the request: {message}")
+    return EngineError(f"llama.cpp failed: {message}")
+
+
+# Opening.
+
+
+def _open(options: EngineOptions, key: str) -> Any:
+    """Load the weights.
+
+    xllamacpp holds the GIL while it loads: nothing else runs in the process meanwhile, so that
+    what llama.cpp writes to stderr in that time is its log and nobody else's.
+
+    Raises:
+        MissingExtraError: xllamacpp is not installed.
+        WeightsError: llama.cpp can't use the file.
+    """
+    xllamacpp = _xllamacpp()
+    params = xllamacpp.CommonParams()
+    params.model.path = options.path
+    params.n_ctx = options.n_ctx * options.n_parallel  # llama.cpp divides it among the slots
+    params.n_parallel = options.n_parallel
+    params.n_batch = options.n_batch
+    if options.n_threads is not None:
+        params.cpuparams.n_threads = options.n_threads
+        params.cpuparams_batch.n_threads = options.n_threads
+    if options.n_gpu_layers is not None:
+        params.n_gpu_layers = options.n_gpu_layers
+    if options.chat_template is not None:
+        params.chat_template = options.chat_template
+    params.lora_adapters = [
+        xllamacpp.CommonAdapterLoraInfo(path, scale) for path, scale in options.lora
+    ]
+    # Its HTTP listener can't be switched off; so it is locked.
+    params.api_keys = [key]
+    params.cors_origins = ""
+    params.ui = False
+    params.endpoint_slots = False
+    params.warmup = False  # the one token below does it
+    params.verbosity = next((v for k, v in _VERBOSITY.items() if _log.isEnabledFor(k)), 1)
+    server, log = _captured_stderr(lambda: xllamacpp.Server(params))
+    _silence(xllamacpp)
+    if isinstance(server, RuntimeError):
+        raise WeightsError(_load_failure(options, log)) from server
+    for level, line in re.findall(r"^[\d.]+ ([DIWE]) (.*)$", log, re.MULTILINE):
+        _log.log(_LEVELS[level], "%s", line.strip())
+    # The constructor returns before the engine's loop runs, and a server that is freed before its
+    # loop runs hangs for ever (xllamacpp's server.cpp: `set_value(0)` precedes `start_loop()`).
+    # One token makes sure that it runs, and warms it up.
+    server.handle_completions({"prompt": " ", "max_tokens": 1, "cache_prompt": False})
+    return server
+
+
+def _load_failure(options: EngineOptions, log: str) -> str:
+    reasons = re.findall(r"error loading model: (.+)|invalid magic characters: (.+)", log)
+    reason = "; ".join(dict.fromkeys(a or b for a, b in reasons)) or "see the log for the reason"
+    where = ", ".join([options.path, *(path for path, _ in options.lora)])
+    return f"llama.cpp can't load {where}: {reason}"
+
+
+def _captured_stderr(construct: Callable[[], Any]) -> tuple[Any, str]:
+    """Return what `construct()` returns, or the RuntimeError that it raises, and its stderr.
+
+    What is caught is what C code writes to file descriptor 2.
+    """
+    with tempfile.TemporaryFile() as file:
+        with contextlib.ExitStack() as restore:
+            with contextlib.suppress(OSError):  # a daemon may have no stderr
+                saved = os.dup(2)
+                restore.callback(os.close, saved)
+                restore.callback(os.dup2, saved, 2)
+                os.dup2(file.fileno(), 2)
+            try:
+                result = construct()
+            except RuntimeError as error:
+                result = error
+        file.seek(0)
+        return result, file.read().decode(errors="replace")
+
+
+def _silence(xllamacpp: Any) -> None:
+    """Switch llama.cpp's log off again: outside loading it would go to the user's stderr."""
+    with contextlib.suppress(OSError, AttributeError):  # a build that hides its symbols
+        library = ctypes.CDLL(xllamacpp.xllamacpp.__file__)
+        main, flush, threshold = (
+            getattr(library, symbol)
+            for symbol in (
+                "_Z15common_log_mainv",
+                "_Z16common_log_flushP10common_log",
+                "_Z30common_log_set_verbosity_tholdi",
+            )
+        )
+        main.restype = ctypes.c_void_p
+        flush(ctypes.c_void_p(main()))
+        threshold(0)
+
+
+def _xllamacpp() -> Any:
+    try:
+        import xllamacpp  # noqa: PLC0415  an optional dependency, 100 MB
+    except ImportError as error:
+        raise MissingExtraError("xllamacpp", "gguf") from error
+    return xllamacpp
+
+
+def _orjson() -> Any:
+    import orjson  # noqa: PLC0415  comes with the same extra
+
+    return orjson
+
+
+# Sharing.
+
+_engines: weakref.WeakValueDictionary[EngineOptions, Engine] = weakref.WeakValueDictionary()
+_engines_lock = threading.Lock()
+_active: set[Channel[Any]] = set()
+_orphans: list[object] = []
+
+
+def shared(options: EngineOptions) -> Engine:
+    """Return the process's one engine with these options."""
+    with _engines_lock:
+        engine = _engines.get(options)
+        if engine is None:
+            engine = _engines[options] = Engine(options)
+        return engine
+
+
+@atexit.register
+def _stop_all() -> None:
+    """End what still runs: a thread that returns from C++ after the interpreter is gone aborts."""
+    deadline = time.monotonic() + _EXIT_SECONDS
+    for channel in tuple(_active):
+        channel.close()
+    while _active and time.monotonic() < deadline:
+        time.sleep(0.01)
+
+
+def _after_fork_in_child() -> None:
+    """Let go of engines whose threads stayed behind in the parent; they load anew when used.
+
+    Their destructor would wait for those threads for ever, so it must never run.
+    """
+    global _engines_lock  # noqa: PLW0603  the parent may have held it
+    _engines_lock = threading.Lock()
+    _active.clear()
+    _orphans.extend([engine.abandon() for engine in tuple(_engines.values())])
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)

@@ -1,0 +1,199 @@
+"""`ChatGGUF`: weights on disk as a chat model."""
+
+from pathlib import Path
+from typing import Annotated, Any, Self
+
+from langchain_core.language_models import ModelProfile
+from langchain_core.messages import AIMessage, BaseMessage, convert_to_openai_messages
+from pydantic import AfterValidator, BeforeValidator, Field, PrivateAttr, model_validator
+
+from chatwright.core.bridge import Pump
+from chatwright.langchain.model import ChatModel
+from chatwright.langchain.request import Request
+from chatwright.wrap.gguf import weights
+from chatwright.wrap.gguf.engine import Engine, EngineOptions, shared
+
+__all__ = ["ChatGGUF"]
+
+_SAMPLING = (
+    "frequency_penalty",
+    "grammar",
+    "max_tokens",
+    "min_p",
+    "presence_penalty",
+    "repeat_penalty",
+    "seed",
+    "temperature",
+    "top_k",
+    "top_p",
+)
+
+Lora = Annotated[
+    list[tuple[str, float]],
+    BeforeValidator(
+        lambda lora: [(each, 1.0) if isinstance(each, str | Path) else each for each in lora]
+    ),
+    AfterValidator(lambda lora: [(str(path), scale) for path, scale in lora]),
+]
+
+
+class ChatGGUF(ChatModel):
+    """Weights in the GGUF format, run by llama.cpp inside this process.
+
+    The weights are loaded with the first answer, once per process for all models with the same
+    engine fields (those from `model_path` to `lora`), and freed with the last of those models.
+    Concurrent calls share the engine: up to `n_parallel` answers grow at once, the rest queue.
+    `response_metadata["timings"]` holds `first_token_ms`, `queue_ms` and `tokens_per_second`.
+
+    llama.cpp's log goes to the logger `chatwright.llama_cpp`: what it says while it loads; it has
+    no hook for more that would not write to stderr too. xllamacpp holds the GIL while weights are
+    loaded: other threads and event loops of the process stand still for that time.
+
+    Raises:
+        MissingExtraError: The extra `gguf` is not installed (with the first answer).
+        WeightsError: The file is missing or no GGUF file; or (with the first answer) llama.cpp
+            can't use it.
+        PromptTooLongError: A prompt does not fit into `n_ctx` tokens.
+        InvalidRequestError: llama.cpp refuses the request, its grammar for example.
+        EngineError: llama.cpp failed.
+        SourceTimeoutError: `timeout` ran out, queueing included.
+
+    Example:
+        ```python
+        model = ChatGGUF(model_path="smollm2", temperature=0)
+        model.invoke([("system", "You are a helpful assistant."), ("human", "Say hello.")])
+        ```
+    """
+
+    model_path: str
+    """Path of a GGUF file; or `hf:owner/repo/file.gguf`; or `smollm2`, whose `temperature` and
+    `top_p` then default to what its makers advise, 0.2 and 0.9."""
+    n_ctx: int = Field(default=4096, ge=16)
+    """Context of one answer, prompt included, in tokens."""
+    n_parallel: int = Field(default=4, ge=1, le=256)
+    """How many answers grow at once. Each slot holds memory for `n_ctx` tokens."""
+    n_batch: int = Field(default=512, ge=1)
+    """Prompt tokens processed in one go; a cancel is seen between two of them."""
+    n_threads: int | None = Field(default=None, ge=1)
+    """Threads that compute. Default None: llama.cpp's choice, all cores."""
+    n_gpu_layers: int | None = None
+    """Layers that the GPU holds. Default None: llama.cpp's choice, as many as fit."""
+    chat_template: str | None = None
+    """Jinja chat template, or the name of one that llama.cpp knows. Default: the file's own."""
+    lora: Lora = Field(default_factory=list)
+    """LoRA adapters: paths, or pairs of a path and a scale (default 1.0)."""
+
+    top_k: int | None = None
+    """Sample from the so many likeliest tokens. Default None: llama.cpp's, 40."""
+    min_p: float | None = None
+    """Leave out tokens below this share of the likeliest one's probability. Default: 0.05."""
+    repeat_penalty: float | None = None
+    """Penalty on repeated tokens; 1.0 is none. Default None: llama.cpp's, 1.0."""
+    presence_penalty: float | None = None
+    """Penalty on tokens that have occurred; 0.0 is none. Default None: llama.cpp's, 0.0."""
+    frequency_penalty: float | None = None
+    """Penalty by how often a token has occurred; 0.0 is none. Default: llama.cpp's, 0.0."""
+    grammar: str | None = None
+    """A GBNF grammar that the answer follows. Default None: no grammar."""
+
+    accepts = frozenset({"chat_template_kwargs", "json_schema", "logit_bias", "repeat_last_n"})
+    fixed = ChatModel.fixed | {
+        "chat_template",
+        "lora",
+        "model_path",
+        "n_batch",
+        "n_ctx",
+        "n_gpu_layers",
+        "n_parallel",
+        "n_threads",
+    }
+
+    _engine: Engine | None = PrivateAttr(default=None)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _follow_advice(cls, values: Any) -> Any:
+        """Sample named weights as their makers advise, where nothing else is said."""
+        named = (
+            weights.NAMED.get(values.get("model_path", "")) if isinstance(values, dict) else None
+        )
+        return {**named.sampling, **values} if named else values
+
+    @model_validator(mode="after")
+    def _take_the_engine(self) -> Self:
+        """Hold the engine from the start: a model made per call would free it with each call."""
+        _ = self.engine
+        return self
+
+    @property
+    def engine(self) -> Engine:
+        """The engine that these fields name; loaded with the first request."""
+        options = EngineOptions(
+            path=str(weights.find(self.model_path).resolve()),
+            n_ctx=self.n_ctx,
+            n_parallel=self.n_parallel,
+            n_batch=self.n_batch,
+            n_threads=self.n_threads,
+            n_gpu_layers=self.n_gpu_layers,
+            chat_template=self.chat_template,
+            lora=tuple(self.lora),
+        )
+        if self._engine is None or self._engine.options != options:
+            self._engine = shared(options)
+        return self._engine
+
+    @property
+    def queue_size(self) -> int:
+        """How many requests wait for a slot of the engine."""
+        return self.engine.queue_size
+
+    def reply(self, request: Request) -> Pump:
+        """Have llama.cpp answer."""
+        body: dict[str, Any] = {
+            "messages": _messages(request),
+            "stream": True,
+            "stream_options": {"include_usage": True},
+            "return_progress": True,  # a closed channel is seen while the prompt is processed
+            "timings_per_token": bool(request.stop),
+            **request.parameters,
+            **{name: value for name in _SAMPLING if (value := getattr(self, name)) is not None},
+        }
+        for name in ("response_format", "tools", "tool_choice"):
+            if (value := getattr(request, name)) is not None:
+                body[name] = value
+        return self.engine.chat(body, timeout=self.timeout, report=bool(request.stop))
+
+    def replies_async(self) -> bool:
+        """Say that `reply` never blocks: llama.cpp pushes from a thread of its own."""
+        return True
+
+    def source_name(self) -> str:
+        """Return the model's name, for errors."""
+        return self.model_name
+
+    def get_token_ids(self, text: str) -> list[int]:
+        """Return the token ids by the model's own tokenizer; loads the weights.
+
+        Raises:
+            EngineError: llama.cpp refused.
+        """
+        return self.engine.tokenize(text)
+
+    def _default_model_name(self) -> str:
+        named = self.model_path in weights.NAMED
+        return self.model_path if named else Path(self.model_path).stem
+
+    def _resolve_model_profile(self) -> ModelProfile:
+        return ModelProfile(max_input_tokens=self.n_ctx, text_inputs=True, text_outputs=True)
+
+
+def _messages(request: Request) -> list[dict[str, Any]]:
+    converted = convert_to_openai_messages([_plain(each) for each in request.messages])
+    return converted if isinstance(converted, list) else [converted]
+
+
+def _plain(message: BaseMessage) -> BaseMessage:
+    """Return an AI message without the blocks that no chat template knows, reasoning for one."""
+    if isinstance(message, AIMessage) and isinstance(message.content, list):
+        return message.model_copy(update={"content": message.text})
+    return message

@@ -1,0 +1,90 @@
+"""`load`: one string names any model."""
+
+import importlib
+import importlib.util
+from typing import Any
+
+from langchain_core.language_models import BaseChatModel
+
+from chatwright.errors import LoadError
+from chatwright.wrap.function import chat_model
+from chatwright.wrap.gguf import ChatGGUF, weights
+
+__all__ = ["load"]
+
+FORMS = "smollm2, gguf:PATH, hf:OWNER/REPO/FILE.gguf, or MODULE:ATTRIBUTE"
+
+
+def load(model: str, **fields: Any) -> BaseChatModel:
+    """Return the chat model that a string names.
+
+    Args:
+        model: `smollm2`; `gguf:weights.gguf`, or just a path that ends in `.gguf`;
+            `hf:owner/repo/file.gguf`; or `package.module:attribute`, where the attribute is a chat
+            model of any make, a class of chat models, or a function that takes `messages`.
+        **fields: The model's fields, such as `temperature`.
+
+    Raises:
+        LoadError: The string names nothing that can be loaded.
+        WeightsError: The weights are missing or no GGUF file.
+        MissingExtraError: An optional dependency is not installed.
+        pydantic.ValidationError: A field that does not exist, or a value that it does not take.
+    """
+    if model in weights.NAMED or model.startswith("hf:") or model.endswith(".gguf"):
+        return ChatGGUF(model_path=model.removeprefix("gguf:"), **fields)
+    if model.startswith("gguf:"):
+        return ChatGGUF(model_path=model.removeprefix("gguf:"), **fields)
+    if model.startswith(("http://", "https://")) or model.endswith(".toml"):
+        raise LoadError(f"{model!r} is an endpoint; this version loads {FORMS}")
+    module, separator, path = model.partition(":")
+    if not separator or not module or not path:
+        raise LoadError(f"{model!r} names no model; it can be {FORMS}")
+    return _made(model, _attribute(model, module, path), fields)
+
+
+def _attribute(model: str, module: str, path: str) -> Any:
+    try:
+        found: Any = importlib.import_module(module)
+    except ImportError as error:
+        raise LoadError(f"can't import {module!r} for {model!r}: {error}") from error
+    for name in path.split("."):
+        try:
+            found = getattr(found, name)
+        except AttributeError as error:
+            raise LoadError(f"{model!r} is not there: {error}") from error
+    return found
+
+
+def _made(model: str, found: Any, fields: dict[str, Any]) -> BaseChatModel:
+    if isinstance(found, BaseChatModel):
+        if not fields:
+            return found
+        given = {name: getattr(found, name) for name in found.model_fields_set}
+        return type(found)(**{**given, **fields})
+    if isinstance(found, type) and issubclass(found, BaseChatModel):
+        return found(**fields)
+    if callable(found) and not isinstance(found, type):
+        return chat_model(found, **fields)
+    raise LoadError(
+        f"{model!r} is {found!r}: no chat model, no class of chat models and no function"
+    )
+
+
+def available() -> list[tuple[str, str, str]]:
+    """Return what can be loaded here: the string to load it by, what it is, and its state."""
+    return [
+        (name, each.about, "installed" if weights.has(name) else f"pull {name}")
+        for name, each in weights.NAMED.items()
+    ] + [
+        ("gguf:PATH", "any GGUF file, by llama.cpp", _state("xllamacpp", "gguf")),
+        (
+            "hf:OWNER/REPO/FILE.gguf",
+            "a file of Hugging Face's hub",
+            _state("huggingface_hub", "hub"),
+        ),
+        ("MODULE:ATTRIBUTE", "a chat model, its class, or a function of messages", "ready"),
+    ]
+
+
+def _state(module: str, extra: str) -> str:
+    return "ready" if importlib.util.find_spec(module) else f"needs [{extra}]"
