@@ -1,6 +1,6 @@
 """The doubles that Chatwright tests itself with.
 
-`ScriptedModel` answers from a script and remembers what it was asked; `Faulty` items make it fail.
+`ScriptedModel` answers from a script, fails where that says so, and remembers what it was asked.
 """
 
 import asyncio
@@ -11,7 +11,6 @@ from typing import Any
 
 from pydantic import Field, PrivateAttr
 
-from chatwright.deltas import Delta
 from chatwright.langchain.model import ChatModel
 from chatwright.langchain.request import Request
 
@@ -49,8 +48,9 @@ class ScriptedModel(ChatModel):
         ```
     """
 
-    script: Sequence[Delta | Pause | Raise] = Field(exclude=True)
-    """What to yield, and where to wait or fail."""
+    script: Sequence[Any] = Field(exclude=True)
+    """The deltas to yield, with `Pause` where to wait and `Raise` where to fail. Whatever else it
+    holds is yielded too, to see how that is taken."""
     runs_async: bool = False
     """Whether `reply` is an async generator or a generator."""
 

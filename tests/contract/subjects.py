@@ -1,0 +1,209 @@
+"""The sources that the contract is tested on, and the ways of asking them."""
+
+import asyncio
+import functools
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from langchain_core.callbacks import BaseCallbackHandler
+from langchain_core.messages import (
+    AIMessage,
+    AIMessageChunk,
+    BaseMessage,
+    HumanMessage,
+    SystemMessage,
+    message_chunk_to_message,
+)
+
+from chatwright import ChatGGUF, ChatModel, CustomChatModelAdvanced, Request, Usage, chat_model
+
+ANSWER = ("The", " capi", "tal of", " France is", " Paris", ".")
+TEXT = "".join(ANSWER)
+PROMPT: list[BaseMessage] = [
+    SystemMessage("You are a helpful assistant."),
+    HumanMessage("What is the capital of France?"),
+]
+
+
+def tokens(prompt: Sequence[BaseMessage]) -> Usage:
+    return Usage(input_tokens=sum(len(each.text.split()) for each in prompt))
+
+
+@chat_model
+def returns(messages):
+    return messages[-1].text if "say:" in messages[-1].text else TEXT
+
+
+@chat_model
+def yields(messages):
+    yield tokens(messages)
+    yield from pieces(messages)
+    yield Usage(output_tokens=len(ANSWER))
+
+
+@chat_model
+async def coroutine(messages):
+    return messages[-1].text if "say:" in messages[-1].text else TEXT
+
+
+@chat_model
+async def async_generator(messages):
+    yield tokens(messages)
+    for piece in pieces(messages):
+        yield piece
+    yield Usage(output_tokens=len(ANSWER))
+
+
+def pieces(messages: Sequence[BaseMessage]) -> Sequence[str]:
+    said = messages[-1].text
+    return [*said] if "say:" in said else ANSWER
+
+
+class Subclass(ChatModel):
+    def reply(self, request: Request) -> Iterator[Any]:
+        yield tokens(request.messages)
+        yield from pieces(request.messages)
+        yield Usage(output_tokens=len(ANSWER))
+
+
+class AsyncSubclass(ChatModel):
+    async def reply(self, request: Request) -> AsyncIterator[Any]:
+        yield tokens(request.messages)
+        for piece in pieces(request.messages):
+            yield piece
+        yield Usage(output_tokens=len(ANSWER))
+
+
+def characters(text: str) -> list[int]:
+    return [ord(each) for each in text]
+
+
+@dataclass(frozen=True)
+class Subject:
+    """One source.
+
+    `make(**fields)` gives a model that answers `prompt` with `text`.
+    """
+
+    name: str
+    make: Callable[..., ChatModel]
+    text: str = TEXT
+    prompt: Sequence[BaseMessage] = tuple(PROMPT)
+    streams: bool = True
+    counts: bool = True
+
+    def __str__(self) -> str:
+        return self.name
+
+
+def function(model: Any, **defaults: Any) -> Callable[..., ChatModel]:
+    """Make models of the same function with other fields, as the decorator's call does."""
+    return lambda **fields: chat_model(model.function, **{**defaults, **fields})
+
+
+COUNTED = {"custom_get_token_ids": characters}
+SMOLLM2 = functools.partial(
+    ChatGGUF,
+    **{"model_path": "smollm2", "temperature": 0.0, "seed": 7, "max_tokens": 24},
+    **{"n_ctx": 512, "n_parallel": 4},
+)
+
+SUBJECTS = [
+    Subject("returns", function(returns, **COUNTED), streams=False),
+    Subject("yields", function(yields)),
+    Subject("coroutine", function(coroutine, **COUNTED), streams=False),
+    Subject("async_generator", function(async_generator)),
+    Subject("subclass", Subclass),
+    Subject("async_subclass", AsyncSubclass),
+    Subject(
+        "echo", functools.partial(CustomChatModelAdvanced, n=9, model_name="echo"), "What is t"
+    ),
+    Subject("gguf", lambda **fields: SMOLLM2(**fields), "The capital of France is Paris."),
+]
+
+# Ways of asking. Each returns the whole message, so that all can be compared.
+
+
+def total(chunks: Sequence[AIMessageChunk]) -> AIMessage:
+    return message_chunk_to_message(chunks[0] + list(chunks[1:]))
+
+
+async def by_invoke(model, prompt, config=None, /, **kwargs):
+    return model.invoke(prompt, config, **kwargs)
+
+
+async def by_ainvoke(model, prompt, config=None, /, **kwargs):
+    return await model.ainvoke(prompt, config, **kwargs)
+
+
+async def by_stream(model, prompt, config=None, /, **kwargs):
+    return total(list(model.stream(prompt, config, **kwargs)))
+
+
+async def by_astream(model, prompt, config=None, /, **kwargs):
+    return total([each async for each in model.astream(prompt, config, **kwargs)])
+
+
+async def by_events(model, prompt, config=None, /, *, version, **kwargs):
+    events = [e async for e in model.astream_events(prompt, config, version=version, **kwargs)]
+    (output,) = [e["data"]["output"] for e in events if e["event"] == "on_chat_model_end"]
+    return output
+
+
+async def by_v3(model, prompt, config=None, /, **kwargs):
+    return model.stream_events(prompt, config, version="v3", **kwargs).output
+
+
+async def by_av3(model, prompt, config=None, /, **kwargs):
+    stream = await model.astream_events(prompt, config, version="v3", **kwargs)
+    try:
+        return await stream.output
+    except asyncio.CancelledError:
+        await stream.aclose()  # core's producer would go on otherwise
+        raise
+    finally:
+        if not stream._producer_task.done():
+            await stream._producer_task  # the end callback comes after the output
+
+
+Mode = Callable[..., Awaitable[AIMessage]]
+MODES: dict[str, Mode] = {
+    "invoke": by_invoke,
+    "ainvoke": by_ainvoke,
+    "stream": by_stream,
+    "astream": by_astream,
+    "events_v1": functools.partial(by_events, version="v1"),
+    "events_v2": functools.partial(by_events, version="v2"),
+    "v3": by_v3,
+    "async_v3": by_av3,
+}
+
+
+class Recorder(BaseCallbackHandler):
+    """Keeps every callback as (name, arguments)."""
+
+    run_inline = True
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = []
+
+    def __getattribute__(self, name: str) -> Any:
+        if name.startswith("on_") and name != "on_llm_start":
+
+            def record(*args: Any, **kwargs: Any) -> None:
+                self.calls.append((name, args, kwargs))
+
+            return record
+        return super().__getattribute__(name)
+
+    def names(self) -> list[str]:
+        return [name for name, _, _ in self.calls]
+
+    def ends(self) -> list[str]:
+        return [name for name in self.names() if name in {"on_llm_end", "on_llm_error"}]
+
+
+def new_id() -> uuid.UUID:
+    return uuid.uuid4()

@@ -1,0 +1,61 @@
+import pytest
+from langchain_core.language_models import BaseChatModel, FakeListChatModel
+from wrap.decorated import shout
+
+from chatwright import ChatGGUF, LoadError, WeightsError, load
+from chatwright.wrap.gguf.weights import find
+from chatwright.wrap.load import available
+
+
+def test_a_name_loads_the_embedded_model():
+    model = load("smollm2", temperature=0.1)
+    assert isinstance(model, ChatGGUF)
+    assert (model.model_name, model.temperature, model.top_p) == ("smollm2", 0.1, 0.9)
+
+
+@pytest.mark.parametrize("form", ["gguf:{}", "{}"])
+def test_a_path_loads_a_gguf_file(form):
+    model = load(form.format(find("smollm2")))
+    assert isinstance(model, ChatGGUF)
+    assert model.model_name == "SmolLM2-135M-Instruct.Q4_1"
+    assert model.engine is load("smollm2").engine
+
+
+def test_an_attribute_of_a_module_is_loaded():
+    assert load("wrap.decorated:shout") is shout
+    assert load("wrap.decorated:shout", temperature=0.9).temperature == 0.9
+    assert load("wrap.decorated:plain").invoke("x").text == "plain"
+    fake = load("langchain_core.language_models:FakeListChatModel", responses=["hi"])
+    assert isinstance(fake, FakeListChatModel)
+    assert isinstance(load("chatwright:CustomChatModelAdvanced", n=1, model_name="m"), BaseChatModel)
+
+
+@pytest.mark.parametrize(
+    ("string", "says"),
+    [
+        ("nonsense", "'nonsense' names no model; it can be smollm2"),
+        ("", "names no model"),
+        (":x", "names no model"),
+        ("no_such_module:x", "can't import 'no_such_module'"),
+        ("wrap.decorated:nothing", "is not there"),
+        ("wrap.decorated:number", "is 3"),
+        ("wrap.decorated:Holder", "no chat model"),
+        ("http://localhost:8000/v1#m", "is an endpoint"),
+        ("acme.toml", "is an endpoint"),
+        ("hf:nobody", "hf:owner/repo/file.gguf"),
+    ],
+)
+def test_a_string_that_names_nothing_says_what_would(string, says):
+    with pytest.raises(LoadError, match=says):
+        load(string)
+
+
+def test_a_missing_file_is_named():
+    with pytest.raises(WeightsError, match="no/such/file.gguf"):
+        load("gguf:no/such/file.gguf")
+
+
+def test_what_is_available_is_told():
+    names = {name: state for name, _, state in available()}
+    assert names["smollm2"] == "installed"
+    assert names["gguf:PATH"] == "ready"
