@@ -29,7 +29,10 @@ def gone(seconds, model, answers):
 @COLOURS
 @pytest.mark.parametrize(
     ("raised", "expected"),
-    [(TimeoutError("late"), ModelTimeoutError), (ConnectionResetError("gone"), ModelConnectionError)],
+    [
+        (TimeoutError("late"), ModelTimeoutError),
+        (ConnectionResetError("gone"), ModelConnectionError),
+    ],
 )
 async def test_E1_failures_become_langchains(mode, runs_async, raised, expected):
     model = ScriptedModel(script=["a", Raise(raised)], runs_async=runs_async)

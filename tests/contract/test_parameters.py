@@ -132,9 +132,7 @@ def test_R6_what_core_keeps_of_a_model_follows_its_fields(subject):
     assert model._serialized["kwargs"]["temperature"] == 0.1
     model.temperature = 0.2
     assert model._serialized["kwargs"]["temperature"] == 0.2
-    assert (
-        model.model_copy(update={"temperature": 0.3})._serialized["kwargs"]["temperature"] == 0.3
-    )
+    assert model.model_copy(update={"temperature": 0.3})._serialized["kwargs"]["temperature"] == 0.3
 
 
 def test_R6_two_closures_never_share_an_answer():

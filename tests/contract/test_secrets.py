@@ -52,9 +52,7 @@ def test_K3_a_serialized_model_loads_as_it_was(subject):
     model = subject.make(temperature=0.25, stop=["###"], price=(1.0, 2.0, "EUR"))
     model.custom_get_token_ids = None
     cls = type(model)
-    again = load(
-        dumpd(model), allowed_objects=[cls], valid_namespaces=[cls.get_lc_namespace()[0]]
-    )
+    again = load(dumpd(model), allowed_objects=[cls], valid_namespaces=[cls.get_lc_namespace()[0]])
     assert type(again) is cls
     assert again == model
     assert again.invoke(subject.prompt).text == model.invoke(subject.prompt).text

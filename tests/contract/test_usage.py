@@ -42,8 +42,9 @@ async def test_U5_the_usage_handler_keys_by_the_exact_model_name(subject, mode):
     model = subject.make(model_name="my/model:1")
     answer = await mode(model, subject.prompt, {"callbacks": [handler]})
     assert [*handler.usage_metadata] == ["my/model:1"]
-    assert handler.usage_metadata["my/model:1"]["total_tokens"] == (
-        answer.usage_metadata["total_tokens"]
+    assert (
+        handler.usage_metadata["my/model:1"]["total_tokens"]
+        == (answer.usage_metadata["total_tokens"])
     )
 
 

@@ -1,7 +1,9 @@
 import asyncio
 import contextvars
 import gc
+import os
 import random
+import signal
 import threading
 import time
 
@@ -9,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from chatwright.core import bridge
+from chatwright.core import channel as channels
 from chatwright.core.bridge import Channel, Pump, aread, is_async, read
 from chatwright.testing import Pause, ScriptedModel
 from contract.subjects import Recorder
@@ -86,18 +88,18 @@ async def test_one_thread_serves_one_stream_however_long():
 
 async def test_a_fast_source_is_handed_over_in_batches():
     wakes = 0
-    real = bridge._TaskEvent._resolve
+    real = channels._TaskEvent._resolve
 
     def counted(self):
         nonlocal wakes
         wakes += 1
         real(self)
 
-    bridge._TaskEvent._resolve = counted
+    channels._TaskEvent._resolve = counted
     try:
         items = [x async for x in aread(lambda: iter(range(20_000)), runs_async=False)]
     finally:
-        bridge._TaskEvent._resolve = real
+        channels._TaskEvent._resolve = real
     assert items == list(range(20_000))
     assert wakes < 4000
 
@@ -114,7 +116,7 @@ async def test_a_slow_reader_stops_the_source():
     stream = aread(source, runs_async=False)
     await anext(stream)
     await asyncio.sleep(0.1)
-    assert made <= 2 * bridge.CAPACITY + 2
+    assert made <= 2 * channels.CAPACITY + 2
     await stream.aclose()
     assert soon(lambda: not workers())
 
@@ -131,7 +133,7 @@ def test_a_slow_reader_stops_an_async_source_too():
     stream = read(source)
     next(stream)
     time.sleep(0.1)
-    assert made <= 2 * bridge.CAPACITY + 2
+    assert made <= 2 * channels.CAPACITY + 2
     stream.close()
 
 
@@ -289,3 +291,83 @@ def test_random_schedules_end_every_run_exactly_once(seeds, runs_async):
         if "on_chat_model_start" in recorder.names():
             assert len(recorder.ends()) == 1
     assert soon(lambda: not workers())
+
+
+def test_threads_that_read_async_sources_at_once_share_one_loop():
+    loops, got = set(), []
+
+    async def source():
+        loops.add(id(asyncio.get_running_loop()))
+        for each in range(20):
+            await asyncio.sleep(0.001)
+            yield each
+
+    async def value():
+        loops.add(id(asyncio.get_running_loop()))
+        await asyncio.sleep(0.01)
+        return "value"
+
+    def ask(number):
+        got.append(list(read(source if number % 2 else value)))
+
+    threads = [threading.Thread(target=ask, args=(n,)) for n in range(12)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(20)
+    assert not [each for each in threads if each.is_alive()]
+    assert sorted(got, key=len) == [["value"]] * 6 + [list(range(20))] * 6
+    assert len(loops) == 1
+
+
+def test_a_reader_that_pauses_holds_nobody_up():
+    async def endless():
+        while True:
+            await asyncio.sleep(0)
+            yield "x"
+
+    async def value():
+        await asyncio.sleep(0.001)
+        return "value"
+
+    paused = read(endless)
+    next(paused)
+    assert list(read(value)) == ["value"]
+    assert next(paused) == "x"
+    paused.close()
+
+
+def test_an_interrupt_while_it_waits_leaves_the_loop_usable():
+    async def slow():
+        await asyncio.sleep(30)
+        yield "never"
+
+    async def slow_value():
+        await asyncio.sleep(30)
+
+    for source in (slow, slow_value):
+        timer = threading.Timer(0.1, os.kill, [os.getpid(), signal.SIGINT])
+        timer.start()
+        with pytest.raises(KeyboardInterrupt):
+            list(read(source))
+        timer.join()
+        assert list(read(async_generator)) == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize("depth", [1, 2, 3, 4])
+def test_sources_nest_to_any_depth_through_threads_and_loops(depth):
+    def build(level):
+        if level == 0:
+            return async_generator
+
+        async def on_the_loop():
+            for each in read(build(level - 1)):
+                yield each
+
+        async def through_a_thread():
+            async for each in aread(lambda: read(build(level - 1)), runs_async=False):
+                yield each
+
+        return through_a_thread if level % 2 else on_the_loop
+
+    assert list(read(build(depth))) == ["a", "b", "c"]

@@ -27,7 +27,9 @@ def test_an_attribute_of_a_module_is_loaded():
     assert load("wrap.decorated:plain").invoke("x").text == "plain"
     fake = load("langchain_core.language_models:FakeListChatModel", responses=["hi"])
     assert isinstance(fake, FakeListChatModel)
-    assert isinstance(load("chatwright:CustomChatModelAdvanced", n=1, model_name="m"), BaseChatModel)
+    assert isinstance(
+        load("chatwright:CustomChatModelAdvanced", n=1, model_name="m"), BaseChatModel
+    )
 
 
 @pytest.mark.parametrize(
