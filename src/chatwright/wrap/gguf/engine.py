@@ -7,6 +7,7 @@ name the same options share one, and it is freed with the last of them.
 import atexit
 import contextlib
 import ctypes
+import functools
 import http.client
 import json
 import logging
@@ -280,10 +281,16 @@ def _open(options: EngineOptions, key: str) -> Any:
     what llama.cpp writes to stderr in that time is its log and nobody else's.
 
     Raises:
+        EngineError: The process was forked from one that had used llama.cpp.
         MissingExtraError: xllamacpp is not installed.
         WeightsError: llama.cpp can't use the file.
     """
     xllamacpp = _xllamacpp()
+    if _forked:
+        raise EngineError(
+            "llama.cpp can't be used in a process that was forked from one that had used it; start "
+            "processes by multiprocessing's 'spawn' or 'forkserver' instead"
+        )
     params = xllamacpp.CommonParams()
     params.model.path = options.path
     params.n_ctx = options.n_ctx * options.n_parallel  # llama.cpp divides it among the slots
@@ -306,8 +313,7 @@ def _open(options: EngineOptions, key: str) -> Any:
     params.endpoint_slots = False
     params.warmup = False  # the one token below does it
     params.verbosity = next((v for k, v in _VERBOSITY.items() if _log.isEnabledFor(k)), 1)
-    server, log = _captured_stderr(lambda: xllamacpp.Server(params))
-    _silence(xllamacpp)
+    server, log = _captured_stderr(functools.partial(_construct, xllamacpp, params))
     if isinstance(server, RuntimeError):
         raise WeightsError(_load_failure(options, log)) from server
     for level, line in re.findall(r"^[\d.]+ ([DIWE]) (.*)$", log, re.MULTILINE):
@@ -319,6 +325,17 @@ def _open(options: EngineOptions, key: str) -> Any:
     return server
 
 
+def _construct(xllamacpp: Any, params: Any) -> Any:
+    global _constructed  # noqa: PLW0603  see `_after_fork_in_child`
+    _constructed = True
+    try:
+        return xllamacpp.Server(params)
+    except RuntimeError as error:
+        return error
+    finally:
+        _silence(xllamacpp)
+
+
 def _load_failure(options: EngineOptions, log: str) -> str:
     reasons = re.findall(r"error loading model: (.+)|invalid magic characters: (.+)", log)
     reason = "; ".join(dict.fromkeys(a or b for a, b in reasons)) or "see the log for the reason"
@@ -327,10 +344,7 @@ def _load_failure(options: EngineOptions, log: str) -> str:
 
 
 def _captured_stderr(construct: Callable[[], Any]) -> tuple[Any, str]:
-    """Return what `construct()` returns, or the RuntimeError that it raises, and its stderr.
-
-    What is caught is what C code writes to file descriptor 2.
-    """
+    """Return what `construct()` returns, and what C code writes to file descriptor 2 meanwhile."""
     with tempfile.TemporaryFile() as file:
         with contextlib.ExitStack() as restore:
             with contextlib.suppress(OSError):  # a daemon may have no stderr
@@ -338,10 +352,7 @@ def _captured_stderr(construct: Callable[[], Any]) -> tuple[Any, str]:
                 restore.callback(os.close, saved)
                 restore.callback(os.dup2, saved, 2)
                 os.dup2(file.fileno(), 2)
-            try:
-                result = construct()
-            except RuntimeError as error:
-                result = error
+            result = construct()
         file.seek(0)
         return result, file.read().decode(errors="replace")
 
@@ -383,6 +394,8 @@ _engines: weakref.WeakValueDictionary[EngineOptions, Engine] = weakref.WeakValue
 _engines_lock = threading.Lock()
 _active: set[Channel[Any]] = set()
 _orphans: list[object] = []
+_constructed = False
+_forked = False
 
 
 def shared(options: EngineOptions) -> Engine:
@@ -405,12 +418,14 @@ def _stop_all() -> None:
 
 
 def _after_fork_in_child() -> None:
-    """Let go of engines whose threads stayed behind in the parent; they load anew when used.
+    """Let go of engines whose threads stayed behind in the parent.
 
-    Their destructor would wait for those threads for ever, so it must never run.
+    Their destructor would wait for those threads for ever, so it must never run. Nor can another
+    engine be made: llama.cpp's log would join its thread, which is not there, and abort.
     """
-    global _engines_lock  # noqa: PLW0603  the parent may have held it
+    global _engines_lock, _forked  # noqa: PLW0603  the parent may have held the lock
     _engines_lock = threading.Lock()
+    _forked = _constructed
     _active.clear()
     _orphans.extend([engine.abandon() for engine in tuple(_engines.values())])
 
