@@ -22,7 +22,9 @@ def pull(
 
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn())
-    with Progress(*columns, console=console, transient=True) as bar:
+    with Progress(
+        *columns, console=console, transient=True, disable=not console.is_terminal
+    ) as bar:
         task = bar.add_task(f"checking {name}", total=None)
         path = weights.pull(
             name, lambda done, size: bar.update(task, completed=done, total=size, visible=True)

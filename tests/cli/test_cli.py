@@ -1,0 +1,225 @@
+"""The command line as a user meets it: real processes, pipes and a real terminal."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pexpect
+import pytest
+
+HERE = Path(__file__).parent
+CHATWRIGHT = str(Path(sys.executable).parent / "chatwright")
+
+
+@pytest.fixture
+def env(tmp_path):
+    kept = {key: value for key, value in os.environ.items() if not key.startswith("XDG_")}
+    return {**kept, "HOME": str(tmp_path), "TERM": "xterm", "COLUMNS": "80", "LINES": "24"}
+
+
+def run(env, *arguments, piped=None, **options):
+    return subprocess.run(
+        [CHATWRIGHT, *arguments],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        cwd=HERE,
+        env=env,
+        **({"stdin": subprocess.DEVNULL} if piped is None else {"input": piped}),
+        **options,
+    )
+
+
+def test_help_and_version(env):
+    done = run(env, "--help")
+    assert done.returncode == 0
+    for command in ("chat", "models", "pull"):
+        assert command in done.stdout
+    assert run(env, "--version").stdout == "chatwright 0.1.0\n"
+
+
+def test_an_answer_goes_to_a_pipe_as_plain_text(env):
+    done = run(env, "chat", "hello", "-m", "models:echo", "-t", "0.5", "-s", "be kind")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == "**hello** (0.5, be kind)\n"
+
+
+def test_piped_input_is_appended(env):
+    done = run(env, "chat", "Say:", "-m", "models:echo", piped="this\n")
+    assert done.stdout.startswith("**Say:\n\nthis**")
+    assert run(env, "chat", "-m", "models:echo", piped="alone").stdout.startswith("**alone**")
+
+
+def test_stop_is_included(env):
+    done = run(env, "chat", "a b", "-m", "models:echo", "--stop", "b")
+    assert done.stdout == "**a b\n"
+
+
+def test_json_is_one_object(env):
+    done = run(env, "chat", "hello", "-m", "models:echo", "--json")
+    answer = json.loads(done.stdout)
+    assert answer["text"].startswith("**hello**")
+    assert answer["model"] == "echo"
+    assert answer["usage"]["total_tokens"] == 5
+    assert answer["cost"]["currency"] == "EUR"
+    assert answer["finish_reason"] == "stop"
+
+
+def test_the_real_model_answers(env):
+    done = run(env, "chat", "What is the capital of France?", "-t", "0", "--max-tokens", "20")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "Paris" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "says"),
+    [
+        (["chat", "x", "-m", "nonsense"], 1, "'nonsense' names no model"),
+        (["chat", "x", "-m", "models:missing"], 1, "is not there"),
+        (["chat", "x", "-m", "models:broken"], 1, "the cable is out"),
+        (["chat", "x", "-m", "models:buggy"], 3, "this is a bug"),
+        (["chat", "x", "-m", "gguf:missing.gguf"], 1, "missing.gguf"),
+        (["chat"], 2, "nothing to say"),
+        (["chat", "--nonsense"], 2, "No such option"),
+        (["pull", "nonsense"], 1, "no weights are named 'nonsense'"),
+        (["nonsense"], 2, "No such command"),
+    ],
+)
+def test_errors_are_one_line_and_an_exit_code(env, arguments, code, says):
+    done = run(env, *arguments)
+    assert done.returncode == code
+    assert says in done.stderr
+    if code == 1:
+        assert len(done.stderr.splitlines()) == 1
+    if code == 3:
+        assert "ZeroDivisionError" in done.stderr
+
+
+def test_models_are_listed(env):
+    done = run(env, "models")
+    assert re.search(r"^smollm2 +installed", done.stdout, re.MULTILINE)
+
+
+def test_pull_prints_where_the_weights_are(env):
+    done = run(env, "pull", "smollm2")
+    assert done.stdout.strip().endswith(".gguf")
+    assert Path(done.stdout.strip()).is_file()
+
+
+def test_a_closed_pipe_is_no_error(env):
+    command = f"{CHATWRIGHT} chat x -m models:slow < /dev/null | head -c 4"
+    done = subprocess.run(
+        ["bash", "-c", f"set -o pipefail; {command}"],
+        check=False,
+        capture_output=True,
+        text=True,
+        cwd=HERE,
+        env=env,
+        timeout=30,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "0 1 ", "")
+
+
+@pytest.fixture
+def terminal(env):
+    children = []
+
+    def start(*arguments):
+        child = pexpect.spawn(
+            CHATWRIGHT, ["chat", *arguments], cwd=str(HERE), env=env, timeout=30, encoding="utf-8"
+        )
+        child.setwinsize(24, 80)
+        children.append(child)
+        return child
+
+    yield start
+    for child in children:
+        child.close(force=True)
+
+
+def plain(text):
+    return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", text)
+
+
+def test_on_a_terminal_markdown_is_rendered_and_a_dim_line_follows(terminal):
+    child = terminal("hello", "-m", "models:echo")
+    child.expect(pexpect.EOF)
+    shown = child.before
+    assert "**" not in shown
+    assert "\x1b[1mhello" in shown
+    assert "\x1b[2m" in shown
+    assert re.search(r"first token \d\.\d\d s · \d+ tokens/s · 0\.000005 EUR", plain(shown))
+
+
+def test_a_conversation_has_commands_and_a_history(terminal, tmp_path):
+    child = terminal("-m", "models:echo", "-s", "be kind")
+    child.expect_exact("> ")
+    child.sendline("one")
+    child.expect("one.*be kind.*first token")
+    child.expect_exact("> ")
+    child.sendline("/system be brief")
+    child.expect_exact("be brief")
+    child.expect_exact("> ")
+    child.sendline("/retry")
+    child.expect("one.*be brief.*first token")
+    child.expect_exact("> ")
+    child.sendline(f"/save {tmp_path}/talk.json")
+    child.expect_exact("saved to")
+    child.expect_exact("> ")
+    child.sendline("/nonsense")
+    child.expect_exact("is no command")
+    child.expect_exact("> ")
+    child.sendline("/help")
+    child.expect_exact("/retry")
+    child.expect_exact("> ")
+    child.sendline("/reset")
+    child.expect_exact("> ")
+    child.send("\x1b[A\x1b[A\x1b[A")  # the line editor's history: three up is /nonsense
+    child.expect_exact("nonsense")
+    child.send("\x15")
+    child.sendeof()
+    child.expect(pexpect.EOF)
+    child.close()
+    assert child.exitstatus == 0
+    roles = [each["role"] for each in json.loads((tmp_path / "talk.json").read_text())]
+    assert roles == ["system", "user", "assistant"]
+    assert [*tmp_path.rglob("history")]
+
+
+def test_ctrl_c_stops_the_answer_and_not_the_program(terminal):
+    child = terminal("-m", "models:slow")
+    child.expect_exact("> ")
+    child.sendline("count")
+    child.expect_exact("10")
+    child.sendintr()
+    child.expect_exact("(stopped)")
+    child.expect_exact("> ")
+    child.sendintr()
+    child.expect_exact("> ")
+    child.sendline("/exit")
+    child.expect(pexpect.EOF)
+    child.close()
+    assert child.exitstatus == 0
+
+
+def test_ctrl_c_ends_a_single_answer_with_130(terminal):
+    child = terminal("x", "-m", "models:slow")
+    child.expect_exact("10")
+    child.sendintr()
+    child.expect(pexpect.EOF)
+    child.close()
+    assert child.exitstatus == 130
+
+
+def test_an_error_does_not_end_a_conversation(terminal):
+    child = terminal("-m", "models:broken")
+    child.expect_exact("> ")
+    child.sendline("x")
+    child.expect_exact("the cable is out")
+    child.expect_exact("> ")
+    child.sendeof()
+    child.expect(pexpect.EOF)

@@ -1,0 +1,88 @@
+"""Who may import whom: ARCHITECTURE.md's table, held over every import, inside functions too."""
+
+import ast
+import re
+import sys
+from pathlib import Path
+
+import chatwright
+
+ROOT = Path(chatwright.__file__).parent
+LANGCHAIN = {"langchain_core", "pydantic", "typing_extensions"}
+MAY = {
+    # package or module: (parts of ours, third-party libraries)
+    "deltas": (set(), set()),
+    "errors": (set(), {"langchain_core"}),
+    "core": ({"core", "deltas", "errors"}, set()),
+    "langchain": ({"core", "deltas", "errors", "langchain"}, LANGCHAIN),
+    "wrap": ({"core", "deltas", "errors", "langchain", "wrap"}, LANGCHAIN),
+    "run": ({"core", "run"}, {"langchain_core"}),
+    "testing": ({"deltas", "langchain"}, {"pydantic"}),
+    "cli": ({"cli", "errors", "run", "wrap"}, {"langchain_core", "pydantic", "rich", "typer"}),
+    "__init__": ({"deltas", "errors", "langchain", "wrap"}, set()),
+}
+ONE_LIBRARY = {
+    "langchain/prices.py": {"genai_prices"},
+    "wrap/echo.py": {"chatwright"},
+    "wrap/function.py": {"cloudpickle"},
+    "wrap/gguf/engine.py": {"orjson", "xllamacpp"},
+    "wrap/gguf/weights.py": {"huggingface_hub", "platformdirs"},
+    "cli/chat.py": {"platformdirs", "readline"},
+}
+
+
+def imports(path):
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert not node.level, f"{path}: relative import"
+            yield node.module
+
+
+def part(path):
+    first = path.relative_to(ROOT).parts[0]
+    return first.removesuffix(".py")
+
+
+def violations():
+    for path in sorted(ROOT.rglob("*.py")):
+        ours, libraries = MAY[part(path)]
+        libraries = libraries | ONE_LIBRARY.get(path.relative_to(ROOT).as_posix(), set())
+        for name in imports(path):
+            top, *rest = name.split(".")
+            if top == "chatwright" and rest:
+                if rest[0] not in ours:
+                    yield f"{path.relative_to(ROOT)} imports {name}"
+            elif top not in sys.stdlib_module_names and top not in libraries:
+                yield f"{path.relative_to(ROOT)} imports {name}"
+
+
+def test_imports_go_one_way():
+    assert list(violations()) == []
+
+
+def test_one_library_has_one_importing_file():
+    homes = {}
+    for path in ROOT.rglob("*.py"):
+        for name in imports(path):
+            homes.setdefault(name.split(".")[0], set()).add(path.name)
+    for libraries in ONE_LIBRARY.values():
+        for library in libraries - {"chatwright", "platformdirs", "readline"}:
+            assert len(homes[library]) == 1, library
+
+
+def test_the_table_is_the_one_in_architecture_md():
+    text = (ROOT.parents[1] / "ARCHITECTURE.md").read_text()
+    for name in MAY:
+        if name not in {"__init__"}:
+            assert re.search(rf"^\| `{name}`", text, re.MULTILINE), name
+
+
+def test_modules_and_functions_are_small():
+    for path in ROOT.rglob("*.py"):
+        source = path.read_text()
+        assert len(source.splitlines()) <= 450, path
+        for node in ast.walk(ast.parse(source)):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                assert node.end_lineno - node.lineno < 60, f"{path}: {node.name}"
