@@ -1,4 +1,5 @@
 import pytest
+
 from contract.subjects import MODES, SUBJECTS
 
 

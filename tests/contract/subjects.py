@@ -106,8 +106,12 @@ def function(model: Any, **defaults: Any) -> Callable[..., ChatModel]:
 COUNTED = {"custom_get_token_ids": characters}
 SMOLLM2 = functools.partial(
     ChatGGUF,
-    **{"model_path": "smollm2", "temperature": 0.0, "seed": 7, "max_tokens": 24},
-    **{"n_ctx": 512, "n_parallel": 4},
+    model_path="smollm2",
+    temperature=0.0,
+    seed=7,
+    max_tokens=24,
+    n_ctx=512,
+    n_parallel=4,
 )
 
 SUBJECTS = [

@@ -3,11 +3,11 @@ import threading
 import time
 
 import pytest
-from contract.subjects import MODES, SUBJECTS
 from langgraph.graph import END, START, MessagesState, StateGraph
 
 from chatwright import chat_model
 from chatwright.testing import Pause, ScriptedModel
+from contract.subjects import MODES, SUBJECTS
 
 
 async def test_A1_an_async_source_is_driven_on_the_callers_loop_and_thread():

@@ -1,16 +1,15 @@
-import asyncio
 import copy
 import threading
 import time
 
 import pytest
-from contract.subjects import MODES, PROMPT, SUBJECTS, new_id
 from langchain_core.load import dumps, loads
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, ToolMessage
 from langchain_core.prompt_values import ChatPromptValue, StringPromptValue
 
 from chatwright import chat_model
 from chatwright.testing import Raise, ScriptedModel
+from contract.subjects import PROMPT, new_id
 
 INPUTS = {
     "str": "hello there",
@@ -154,9 +153,3 @@ async def test_B10_batches_honour_max_concurrency():
     most = 0
     await count.abatch(["x"] * 8, {"max_concurrency": 3})
     assert most == 3
-
-
-def test_all_sources_and_modes_are_here():
-    assert len(SUBJECTS) == 8
-    assert len(MODES) == 8
-    assert asyncio.iscoroutinefunction(MODES["invoke"])

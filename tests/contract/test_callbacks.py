@@ -1,7 +1,4 @@
-import asyncio
-
 import pytest
-from contract.subjects import MODES, PROMPT, Recorder, total
 from langchain_core.messages import AIMessage, AIMessageChunk
 from langchain_core.outputs import ChatGenerationChunk
 from langchain_core.runnables import RunnableLambda
@@ -10,6 +7,7 @@ from langgraph.graph import END, START, MessagesState, StateGraph
 
 from chatwright import ToolCallDelta, Usage
 from chatwright.testing import Raise, ScriptedModel
+from contract.subjects import MODES, Recorder, total
 
 
 async def test_C1_one_start_then_exactly_one_end(subject, mode):
@@ -161,11 +159,3 @@ async def test_C11_langgraph_v3_messages_work(streaming):
     run = await app.astream_events({"messages": list(streaming.prompt)}, version="v3")
     texts = [await message.text async for message in run.messages]
     assert texts == [streaming.text]
-
-
-def test_the_harness_records_errors_too():
-    recorder = Recorder()
-    recorder.on_llm_error(ValueError())
-    assert recorder.ends() == ["on_llm_error"]
-    assert asyncio.iscoroutinefunction(graph_of(ScriptedModel(script=["x"])).ainvoke)
-    assert PROMPT

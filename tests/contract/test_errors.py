@@ -3,7 +3,6 @@ import threading
 import time
 
 import pytest
-from contract.subjects import MODES, SMOLLM2, Recorder
 from langchain_core.exceptions import (
     ContextOverflowError,
     ModelConnectionError,
@@ -14,6 +13,7 @@ from langchain_core.messages import HumanMessage
 
 from chatwright import ChatwrightError, InvalidRequestError, OutputError, chat_model
 from chatwright.testing import Pause, Raise, ScriptedModel
+from contract.subjects import MODES, SMOLLM2, Recorder
 
 COLOURS = pytest.mark.parametrize("runs_async", [False, True])
 
@@ -69,14 +69,14 @@ async def test_E1_a_request_that_llama_cpp_refuses_is_invalid(mode, capfd):
 @pytest.mark.parametrize("wrong", [3, ["a"], {"a": 1}, b"a", object()])
 async def test_E1_a_wrong_item_names_the_source_and_the_value(mode, runs_async, wrong):
     model = ScriptedModel(script=["a", wrong], runs_async=runs_async)
-    with pytest.raises(OutputError, match="ScriptedModel.reply gave"):
+    with pytest.raises(OutputError, match=r"ScriptedModel\.reply gave"):
         await mode(model, "x")
 
 
 @COLOURS
 async def test_E1_a_source_that_gives_nothing_is_an_error(mode, runs_async):
     model = ScriptedModel(script=[], runs_async=runs_async)
-    with pytest.raises(OutputError, match="ScriptedModel.reply"):
+    with pytest.raises(OutputError, match=r"ScriptedModel\.reply"):
         await mode(model, "x")
 
 

@@ -4,11 +4,16 @@
 - images, audio, PDF, Anthropic's inputs and VCR: langchain-tests has them off by default.
 
 `test_serdes` is expected to fail: it loads with `allowed_objects="all"`, which means "all classes
-that core lists in its own mapping" (`langchain_core/load/load.py`, 1.7.2) and so refuses every class
-of a third party. `test_K3_…` does the same with the class allowed by name.
+that core lists in its own mapping" (`langchain_core/load/load.py`, 1.7.2), so that it refuses those
+of third parties. `test_K3_…` does the same with the class allowed by name.
 """
 
 import pytest
+from langchain_core.load import dumpd, load
+from langchain_tests.integration_tests import ChatModelIntegrationTests
+from langchain_tests.unit_tests import ChatModelUnitTests
+
+from chatwright import ChatFunction, ChatGGUF, CustomChatModelAdvanced
 from contract.subjects import (
     COUNTED,
     AsyncSubclass,
@@ -18,11 +23,6 @@ from contract.subjects import (
     returns,
     yields,
 )
-from langchain_core.load import dumpd, load
-from langchain_tests.integration_tests import ChatModelIntegrationTests
-from langchain_tests.unit_tests import ChatModelUnitTests
-
-from chatwright import ChatFunction, ChatGGUF, CustomChatModelAdvanced
 
 SOURCES = {
     "Returns": (ChatFunction, {"function": returns.function, **COUNTED}),

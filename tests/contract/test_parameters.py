@@ -1,7 +1,6 @@
 import socket
 
 import pytest
-from contract.subjects import MODES, Recorder
 from langchain_core.caches import InMemoryCache
 from langchain_core.rate_limiters import InMemoryRateLimiter
 from langchain_core.runnables import ConfigurableField
@@ -9,6 +8,7 @@ from langchain_core.runnables import ConfigurableField
 import chatwright
 from chatwright import ParameterError, chat_model
 from chatwright.testing import ScriptedModel
+from contract.subjects import MODES, Recorder
 
 
 def test_R1_langsmith_parameters_name_the_model_and_the_call(subject):
@@ -192,4 +192,3 @@ def test_R8_a_model_without_a_tokenizer_says_what_to_do():
     assert model.get_num_tokens("12345") == 2
     with pytest.raises(NotImplementedError, match="custom_get_token_ids"):
         model.get_token_ids("x")
-    assert MODES

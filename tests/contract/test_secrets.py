@@ -3,12 +3,12 @@ import logging
 import pickle
 
 import pytest
-from contract.subjects import MODES, Recorder
 from langchain_core.caches import InMemoryCache
 from langchain_core.load import dumpd, dumps, load
 
 from chatwright import CustomChatModelAdvanced
 from chatwright.testing import Raise, ScriptedModel
+from contract.subjects import MODES, Recorder
 
 CANARY = "sk-canary-17"
 

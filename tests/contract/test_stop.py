@@ -1,3 +1,4 @@
+import itertools
 import time
 
 import pytest
@@ -101,7 +102,7 @@ async def test_P7_the_metadata_tells_what_stopped_it(subject, mode):
 )
 def test_P3_P6_however_it_is_cut_the_answer_is_the_same(text, cuts, stops):
     borders = [0, *sorted(min(cut, len(text)) for cut in cuts), len(text)]
-    pieces = [text[a:b] for a, b in zip(borders, borders[1:], strict=False)]
+    pieces = [text[a:b] for a, b in itertools.pairwise(borders)]
     model = ScriptedModel(script=["", *pieces])
     ends = [text.find(stop) + len(stop) for stop in stops if stop in text]
     expected = text[: min(ends)] if ends else text

@@ -1,11 +1,11 @@
 import time
 
 import pytest
-from contract.subjects import MODES, Recorder, total
 from langchain_core.messages import AIMessage, AIMessageChunk
 
 from chatwright import Finish, Reasoning, ToolCallDelta, Usage
 from chatwright.testing import Pause, ScriptedModel
+from contract.subjects import MODES, Recorder, total
 
 VERSIONS = pytest.mark.parametrize("version", [None, "v1"])
 COLOURS = pytest.mark.parametrize("runs_async", [False, True])

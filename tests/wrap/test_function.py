@@ -2,15 +2,14 @@ import functools
 import inspect
 import multiprocessing
 import pickle
-import sys
 
 import cloudpickle
 import pytest
 from langchain_core.language_models import BaseChatModel
-from wrap import decorated
-from wrap.decorated import Holder, shout, whisper
 
 from chatwright import ChatFunction, DefinitionError, LoadError, OutputError, chat_model
+from wrap import decorated
+from wrap.decorated import Holder, shout, whisper
 
 
 def test_a_decorated_function_is_a_chat_model():
@@ -112,14 +111,6 @@ def test_it_works_in_a_spawned_process():
         assert pool.apply(answer, (shout,)) == "HI!"
 
 
-def named(name):
-    def function(messages):
-        return "x"
-
-    function.__name__ = name
-    return function
-
-
 @pytest.mark.parametrize(
     ("function", "says"),
     [
@@ -214,5 +205,3 @@ def test_request_parts_reach_the_function():
         "x", tools=[{"a": 1}], tool_choice="any", response_format={"b": 2}, model="other"
     )
     assert got.text == "([{'a': 1}], 'any', {'b': 2}, 'other', None)"
-    assert sys.version_info >= (3, 11)
-    assert named("x")

@@ -1,10 +1,10 @@
 import pytest
 from langchain_core.language_models import BaseChatModel, FakeListChatModel
-from wrap.decorated import shout
 
 from chatwright import ChatGGUF, LoadError, WeightsError, load
 from chatwright.wrap.gguf.weights import find
 from chatwright.wrap.load import available
+from wrap.decorated import shout
 
 
 def test_a_name_loads_the_embedded_model():
@@ -53,7 +53,7 @@ def test_a_string_that_names_nothing_says_what_would(string, says):
 
 
 def test_a_missing_file_is_named():
-    with pytest.raises(WeightsError, match="no/such/file.gguf"):
+    with pytest.raises(WeightsError, match=r"no/such/file\.gguf"):
         load("gguf:no/such/file.gguf")
 
 

@@ -50,7 +50,7 @@ class Call(Generic[T]):
 
     def drive(self) -> Iterator[T]:
         """Yield what the renderer makes of the answer. The source is closed before the last."""
-        with _translated(self._source), contextlib.closing(read(self._start)) as items:
+        with _Translated(self._source), contextlib.closing(read(self._start)) as items:
             for item in items:
                 yield from self._feed(item)
                 if self._stop and self._stop.done:
@@ -60,7 +60,7 @@ class Call(Generic[T]):
     async def adrive(self) -> AsyncIterator[T]:
         """Do what `drive` does, on an event loop."""
         source = aread(self._start, runs_async=self._runs_async)
-        with _translated(self._source):
+        with _Translated(self._source):
             async with contextlib.aclosing(source) as items:
                 async for item in items:
                     for rendered in self._feed(item):
@@ -70,9 +70,11 @@ class Call(Generic[T]):
         for rendered in self._last():
             yield rendered
 
-    def _feed(self, item: object) -> Iterator[T]:
-        for piece in self._answer.feed(item):
-            yield from self._renderer.piece(piece)
+    def _feed(self, item: object) -> Sequence[T]:
+        pieces = self._answer.feed(item)
+        if len(pieces) == 1:  # nearly always
+            return self._renderer.piece(pieces[0])
+        return [rendered for piece in pieces for rendered in self._renderer.piece(piece)]
 
     def _last(self) -> Iterator[T]:
         for piece in self._answer.end():
@@ -83,14 +85,21 @@ class Call(Generic[T]):
         yield from self._renderer.last(self._summarize(self._answer))
 
 
-@contextlib.contextmanager
-def _translated(source: str) -> Iterator[None]:
-    """Raise Python's own time-outs and lost connections as LangChain's."""
-    try:
-        yield
-    except ChatwrightError:
-        raise
-    except TimeoutError as error:
-        raise SourceTimeoutError(f"{source} timed out: {error}") from error
-    except ConnectionError as error:
-        raise SourceConnectionError(f"{source} lost its connection: {error}") from error
+class _Translated:
+    """Raises Python's own time-outs and lost connections as LangChain's."""
+
+    __slots__ = ("_source",)
+
+    def __init__(self, source: str) -> None:
+        self._source = source
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
+        if isinstance(error, ChatwrightError):
+            return
+        if isinstance(error, TimeoutError):
+            raise SourceTimeoutError(f"{self._source} timed out: {error}") from error
+        if isinstance(error, ConnectionError):
+            raise SourceConnectionError(f"{self._source} lost its connection: {error}") from error

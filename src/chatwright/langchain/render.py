@@ -18,6 +18,7 @@ from langchain_core.messages.tool import (
     tool_call_chunk,
 )
 from langchain_core.outputs import ChatGenerationChunk
+from pydantic import BaseModel
 
 from chatwright.core.answer import Piece
 from chatwright.deltas import Reasoning, ToolCallDelta
@@ -268,36 +269,42 @@ def _chunk(**fields: Any) -> ChatGenerationChunk:
 
 _MESSAGE = AIMessageChunk(content="")
 _GENERATION = ChatGenerationChunk(message=_MESSAGE)
-_set = object.__setattr__
+_set_dict, _set_fields_set, _set_extra, _set_private = (
+    BaseModel.__dict__[slot].__set__
+    for slot in (
+        "__dict__",
+        "__pydantic_fields_set__",
+        "__pydantic_extra__",
+        "__pydantic_private__",
+    )
+)
 
 
 def _text_chunk(text: str) -> ChatGenerationChunk:
-    """Build what `_chunk(content=text)` builds, at a third of the cost.
+    """Build what `_chunk(content=text)` builds, at a fifth of the cost.
 
     pydantic validates every field anew for each chunk; here a template's `__dict__` is copied, and
     only what could be shared between chunks is made fresh. For plain text only: the validators
     that are skipped matter for everything else. A test compares the two.
     """
-    message = AIMessageChunk.__new__(AIMessageChunk)
-    _set(
-        message,
-        "__dict__",
-        {
-            **_MESSAGE.__dict__,
-            "content": text,
-            "additional_kwargs": {},
-            "response_metadata": {},
-            "tool_calls": [],
-            "invalid_tool_calls": [],
-            "tool_call_chunks": [],
-        },
-    )
-    _set(message, "__pydantic_fields_set__", _MESSAGE.__pydantic_fields_set__.copy())
-    _set(message, "__pydantic_extra__", {})
-    _set(message, "__pydantic_private__", None)
-    generation = ChatGenerationChunk.__new__(ChatGenerationChunk)
-    _set(generation, "__dict__", {**_GENERATION.__dict__, "text": text, "message": message})
-    _set(generation, "__pydantic_fields_set__", _GENERATION.__pydantic_fields_set__.copy())
-    _set(generation, "__pydantic_extra__", None)
-    _set(generation, "__pydantic_private__", None)
+    message = object.__new__(AIMessageChunk)
+    fields = _MESSAGE.__dict__.copy()
+    fields["content"] = text
+    fields["additional_kwargs"] = {}
+    fields["response_metadata"] = {}
+    fields["tool_calls"] = []
+    fields["invalid_tool_calls"] = []
+    fields["tool_call_chunks"] = []
+    _set_dict(message, fields)
+    _set_fields_set(message, _MESSAGE.__pydantic_fields_set__.copy())
+    _set_extra(message, {})
+    _set_private(message, None)
+    generation = object.__new__(ChatGenerationChunk)
+    fields = _GENERATION.__dict__.copy()
+    fields["text"] = text
+    fields["message"] = message
+    _set_dict(generation, fields)
+    _set_fields_set(generation, _GENERATION.__pydantic_fields_set__.copy())
+    _set_extra(generation, None)
+    _set_private(generation, None)
     return generation

@@ -75,6 +75,8 @@ class Settings(BaseChatModel):
             ParameterError: A parameter that the model does not take.
             pydantic.ValidationError: A value that its field does not take.
         """
+        if not kwargs:
+            return self, {}
         rest = {key: value for key, value in kwargs.items() if key not in _TRACING}
         if "model" in rest:
             rest["model_name"] = rest.pop("model")
@@ -115,8 +117,19 @@ class Settings(BaseChatModel):
 
     @property
     def _identifying_params(self) -> dict[str, Any]:
-        values = {name: getattr(self, name) for name in _key_fields(type(self))}
-        return {name: value for name, value in values.items() if value is not None}
+        values = self.__dict__
+        return {
+            name: value for name in _key_fields(type(self)) if (value := values[name]) is not None
+        }
+
+    def _get_invocation_params(
+        self, stop: list[str] | None = None, **kwargs: Any
+    ) -> dict[str, Any]:
+        """Return what callbacks are told: as core does, less its detour for a deprecated method.
+
+        That detour takes 30 µs of every call (`_dict_for_compat`, langchain-core 1.7.2).
+        """
+        return {**self.asdict(), "stop": stop, **kwargs}
 
     def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
         """Return what LangSmith shows of a call; the call's values come before the model's."""

@@ -108,6 +108,10 @@ class ChatFunction(ChatModel):
 
     def replies_async(self) -> bool:
         """Tell whether the function is a coroutine function or an async generator function."""
+        return self._runs_async
+
+    @functools.cached_property
+    def _runs_async(self) -> bool:
         return is_async(self.function)
 
     def source_name(self) -> str:
@@ -142,7 +146,7 @@ class ChatFunction(ChatModel):
     def __getstate__(self) -> dict[Any, Any]:
         """Pickle the function by name, where its name leads back to it."""
         state = super().__getstate__()
-        fields = {key: value for key, value in state["__dict__"].items() if key != "_parameters"}
+        fields = {key: value for key, value in state["__dict__"].items() if key not in _DERIVED}
         return {**state, "__dict__": {**fields, "function": _Named(self.function)}}
 
 
@@ -186,6 +190,7 @@ def chat_model(
     return ChatFunction(function=function, **fields)
 
 
+_DERIVED = frozenset({"_parameters", "_runs_async"})
 _NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 
 

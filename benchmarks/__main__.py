@@ -1,0 +1,36 @@
+"""`make bench`: measure everything and write docs/benchmarks.md. `… NAME` measures one group."""
+
+import sys
+from pathlib import Path
+
+from benchmarks import engine, imports, memory, streaming
+from benchmarks.harness import Row, machine, table
+
+GROUPS = {"streaming": streaming, "memory": memory, "imports": imports, "engine": engine}
+TARGET = Path(__file__).parents[1] / "docs" / "benchmarks.md"
+
+TEXT = """\
+# Benchmarks
+
+Made by `make bench`: every row's two sides take turns in one run; medians, and the median of the
+ratios round by round. Only the ratios mean something elsewhere. {machine}.
+
+"The guide's own code" is the model of LangChain's guide as it is printed there
+(`benchmarks/peers.py`).
+
+{table}
+"""
+
+
+def main() -> None:
+    wanted = sys.argv[1:] or [*GROUPS]
+    rows: list[Row] = []
+    for name in wanted:
+        rows += GROUPS[name].rows()
+        print(table(rows), flush=True)
+    if wanted == [*GROUPS]:
+        TARGET.write_text(TEXT.format(machine=machine(), table=table(rows)), "utf-8")
+
+
+if __name__ == "__main__":
+    main()

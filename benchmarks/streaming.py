@@ -1,0 +1,120 @@
+"""What LangChain's paths cost per chunk and per call, against the guide's own code."""
+
+import asyncio
+import warnings
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Any
+
+from benchmarks.harness import Row, timed, turns
+from benchmarks.peers import Guide
+from chatwright import ChatModel, Request, chat_model
+
+N = 2000
+CALLS = 200
+ROUNDS = 15
+PROMPT = "x" * N
+
+
+@chat_model
+def sync_source(messages):  # type: ignore[no-untyped-def]
+    yield from messages[-1].text
+
+
+@chat_model
+async def async_source(messages):  # type: ignore[no-untyped-def]
+    for token in messages[-1].text:
+        yield token
+
+
+@chat_model
+async def async_function(messages):  # type: ignore[no-untyped-def]
+    return messages[-1].text
+
+
+@chat_model
+def sync_function(messages):  # type: ignore[no-untyped-def]
+    return messages[-1].text
+
+
+class Native(ChatModel):
+    def reply(self, request: Request) -> Iterator[str]:
+        yield from request.messages[-1].text
+
+
+class Bridged(Native):
+    pass
+
+
+class NativeAsync(ChatModel):
+    async def reply(self, request: Request) -> AsyncIterator[str]:
+        for token in request.messages[-1].text:
+            yield token
+
+
+class BridgedAsync(NativeAsync):
+    pass
+
+
+for bridged in (Bridged, BridgedAsync):  # core looks for the hooks on the class
+    bridged._stream_chat_model_events = None
+    bridged._astream_chat_model_events = None
+
+
+def stream(model: Any) -> Callable[[], float]:
+    return timed(lambda: [*model.stream(PROMPT)], N)
+
+
+def astream(model: Any) -> Callable[[], float]:
+    async def work() -> None:
+        async for _ in model.astream(PROMPT):
+            pass
+
+    return timed(lambda: asyncio.run(work()), N)
+
+
+def v3(model: Any) -> Callable[[], float]:
+    return timed(lambda: [*model.stream_events(PROMPT, version="v3")], N)
+
+
+def av3(model: Any) -> Callable[[], float]:
+    async def work() -> None:
+        async for _ in await model.astream_events(PROMPT, version="v3"):
+            pass
+
+    return timed(lambda: asyncio.run(work()), N)
+
+
+def invoke(model: Any) -> Callable[[], float]:
+    return timed(lambda: [model.invoke("hello") for _ in range(CALLS)], CALLS)
+
+
+def ainvoke(model: Any) -> Callable[[], float]:
+    async def work() -> None:
+        for _ in range(CALLS):
+            await model.ainvoke("hello")
+
+    return timed(lambda: asyncio.run(work()), CALLS)
+
+
+def rows() -> list[Row]:
+    warnings.simplefilter("ignore")
+    guide = Guide(n=N, model_name="guide")
+    own, bridge = "the guide's own code", "core's bridge over the same source"
+    plan = [
+        ("`stream`, per chunk", stream(sync_source), stream(guide), 0.6, own),
+        ("`astream` over a sync generator", astream(sync_source), astream(guide), 0.1, own),
+        ("`astream` over an async generator", astream(async_source), astream(guide), 0.06, own),
+        ("v3 events, per chunk", v3(Native()), v3(Bridged()), 0.25, bridge),
+        ("async v3 events, per chunk", av3(NativeAsync()), av3(BridgedAsync()), 0.25, bridge),
+        ("`invoke` of a function", invoke(sync_function), invoke(guide), 1.0, own),
+        ("`invoke` of an async function", invoke(async_function), invoke(guide), 1.0, own),
+        ("`ainvoke` of an async function", ainvoke(async_function), ainvoke(guide), 0.4, own),
+    ]
+    return [_row(*each) for each in plan]
+
+
+def _row(
+    work: str, ours: Callable[[], float], peer: Callable[[], float], bound: float, name: str
+) -> Row:
+    mine, theirs, ratio = turns(ours, peer, ROUNDS)
+    return Row(work, mine, theirs, "µs", ratio, ("<=", bound), name)
