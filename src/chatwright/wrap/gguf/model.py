@@ -5,7 +5,7 @@ from typing import Annotated, Any, Self
 
 from langchain_core.language_models import ModelProfile
 from langchain_core.messages import AIMessage, BaseMessage, convert_to_openai_messages
-from pydantic import AfterValidator, BeforeValidator, Field, PrivateAttr, model_validator
+from pydantic import BeforeValidator, Field, PrivateAttr, model_validator
 
 from chatwright.core.bridge import Pump
 from chatwright.langchain.model import ChatModel
@@ -28,13 +28,24 @@ _SAMPLING = (
     "top_p",
 )
 
-Lora = Annotated[
-    list[tuple[str, float]],
-    BeforeValidator(
-        lambda lora: [(each, 1.0) if isinstance(each, str | Path) else each for each in lora]
-    ),
-    AfterValidator(lambda lora: [(str(path), scale) for path, scale in lora]),
-]
+_ENGINE = (
+    "chat_template",
+    "lora",
+    "model_path",
+    "n_batch",
+    "n_ctx",
+    "n_gpu_layers",
+    "n_parallel",
+    "n_threads",
+)
+
+
+def _pairs(lora: Any) -> Any:
+    """Return adapters as pairs of a path, as str, and a scale."""
+    if not isinstance(lora, list | tuple):
+        return lora
+    named = [(each, 1.0) if isinstance(each, str | Path) else each for each in lora]
+    return [(str(path), scale) for path, scale in named]
 
 
 class ChatGGUF(ChatModel):
@@ -80,7 +91,7 @@ class ChatGGUF(ChatModel):
     """Layers that the GPU holds. Default None: llama.cpp's choice, as many as fit."""
     chat_template: str | None = None
     """Jinja chat template, or the name of one that llama.cpp knows. Default: the file's own."""
-    lora: Lora = Field(default_factory=list)
+    lora: Annotated[list[tuple[str, float]], BeforeValidator(_pairs)] = Field(default_factory=list)
     """LoRA adapters: paths, or pairs of a path and a scale (default 1.0)."""
 
     top_k: int | None = None
@@ -97,18 +108,10 @@ class ChatGGUF(ChatModel):
     """A GBNF grammar that the answer follows. Default None: no grammar."""
 
     accepts = frozenset({"chat_template_kwargs", "json_schema", "logit_bias", "repeat_last_n"})
-    fixed = ChatModel.fixed | {
-        "chat_template",
-        "lora",
-        "model_path",
-        "n_batch",
-        "n_ctx",
-        "n_gpu_layers",
-        "n_parallel",
-        "n_threads",
-    }
+    fixed = ChatModel.fixed | {*_ENGINE}
 
     _engine: Engine | None = PrivateAttr(default=None)
+    _engine_named: tuple[str, ...] = PrivateAttr(default=())
 
     @model_validator(mode="before")
     @classmethod
@@ -128,7 +131,16 @@ class ChatGGUF(ChatModel):
     @property
     def engine(self) -> Engine:
         """The engine that these fields name; loaded with the first request."""
-        options = EngineOptions(
+        named = tuple(repr(getattr(self, name)) for name in _ENGINE)
+        if self._engine is None or self._engine_named != named:
+            self._engine = shared(self._options())
+            self._engine_named = named
+        return self._engine
+
+    def _options(self) -> EngineOptions:
+        for path, _ in self.lora:
+            weights.check(Path(path))
+        return EngineOptions(
             path=str(weights.find(self.model_path).resolve()),
             n_ctx=self.n_ctx,
             n_parallel=self.n_parallel,
@@ -138,9 +150,6 @@ class ChatGGUF(ChatModel):
             chat_template=self.chat_template,
             lora=tuple(self.lora),
         )
-        if self._engine is None or self._engine.options != options:
-            self._engine = shared(options)
-        return self._engine
 
     @property
     def queue_size(self) -> int:

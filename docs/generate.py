@@ -1,0 +1,37 @@
+"""Make the generated pages anew: `make docs`. A test compares them with what is committed."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).parent
+COMMANDS = ("", "chat", "models", "pull")
+
+
+def cli() -> str:
+    """Return the page of the command line: its own help."""
+    chatwright = Path(sys.executable).parent / "chatwright"
+    env = {**os.environ, "COLUMNS": "80", "TERM": "dumb", "NO_COLOR": "1"}
+    parts = ["# The command line", "Made by `make docs` out of the commands' own help."]
+    for command in COMMANDS:
+        done = subprocess.run(  # noqa: S603  our own program
+            [chatwright, *command.split(), "--help"],
+            check=True,
+            capture_output=True,
+            text=True,
+            env=env,
+        )
+        shown = "\n".join(line.rstrip() for line in done.stdout.strip().splitlines())
+        parts.append(
+            f"```console\n$ chatwright {command}{' ' if command else ''}--help\n{shown}\n```"
+        )
+    return "\n\n".join(parts) + "\n"
+
+
+PAGES = {"cli.md": cli}
+
+
+if __name__ == "__main__":
+    for name, make in PAGES.items():
+        (HERE / name).write_text(make(), "utf-8")
