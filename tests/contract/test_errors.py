@@ -143,11 +143,24 @@ async def test_E4_cancelling_stops_the_source_and_ends_the_run_once(runs_async, 
 
 
 @COLOURS
-async def test_E4_a_source_that_cancels_itself_is_an_error_not_a_cancel(runs_async):
+async def test_E4_a_cancelled_ainvoke_that_streams_behind_ends_its_run_too(runs_async):
+    script = ["a", *([Pause(0.01), "b"] * 500)]
+    model = ScriptedModel(script=script, runs_async=runs_async, streaming=True)
+    recorder = Recorder()
+    task = asyncio.create_task(model.ainvoke("x", {"callbacks": [recorder]}))
+    await asyncio.sleep(0.1)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert recorder.ends() == ["on_llm_error"]
+
+
+@COLOURS
+async def test_E4_a_source_that_cancels_itself_is_an_error_not_a_cancel(mode, runs_async):
     model = ScriptedModel(script=[Raise(asyncio.CancelledError())], runs_async=runs_async)
     recorder = Recorder()
     with pytest.raises(ModelError, match="cancelled itself"):
-        await model.ainvoke("x", {"callbacks": [recorder]})
+        await mode(model, "x", {"callbacks": [recorder]})
     assert recorder.ends() == ["on_llm_error"]
 
 

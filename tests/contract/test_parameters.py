@@ -1,3 +1,4 @@
+import functools
 import socket
 
 import pytest
@@ -148,6 +149,25 @@ def test_R6_two_closures_never_share_an_answer():
     one.cache = two.cache = cache
     assert (one.invoke("x").text, two.invoke("x").text) == ("one", "two")
     assert one.invoke("x").text == "one"
+
+
+def test_R6_names_that_are_used_again_never_share_an_answer():
+    def base(messages):
+        return "base"
+
+    def make(prefix):
+        @functools.wraps(base)
+        def wrapper(messages):
+            return prefix
+
+        return wrapper
+
+    cache = InMemoryCache()
+    answers = [chat_model(make(each), cache=cache).invoke("x").text for each in "abcde"]
+    assert answers == [*"abcde"]
+    first = chat_model(make("a"))
+    first._get_llm_string()
+    assert first._get_llm_string() == first.model_copy()._get_llm_string()
 
 
 async def test_R7_the_rate_limiter_is_asked_once_per_uncached_call(subject, mode, monkeypatch):

@@ -42,6 +42,16 @@ async def test_K1_no_secret_is_in_an_error(mode):
     assert CANARY not in repr(caught.value) + str(caught.value) + repr(caught.value.__cause__)
 
 
+def test_K1_no_secret_is_in_a_validation_error(subject):
+    for wrong in ({"temperature": "hot"}, {"api_kee": CANARY}):
+        with pytest.raises(ValueError) as caught:
+            subject.make(**{"api_key": CANARY, **wrong})
+        assert CANARY not in str(caught.value)
+    with pytest.raises(ValueError) as caught:
+        CustomChatModelAdvanced(api_key=CANARY)
+    assert CANARY not in str(caught.value)
+
+
 def test_K2_the_key_may_come_from_the_environment(subject, monkeypatch):
     monkeypatch.setenv("CHATWRIGHT_API_KEY", CANARY)
     assert subject.make().api_key.get_secret_value() == CANARY

@@ -3,7 +3,7 @@ import time
 import pytest
 from langchain_core.messages import AIMessage, AIMessageChunk
 
-from chatwright import Finish, Reasoning, ToolCallDelta, Usage
+from chatwright import Finish, Reasoning, Text, ToolCallDelta, Usage
 from chatwright.testing import Pause, ScriptedModel
 from contract.subjects import MODES, Recorder, total
 
@@ -145,6 +145,23 @@ async def test_S13_under_v1_the_text_is_one_block(subject):
     ):
         assert [block["type"] for block in whole.content] == ["text"]
         assert whole.content[0]["text"] == subject.text
+
+
+@COLOURS
+async def test_S2_under_v1_blocks_keep_their_order_in_every_mode(mode, runs_async):
+    script = ["a", Reasoning("r"), "b", ToolCallDelta(0, "1", None), ToolCallDelta(0, name="f")]
+    model = ScriptedModel(script=script, runs_async=runs_async, output_version="v1")
+    answer = await mode(model, "x")
+    kinds = [block["type"] for block in answer.content_blocks]
+    assert kinds == ["text", "reasoning", "text", "tool_call"]
+    assert answer.tool_calls[0]["name"] == "f"
+
+
+async def test_nulls_inside_deltas_are_empty(mode):
+    script = [Text(None), Reasoning(None), "a", ToolCallDelta(0, "1", "f", None)]
+    answer = await mode(ScriptedModel(script=script), "x")
+    assert answer.text == "a"
+    assert answer.tool_calls[0]["args"] == {}
 
 
 @COLOURS

@@ -1,9 +1,10 @@
 import pytest
+from langchain_core.caches import InMemoryCache
 from langchain_core.callbacks import UsageMetadataCallbackHandler
 
 from chatwright import CostCallbackHandler, Price, Usage, chat_model
 from chatwright.testing import ScriptedModel
-from contract.subjects import TEXT, total
+from contract.subjects import SMOLLM2, TEXT, total
 
 COUNTS = ("input_tokens", "output_tokens", "total_tokens")
 
@@ -104,9 +105,28 @@ async def test_the_cost_handler_sums_per_model(mode):
     }
 
 
-async def test_gguf_counts_cached_tokens_and_measures(mode):
-    from contract.subjects import SMOLLM2
+async def test_cached_answers_cost_nothing(mode):
+    handler = CostCallbackHandler()
+    model = ScriptedModel(script=["a", Usage(1, 1)], price=(1, 1), cache=InMemoryCache())
+    for _ in range(3):
+        model.invoke("x", {"callbacks": [handler]})
+    assert handler.costs == {"ScriptedModel": {"USD": pytest.approx(2e-6)}}
 
+
+async def test_counts_that_make_no_sense_break_no_answer(mode):
+    script = ["text", Usage(5, 1, {"cache_read": 10})]
+    answer = await mode(ScriptedModel(script=script, model_name="gpt-4o"), "x")
+    assert answer.text == "text"
+    assert "cost" not in answer.response_metadata
+
+
+def test_weights_of_ones_own_have_no_price_by_their_name():
+    model = SMOLLM2(model_name="gpt-4o", max_tokens=1)
+    assert "cost" not in model.invoke("hi").response_metadata
+    assert SMOLLM2(price=(1, 1), max_tokens=1).invoke("hi").response_metadata["cost"]
+
+
+async def test_gguf_counts_cached_tokens_and_measures(mode):
     model = SMOLLM2()
     model.invoke("Say one two three.")
     again = await mode(model, "Say one two three.")

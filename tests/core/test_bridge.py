@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from chatwright import chat_model
 from chatwright.core import channel as channels
 from chatwright.core.bridge import Channel, Pump, aread, is_async, read
 from chatwright.testing import Pause, ScriptedModel
@@ -371,3 +372,108 @@ def test_sources_nest_to_any_depth_through_threads_and_loops(depth):
         return through_a_thread if level % 2 else on_the_loop
 
     assert list(read(build(depth))) == ["a", "b", "c"]
+
+
+def test_a_source_that_cleans_up_slowly_is_let_to_and_stops_nobody_else():
+    cleaned = threading.Event()
+
+    async def slow_to_leave():
+        try:
+            while True:
+                yield "x"
+                await asyncio.sleep(0)
+        finally:
+            await asyncio.sleep(0.4)
+            cleaned.set()
+
+    stream = read(slow_to_leave)
+    next(stream)
+    stream.close()
+    assert list(read(coroutine)) == ["abc"]
+    assert soon(cleaned.is_set, 2)
+    assert list(read(coroutine)) == ["abc"]
+
+
+def test_a_slow_reader_makes_no_time_limit_run_out():
+    async def limited():
+        for each in "abc":
+            async with asyncio.timeout(0.2):
+                await asyncio.sleep(0.02)
+            yield each
+
+    got = []
+    for each in read(limited):
+        got.append(each)
+        time.sleep(0.3)
+    assert got == ["a", "b", "c"]
+
+
+def test_a_source_that_reads_others_by_threads_does_not_deadlock():
+    inner = chat_model(coroutine_of("deep"))
+
+    @chat_model
+    async def by_batch(messages):
+        return "".join(each.text for each in inner.batch(["a", "b"]))
+
+    @chat_model
+    async def by_batch_streaming(messages):
+        yield "".join(each.text for each in inner.batch(["a", "b"]))
+
+    assert by_batch.invoke("x").text == "deepdeep"
+    assert by_batch_streaming.invoke("x").text == "deepdeep"
+
+
+def coroutine_of(word):
+    async def says(messages):
+        await asyncio.sleep(0.001)
+        return word
+
+    return says
+
+
+def test_an_inner_stream_that_is_left_early_is_cleaned_up():
+    cleaned = threading.Event()
+
+    async def inner():
+        try:
+            while True:
+                yield "x"
+                await asyncio.sleep(0)
+        finally:
+            cleaned.set()
+
+    async def outer():
+        for each in read(inner):
+            yield each
+            break
+
+    assert list(read(outer)) == ["x"]
+    assert soon(cleaned.is_set, 2)
+
+
+async def test_what_a_coroutine_returns_is_one_item_in_either_colour():
+    async def returns_a_generator():
+        return iter("abc")
+
+    (item,) = read(returns_a_generator)
+    assert list(item) == [*"abc"]
+    (item,) = [each async for each in aread(returns_a_generator, runs_async=True)]
+    assert list(item) == [*"abc"]
+
+
+def test_an_interrupted_wait_cancels_the_coroutine():
+    ended = threading.Event()
+    assert list(read(async_generator)) == ["a", "b", "c"]  # our thread runs the loop from now on
+
+    async def slow():
+        try:
+            await asyncio.sleep(30)
+        finally:
+            ended.set()
+
+    timer = threading.Timer(0.2, os.kill, [os.getpid(), signal.SIGINT])
+    timer.start()
+    with pytest.raises(KeyboardInterrupt):
+        list(read(slow))
+    timer.join()
+    assert soon(ended.is_set, 1)

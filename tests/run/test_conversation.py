@@ -65,6 +65,22 @@ def test_what_an_answer_took_is_measured():
     assert conversation.took.cost["currency"] == "EUR"
 
 
+def test_a_failed_retry_leaves_the_history_as_it_was():
+    conversation = Conversation(count)
+    said(conversation, "a")
+    before = conversation.turns[:]
+    conversation.model = ScriptedModel(script=[Raise(KeyError("no"))])
+    with pytest.raises(KeyError):
+        list(conversation.retry())
+    assert conversation.turns == before
+
+
+def test_a_rate_is_not_made_up_for_a_single_chunk():
+    conversation = Conversation(ScriptedModel(script=["all at once", Usage(1, 1000)]))
+    said(conversation, "x")
+    assert conversation.took.tokens_per_second is None
+
+
 def test_parameters_and_stop_go_with_every_call():
     model = ScriptedModel(script=["abc"])
     conversation = Conversation(model, parameters={"temperature": 0.5}, stop=["b"])

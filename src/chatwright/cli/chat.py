@@ -3,7 +3,7 @@
 import contextlib
 import json
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -49,16 +49,17 @@ def chat(
         float | None, typer.Option("--temperature", "-t", help="Sampling temperature.")
     ] = None,
     max_tokens: Annotated[
-        int, typer.Option("--max-tokens", help="The longest answer, in tokens.")
-    ] = 1024,
+        int | None, typer.Option("--max-tokens", help="The longest answer, in tokens.")
+    ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the answer as one JSON object.")
     ] = False,
 ) -> int:
     """Talk with a chat model."""
-    piped = "" if sys.stdin is None or sys.stdin.isatty() else sys.stdin.read().strip()
+    typed = sys.stdin is not None and sys.stdin.isatty()
+    piped = "" if typed or sys.stdin is None else sys.stdin.read().strip()
     question = "\n\n".join(part for part in (prompt, piped) if part)
-    if not question and (as_json or not sys.stdin.isatty()):
+    if not question and (as_json or not typed):
         typer.echo("chatwright: there is nothing to say; give a PROMPT or pipe one in", err=True)
         return 2
     given = {"temperature": temperature, "max_tokens": max_tokens}
@@ -90,11 +91,12 @@ def _loaded(model: str) -> "BaseChatModel":
     loaded = load(model)
     if isinstance(loaded, ChatGGUF):
         loaded.n_parallel = 1  # one person talks: one slot, a quarter of the memory
+        loaded.max_tokens = loaded.max_tokens or 1024  # a small model may never stop
     return loaded
 
 
 def _print_json(conversation: "Conversation", question: str) -> int:
-    for _ in conversation.ask(question):
+    for _ in _guarded(conversation.ask(question)):
         pass
     answer, took = conversation.turns[-1], conversation.took
     shown = {
@@ -115,7 +117,7 @@ class _Pipe:
 
     def show(self, chunks: "Iterator[AIMessageChunk]", conversation: "Conversation") -> None:
         del conversation
-        for chunk in chunks:
+        for chunk in _guarded(chunks):
             sys.stdout.write(chunk.text)
             sys.stdout.flush()
         sys.stdout.write("\n")
@@ -133,18 +135,34 @@ class _Terminal:
         from rich.markdown import Markdown  # noqa: PLC0415  slow to import
 
         text = ""
-        with (
-            contextlib.closing(_generator(chunks)) as answer,
-            Live(console=self.console, refresh_per_second=12, vertical_overflow="visible") as live,
-        ):
-            for chunk in answer:
-                text += chunk.text
-                live.update(Markdown(text))
+        try:
+            # What does not fit on the screen is cropped while it grows, and printed at the end.
+            with Live(console=self.console, refresh_per_second=12, transient=True) as live:
+                for chunk in _guarded(chunks):
+                    text += chunk.text
+                    live.update(Markdown(text))
+        finally:
+            self.console.print(Markdown(text))
         self.console.print(_footer(conversation.took), style="dim", highlight=False)
 
 
-def _generator(chunks: "Iterable[AIMessageChunk]") -> "Any":
-    return chunks  # `ask` and `retry` are generators: closing them keeps what has come so far
+def _guarded(chunks: "Iterator[AIMessageChunk]") -> "Iterator[AIMessageChunk]":
+    """Pass the answer on; whatever the model raises is an expected error here, and no bug of ours.
+
+    Raises:
+        SourceError: The model failed.
+    """
+    from langchain_core.exceptions import LangChainException  # noqa: PLC0415  slow to import
+
+    from chatwright.errors import ChatwrightError, SourceError  # noqa: PLC0415  slow to import
+
+    with contextlib.closing(chunks):  # type: ignore[type-var]  # both are generators
+        try:
+            yield from chunks
+        except (ChatwrightError, LangChainException):
+            raise
+        except Exception as error:
+            raise SourceError(f"{type(error).__name__}: {error}") from error
 
 
 def _footer(took: "Took") -> str:

@@ -1,6 +1,7 @@
 """One answer on its way: the source's items in, clean pieces out, the totals kept."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Protocol, TypeAlias
 
 from chatwright.deltas import Finish, Reasoning, Text, ToolCallDelta, Usage
@@ -37,11 +38,9 @@ class Answer:
     __slots__ = (
         "_filters",
         "_source",
-        "calls",
         "empty",
         "finish_reason",
         "metadata",
-        "reasoning",
         "text",
         "usage",
     )
@@ -52,16 +51,9 @@ class Answer:
         self._source = source
         self.empty = True
         self.text: list[str] = []
-        self.reasoning: list[str] = []
-        self.calls: list[ToolCallDelta] = []
         self.usage: Usage | None = None
         self.finish_reason: str | None = None
         self.metadata: dict[str, Any] = {}
-
-    @property
-    def done(self) -> bool:
-        """Whether a filter has ended the answer, so that the source can be closed."""
-        return any(each.done for each in self._filters)
 
     def feed(self, item: object) -> Sequence[Piece]:
         """Take the next item that the source yielded and return what can go out now.
@@ -80,8 +72,10 @@ class Answer:
                 return self._piece(str(item))
             case Text():
                 return self._piece(item.text or "")
-            case Reasoning() | ToolCallDelta():
-                return self._piece(item)
+            case Reasoning():
+                return self._piece(item) if item.text else ()
+            case ToolCallDelta():
+                return self._piece(item if item.args else replace(item, args=""))
             case Usage():
                 return self._usage(item)
             case Finish():
@@ -134,13 +128,7 @@ class Answer:
         return pieces
 
     def _keep(self, pieces: Sequence[Piece]) -> Sequence[Piece]:
-        for piece in pieces:
-            if isinstance(piece, str):
-                self.text.append(piece)
-            elif isinstance(piece, Reasoning):
-                self.reasoning.append(piece.text)
-            else:
-                self.calls.append(piece)
+        self.text += [piece for piece in pieces if isinstance(piece, str)]
         return pieces
 
 

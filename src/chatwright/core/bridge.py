@@ -77,11 +77,12 @@ async def aread(call: Callable[[], Any], *, runs_async: bool) -> AsyncGenerator[
         result: Any = Pump(functools.partial(_push, call))
     else:
         result = call()
-        if isinstance(result, Awaitable):
-            result = await result
     if isinstance(result, Pump):
         result = result.aread()
-    if isinstance(result, AsyncIterator):
+    if isinstance(result, Awaitable):
+        if (value := await result) is not None:
+            yield value
+    elif isinstance(result, AsyncIterator):
         async with _aclosing(result) as items:
             async for item in items:
                 yield item
@@ -183,13 +184,12 @@ def _read_async(source: AsyncIterator[Any]) -> Generator[Any]:
     with shared_loop() as loop:
         cancel = loop.start(produce())
         try:
-            while batch := loop.take(channel):
+            while batch := channel.take():
                 yield from batch
         finally:
-            channel.close()
             if not channel.ended:
-                cancel()
-                loop.settle(channel)
+                # In one step, so that no source sees the close, cleans up and is cancelled then.
+                cancel(channel.close)
 
 
 @contextlib.contextmanager

@@ -28,7 +28,8 @@ class Channel(Generic[T]):
     def __init__(self, capacity: int = CAPACITY) -> None:
         """Start empty and open."""
         self._capacity = capacity
-        self._lock = threading.Lock()
+        # Reentrant: the garbage collector may close an abandoned reader inside any allocation.
+        self._lock = threading.RLock()
         self._items: list[T] = []
         self._error: BaseException | None = None
         self._reader: _Event | None = None
@@ -97,7 +98,7 @@ class Channel(Generic[T]):
                 return None
             if len(self._items) >= self._capacity:
                 self._writer = room = event()
-                return room
+                return None if self.closed else room
             self._items.append(item)
             reader, self._reader = self._reader, None
         if reader:

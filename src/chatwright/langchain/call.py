@@ -1,5 +1,6 @@
 """One call on its way: the source's items through the answer into the renderer."""
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from typing import Any, Generic, TypeVar
@@ -7,7 +8,12 @@ from typing import Any, Generic, TypeVar
 from chatwright.core.answer import Answer
 from chatwright.core.bridge import aread, read
 from chatwright.core.stop import StopFilter
-from chatwright.errors import ChatwrightError, SourceConnectionError, SourceTimeoutError
+from chatwright.errors import (
+    ChatwrightError,
+    SourceConnectionError,
+    SourceError,
+    SourceTimeoutError,
+)
 from chatwright.langchain.render import Renderer, Summary
 
 __all__ = ["Call"]
@@ -49,7 +55,7 @@ class Call(Generic[T]):
         self._renderer = renderer
 
     def drive(self) -> Iterator[T]:
-        """Yield what the renderer makes of the answer. The source is closed before the last."""
+        """Yield what the renderer makes of the answer; before the last, the source is closed."""
         with _Translated(self._source), contextlib.closing(read(self._start)) as items:
             for item in items:
                 yield from self._feed(item)
@@ -99,7 +105,18 @@ class _Translated:
     def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
         if isinstance(error, ChatwrightError):
             return
+        if isinstance(error, asyncio.CancelledError) and not _is_cancelled():
+            raise SourceError(f"{self._source} cancelled itself") from error
         if isinstance(error, TimeoutError):
             raise SourceTimeoutError(f"{self._source} timed out: {error}") from error
         if isinstance(error, ConnectionError):
             raise SourceConnectionError(f"{self._source} lost its connection: {error}") from error
+
+
+def _is_cancelled() -> bool:
+    """Tell whether it is this code's own task that somebody cancels."""
+    try:
+        task = asyncio.current_task()
+    except RuntimeError:  # no loop runs here
+        return False
+    return task is not None and task.cancelling() > 0

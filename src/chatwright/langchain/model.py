@@ -15,7 +15,6 @@ from langchain_core.utils.utils import LC_ID_PREFIX
 
 from chatwright.core.answer import Answer
 from chatwright.core.bridge import is_async
-from chatwright.errors import SourceError
 from chatwright.langchain.call import Call
 from chatwright.langchain.prices import cost_of
 from chatwright.langchain.render import (
@@ -82,7 +81,8 @@ class ChatModel(Settings):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
-        (message,) = self._call(messages, stop, kwargs, MessageRenderer()).drive()
+        renderer = MessageRenderer(v1=self.output_version == "v1")
+        (message,) = self._call(messages, stop, kwargs, renderer).drive()
         return _as_result(message)
 
     @_signed
@@ -93,17 +93,28 @@ class ChatModel(Settings):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
-        call = self._call(messages, stop, kwargs, MessageRenderer())
+        renderer = MessageRenderer(v1=self.output_version == "v1")
+        (message,) = [each async for each in self._call(messages, stop, kwargs, renderer).adrive()]
+        return _as_result(message)
+
+    async def _agenerate_with_cache(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: AsyncCallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> ChatResult:
+        """Do what core does, and end the run of a call that is cancelled: core leaves it open.
+
+        That is `language_models/chat_models.py:1851` of langchain-core 1.7.2; it holds for every
+        way that `ainvoke` may take, streaming behind the scenes included.
+        """
         try:
-            (message,) = [each async for each in call.adrive()]
+            return await super()._agenerate_with_cache(messages, stop, run_manager, **kwargs)
         except asyncio.CancelledError as cancelled:
-            task = asyncio.current_task()
-            if task is None or not task.cancelling():
-                raise SourceError(f"{self.source_name()} cancelled itself") from cancelled
-            if run_manager is not None:  # core leaves the run of a cancelled ainvoke open
+            if run_manager is not None:
                 await run_manager.on_llm_error(cancelled, response=LLMResult(generations=[]))
             raise
-        return _as_result(message)
 
     def _stream(
         self,
@@ -200,9 +211,12 @@ class ChatModel(Settings):
         }
         if estimated:
             metadata["usage_estimated"] = True
-        if usage is not None and (cost := cost_of(usage, self.price, self.model_name)):
+        if usage is not None and (cost := self._cost(usage)):
             metadata["cost"] = cost
         return Summary(metadata, usage)
+
+    def _cost(self, usage: UsageMetadata) -> dict[str, Any] | None:
+        return cost_of(usage, self.price, self.model_name)
 
     def _usage(self, request: Request, answer: Answer) -> tuple[UsageMetadata | None, bool]:
         """Return the usage, and whether it is an estimate: the source's, else the tokenizer's."""

@@ -72,6 +72,8 @@ def _looked_up(model: str, usage: UsageMetadata) -> tuple[float, float] | None:
     except LookupError:
         _unknown.add(model)
         return None
+    except ValueError:  # counts that make no sense, details above their total for one
+        return None
     return float(found.input_price), float(found.output_price)
 
 
@@ -105,7 +107,9 @@ class CostCallbackHandler(UsageMetadataCallbackHandler):
         super().on_llm_end(response, **kwargs)
         for generation in (each for group in response.generations for each in group):
             if isinstance(generation, ChatGeneration) and isinstance(generation.message, AIMessage):
-                self._add(generation.message.response_metadata)
+                usage: Mapping[str, Any] = generation.message.usage_metadata or {}
+                if usage.get("total_cost") != 0:  # core's mark of an answer out of a cache
+                    self._add(generation.message.response_metadata)
 
     def _add(self, metadata: Mapping[str, Any]) -> None:
         model, cost = metadata.get("model_name"), metadata.get("cost")

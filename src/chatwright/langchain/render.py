@@ -54,6 +54,7 @@ class _Blocks:
         self._kind: type | None = None
         self._calls: dict[int, int] = {}
         self._ids: dict[int, str] = {}
+        self._named: set[int] = set()
         self.count = 0
 
     def index(self, piece: Piece) -> tuple[int, bool]:
@@ -75,6 +76,41 @@ class _Blocks:
     def call_id(self, piece: ToolCallDelta) -> str:
         """Return the id of the call that `piece` belongs to: never empty."""
         return self._ids[piece.index]
+
+    def new_name(self, piece: ToolCallDelta) -> str | None:
+        """Return the call's name if this is the first piece that tells it."""
+        if not piece.name or piece.index in self._named:
+            return None
+        self._named.add(piece.index)
+        return piece.name
+
+
+class _Contents(_Blocks):
+    """Keeps what the blocks hold, too."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._blocks: dict[int, dict[str, Any]] = {}
+
+    def add(self, piece: Piece) -> tuple[int, bool]:
+        """Keep one piece; return what `index` does."""
+        index, begins = self.index(piece)
+        if isinstance(piece, str):
+            block = self._blocks.setdefault(index, {"type": "text", "parts": []})
+            block["parts"].append(piece)
+        elif isinstance(piece, Reasoning):
+            block = self._blocks.setdefault(index, {"type": "reasoning", "parts": []})
+            block["parts"].append(piece.text)
+        else:
+            call = {"type": "tool_call", "id": self.call_id(piece), "name": "", "parts": []}
+            block = self._blocks.setdefault(index, call)
+            block["name"] = self.new_name(piece) or block["name"]
+            block["parts"].append(piece.args)
+        return index, begins
+
+    def finished(self) -> list[dict[str, Any]]:
+        """Return the blocks as v1 has them, each at its own number."""
+        return [_finished(self._blocks[index]) for index in range(self.count)]
 
 
 class ChunkRenderer:
@@ -129,7 +165,7 @@ class ChunkRenderer:
 
     def _call(self, piece: ToolCallDelta, index: int, *, begins: bool) -> Mapping[str, Any]:
         return tool_call_chunk(
-            name=piece.name if begins else None,
+            name=self._blocks.new_name(piece),
             args=piece.args,
             id=self._blocks.call_id(piece) if begins else None,
             index=index,
@@ -152,22 +188,17 @@ class EventRenderer:
             "id": message_id or "",
             "metadata": dict(metadata),
         }
-        self._blocks = _Blocks()
-        self._open: dict[int, Event] = {}
+        self._contents = _Contents()
 
     def piece(self, piece: Piece) -> Sequence[Event]:
         """Render one piece: its delta, before that whatever it begins."""
-        index, begins = self._blocks.index(piece)
+        index, begins = self._contents.add(piece)
         events = [*self._begin(), self._block_start(index, piece)] if begins else []
-        block = self._open[index]
         if isinstance(piece, str):
-            block["parts"].append(piece)
             delta = {"type": "text-delta", "text": piece}
         elif isinstance(piece, Reasoning):
-            block["parts"].append(piece.text)
             delta = {"type": "reasoning-delta", "reasoning": piece.text}
         elif piece.args:
-            block["parts"].append(piece.args)
             delta = {"type": "tool-call-delta", "args": piece.args}
         else:
             return events
@@ -182,8 +213,8 @@ class EventRenderer:
         return [
             *self._begin(),
             *(
-                {"event": "content-block-finish", "index": index, "content": _finished(block)}
-                for index, block in self._open.items()
+                {"event": "content-block-finish", "index": index, "content": content}
+                for index, content in enumerate(self._contents.finished())
             ),
             finish,
         ]
@@ -198,50 +229,50 @@ class EventRenderer:
         elif isinstance(piece, Reasoning):
             content = {"type": "reasoning", "reasoning": ""}
         else:
-            id_ = self._blocks.call_id(piece)
+            id_ = self._contents.call_id(piece)
             content = {"type": "tool_call_chunk", "id": id_, "name": piece.name, "args": ""}
             content["index"] = index
-        self._open[index] = {**content, "parts": []}
         return {"event": "content-block-start", "index": index, "content": content}
 
 
 class MessageRenderer:
-    """One message, for `invoke` and `ainvoke`. Nothing is handed out before the end."""
+    """One message, for `invoke` and `ainvoke`. Nothing is handed out before the end.
 
-    def __init__(self) -> None:
+    Args:
+        v1: Whether content is a list of v1 blocks (`output_version="v1"`) or a str.
+    """
+
+    def __init__(self, *, v1: bool = False) -> None:
         """Start an answer."""
-        self._text: list[str] = []
-        self._reasoning: list[str] = []
-        self._blocks = _Blocks()
-        self._calls: dict[int, Event] = {}
+        self._v1 = v1
+        self._contents = _Contents()
 
     def piece(self, piece: Piece) -> Sequence[AIMessage]:
         """Keep one piece."""
-        if isinstance(piece, str):
-            self._text.append(piece)
-        elif isinstance(piece, Reasoning):
-            self._reasoning.append(piece.text)
-        else:
-            index, begins = self._blocks.index(piece)
-            if begins:
-                id_ = self._blocks.call_id(piece)
-                self._calls[index] = {"id": id_, "name": piece.name, "parts": []}
-            self._calls[index]["parts"].append(piece.args)
+        self._contents.add(piece)
         return ()
 
     def last(self, summary: Summary) -> Sequence[AIMessage]:
         """Render the message."""
-        calls = [_parsed(call) for call in self._calls.values()]
-        reasoning = "".join(self._reasoning)
+        blocks = self._contents.finished()
+        metadata = dict(summary.response_metadata)
+        fields: dict[str, Any] = {"content": _joined(blocks, "text")}
+        if self._v1:
+            fields["content"], metadata["output_version"] = blocks, "v1"
+        elif reasoning := _joined(blocks, "reasoning"):
+            fields["additional_kwargs"] = {"reasoning_content": reasoning}
         message = AIMessage(
-            content="".join(self._text),
-            additional_kwargs={"reasoning_content": reasoning} if reasoning else {},
-            tool_calls=[call for call in calls if call["type"] == "tool_call"],
-            invalid_tool_calls=[call for call in calls if call["type"] == "invalid_tool_call"],
-            response_metadata=dict(summary.response_metadata),
+            **fields,
+            tool_calls=[block for block in blocks if block["type"] == "tool_call"],
+            invalid_tool_calls=[each for each in blocks if each["type"] == "invalid_tool_call"],
+            response_metadata=metadata,
             usage_metadata=summary.usage,
         )
         return (message,)
+
+
+def _joined(blocks: Sequence[Mapping[str, Any]], kind: str) -> str:
+    return "".join(block[kind] for block in blocks if block["type"] == kind)
 
 
 def _parsed(call: Mapping[str, Any]) -> ToolCall | InvalidToolCall:
@@ -254,12 +285,12 @@ def _parsed(call: Mapping[str, Any]) -> ToolCall | InvalidToolCall:
     if not isinstance(args, dict):
         error_text = f"the arguments must be a JSON object, not {type(args).__name__}"
         return invalid_tool_call(name=call["name"], args=raw, id=call["id"], error=error_text)
-    return tool_call(name=call["name"] or "", args=args, id=call["id"])
+    return tool_call(name=call["name"], args=args, id=call["id"])
 
 
-def _finished(block: Mapping[str, Any]) -> Mapping[str, Any]:
-    if block["type"] == "tool_call_chunk":
-        return _parsed(block)
+def _finished(block: Mapping[str, Any]) -> dict[str, Any]:
+    if block["type"] == "tool_call":
+        return dict(_parsed(block))
     return {"type": block["type"], block["type"]: "".join(block["parts"])}
 
 

@@ -59,7 +59,10 @@ class Settings(BaseChatModel):
     price: Price | None = None
     """What tokens cost. Default None: looked up in genai-prices, if that is installed."""
 
-    model_config = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
+    # Errors don't show inputs: the offender's neighbour may be a key.
+    model_config = ConfigDict(
+        extra="forbid", arbitrary_types_allowed=True, hide_input_in_errors=True
+    )
 
     accepts: ClassVar[frozenset[str]] = frozenset()
     """Names of call parameters that are no fields; `reply` finds them in `request.parameters`."""

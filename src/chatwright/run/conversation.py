@@ -27,7 +27,7 @@ class Took:
 
     Attributes:
         first_token: Seconds until its first text; None before that.
-        tokens_per_second: Output tokens a second after the first; None where they are not counted.
+        tokens_per_second: Output tokens a second after the first one; None where that is not known.
         cost: As in `response_metadata["cost"]`; None where no price is known.
     """
 
@@ -63,10 +63,11 @@ class Conversation:
         """Say something and yield the answer as it comes.
 
         The answer joins the history when it has ended, also where it is cut short by closing the
-        iterator; a question whose answer failed leaves no trace.
+        iterator; an answer that failed, or of which nothing came, leaves the history as it was.
         """
+        before = self.turns[:]
         self.turns.append(HumanMessage(text))
-        yield from self._answer()
+        yield from self._answer(before)
 
     def retry(self) -> Iterator[AIMessageChunk]:
         """Have the last question answered anew.
@@ -74,11 +75,11 @@ class Conversation:
         Raises:
             ValueError: There is none yet.
         """
-        while self.turns and isinstance(self.turns[-1], AIMessage):
-            self.turns.pop()
         if not self.turns:
             raise ValueError("there is nothing to retry yet")
-        yield from self._answer()
+        before = self.turns[:]
+        self.turns.pop()  # each question in the history has its answer
+        yield from self._answer(before)
 
     def reset(self) -> None:
         """Forget all turns; the system message stays."""
@@ -93,16 +94,19 @@ class Conversation:
         messages = convert_to_openai_messages(self.messages)
         path.write_text(json.dumps(messages, ensure_ascii=False, indent=2) + "\n", "utf-8")
 
-    def _answer(self) -> Iterator[AIMessageChunk]:
+    def _answer(self, before: list[BaseMessage]) -> Iterator[AIMessageChunk]:
         self.took = Took()
         started = time.monotonic()
         chunks: list[AIMessageChunk] = []
+        times: list[float] = []
         failed = True
         try:
             for chunk in self.model.stream(self.messages, stop=self.stop, **self.parameters):
-                if chunk.text and self.took.first_token is None:
-                    self.took.first_token = time.monotonic() - started
                 chunks.append(chunk)
+                if chunk.content or chunk.additional_kwargs:
+                    times.append(time.monotonic() - started)
+                if chunk.text and self.took.first_token is None:
+                    self.took.first_token = times[-1]
                 yield chunk
             failed = False
         except (GeneratorExit, KeyboardInterrupt):
@@ -110,16 +114,16 @@ class Conversation:
             raise
         finally:
             if failed or not chunks:
-                self.turns.pop()
+                self.turns[:] = before
             else:
-                self._remember(chunks, time.monotonic() - started)
+                self._remember(chunks, times)
 
-    def _remember(self, chunks: list[AIMessageChunk], seconds: float) -> None:
+    def _remember(self, chunks: list[AIMessageChunk], times: list[float]) -> None:
         message = message_chunk_to_message(chunks[0] + chunks[1:]) if chunks[1:] else chunks[0]
         self.turns.append(message)
         if not isinstance(message, AIMessage):
             return
         self.took.cost = message.response_metadata.get("cost")
-        growing = seconds - (self.took.first_token or 0)
+        growing = times[-1] - times[0] if times else 0.0
         if message.usage_metadata and growing > 0:
-            self.took.tokens_per_second = message.usage_metadata["output_tokens"] / growing
+            self.took.tokens_per_second = (message.usage_metadata["output_tokens"] - 1) / growing

@@ -10,7 +10,7 @@ __all__ = ["CustomChatModelAdvanced"]
 class CustomChatModelAdvanced(ChatModel):
     """A custom chat model that echoes the first `n` characters of the input.
 
-    Its tokens are characters, as in the guide, so that usage is exact by definition.
+    Its tokens are characters, as in the guide.
 
     Example:
         ```python

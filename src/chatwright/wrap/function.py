@@ -4,6 +4,8 @@ import contextlib
 import functools
 import importlib
 import inspect
+import itertools
+import threading
 import weakref
 from collections.abc import Callable, Mapping
 from typing import Any, Self, overload
@@ -80,7 +82,7 @@ class ChatFunction(ChatModel):
         for attribute in ("__doc__", "__module__", "__name__", "__qualname__"):
             if value := getattr(self.function, attribute, None):
                 self.__dict__[attribute] = value
-        _functions[_reference(self.function)] = self.function
+        _functions[self._reference] = self.function
         return self
 
     @property
@@ -119,6 +121,10 @@ class ChatFunction(ChatModel):
         return f"{_name(self.function)}()"
 
     @functools.cached_property
+    def _reference(self) -> str:
+        return _new_reference(self.function)
+
+    @functools.cached_property
     def _parameters(self) -> Mapping[str, inspect.Parameter]:
         return _parameters(self.function)
 
@@ -136,12 +142,12 @@ class ChatFunction(ChatModel):
 
     @property
     def _identifying_params(self) -> dict[str, Any]:
-        return {**super()._identifying_params, "function": _reference(self.function)}
+        return {**super()._identifying_params, "function": self._reference}
 
     @property
     def lc_attributes(self) -> dict[str, Any]:
         """Serialize the function by its name; `load` finds it where it has been made a model."""
-        return {"function": _reference(self.function)}
+        return {"function": self._reference}
 
     def __getstate__(self) -> dict[Any, Any]:
         """Pickle the function by name, where its name leads back to it."""
@@ -190,7 +196,7 @@ def chat_model(
     return ChatFunction(function=function, **fields)
 
 
-_DERIVED = frozenset({"_parameters", "_runs_async"})
+_DERIVED = frozenset({"_parameters", "_reference", "_runs_async"})
 _NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 
 
@@ -249,14 +255,30 @@ def _path(function: object) -> tuple[str, str]:
     )
 
 
-def _reference(function: object) -> str:
-    """Return a str that stands for this function and no other."""
+def _new_reference(function: object) -> str:
+    """Return a str that stands for this function and no other, as long as the process lives.
+
+    It is the function's name, which is the same in another process, unless that has been taken: by
+    a definition that this one replaces, or by one that it wraps. A closure and a bound method hold
+    state beside their name, so that they never get a bare one.
+    """
     module, path = _path(function)
-    if inspect.isfunction(function) and "<" not in path:
-        return f"{module}:{path}"
-    return f"{module}:{path}@{id(function):x}"  # a closure, a bound method: state beside the name
+    name = f"{module}:{path}"
+    with _references_lock:
+        if inspect.isfunction(function) and function in _references:
+            return _references[function]
+        bare = inspect.isfunction(function) and "<" not in path and name not in _taken
+        reference = name if bare else f"{name}@{next(_serial)}"
+        _taken.add(name)
+        if inspect.isfunction(function):
+            _references[function] = reference
+        return reference
 
 
+_references: weakref.WeakKeyDictionary[object, str] = weakref.WeakKeyDictionary()
+_references_lock = threading.Lock()
+_taken: set[str] = set()
+_serial = itertools.count(1)
 _functions: weakref.WeakValueDictionary[str, Callable[..., Any]] = weakref.WeakValueDictionary()
 
 

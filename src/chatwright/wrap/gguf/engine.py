@@ -393,7 +393,6 @@ def _orjson() -> Any:
 _engines: weakref.WeakValueDictionary[EngineOptions, Engine] = weakref.WeakValueDictionary()
 _engines_lock = threading.Lock()
 _active: set[Channel[Any]] = set()
-_orphans: list[object] = []
 _constructed = False
 _forked = False
 
@@ -427,7 +426,9 @@ def _after_fork_in_child() -> None:
     _engines_lock = threading.Lock()
     _forked = _constructed
     _active.clear()
-    _orphans.extend([engine.abandon() for engine in tuple(_engines.values())])
+    for engine in tuple(_engines.values()):
+        server = engine.abandon()
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(server))  # for ever, interpreter's end included
 
 
 if hasattr(os, "register_at_fork"):

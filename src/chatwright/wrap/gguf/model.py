@@ -5,6 +5,7 @@ from typing import Annotated, Any, Self
 
 from langchain_core.language_models import ModelProfile
 from langchain_core.messages import AIMessage, BaseMessage, convert_to_openai_messages
+from langchain_core.messages.ai import UsageMetadata
 from pydantic import BeforeValidator, Field, PrivateAttr, model_validator
 
 from chatwright.core.bridge import Pump
@@ -187,6 +188,10 @@ class ChatGGUF(ChatModel):
             EngineError: llama.cpp refused.
         """
         return self.engine.tokenize(text)
+
+    def _cost(self, usage: UsageMetadata) -> dict[str, Any] | None:
+        """Look no price up: weights on one's own disk cost what their owner says."""
+        return super()._cost(usage) if self.price else None
 
     def _default_model_name(self) -> str:
         named = self.model_path in weights.NAMED
