@@ -254,22 +254,26 @@ def test_a_process_may_end_in_the_middle_of_an_answer():
 
 def test_a_forked_child_is_told_what_to_do_and_lives():
     done = run("""
-        import os
+        import multiprocessing
         import chatwright
         from contract.subjects import SMOLLM2
         model = SMOLLM2(n_parallel=1, n_ctx=256)
         model.invoke("hi", max_tokens=1)
-        child = os.fork()
-        if not child:
+
+        def use():
+            global model
             try:
                 model.invoke("hi", max_tokens=1)
             except chatwright.EngineError as error:
                 del model
                 raise SystemExit(7 if "'spawn'" in str(error) else 1)
-        print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
-        print(bool(model.invoke("hi", max_tokens=1).text))
+
+        child = multiprocessing.get_context("fork").Process(target=use)
+        child.start()
+        child.join()
+        print(child.exitcode, bool(model.invoke("hi", max_tokens=1).text))
     """)
-    assert (done.stdout, done.stderr) == ("7\nTrue\n", "")
+    assert (done.stdout, done.stderr) == ("7 True\n", "")
 
 
 def test_ctrl_c_still_interrupts_after_weights_were_loaded():
