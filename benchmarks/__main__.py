@@ -22,8 +22,8 @@ ratios round by round. Only the ratios mean something elsewhere. {machine}.
 
 What is missed, and why:
 
-- `invoke` of an async function runs the coroutine on an event loop in the calling thread: a task and
-  two turns of the loop, some 25 µs on a quiet machine, on top of what an ordinary function takes.
+- `invoke` of an async function runs the coroutine on an event loop in the calling thread: a task
+  and two turns of the loop, some 25 µs on a quiet machine, on top of what a function takes.
 - `ainvoke`: a model whose `_agenerate` returns at once and does nothing takes 0.42 to 0.44 × of the
   guide's own code here, so that core alone is above the mark; ours adds some 40 µs to it.
 """
