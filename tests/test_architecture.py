@@ -25,7 +25,8 @@ ONE_LIBRARY = {
     "langchain/prices.py": {"genai_prices"},
     "wrap/echo.py": {"chatwright"},
     "wrap/function.py": {"cloudpickle"},
-    "wrap/gguf/engine.py": {"orjson", "xllamacpp"},
+    "wrap/gguf/engine.py": {"xllamacpp"},
+    "wrap/gguf/exchange.py": {"orjson"},
     "wrap/gguf/weights.py": {"huggingface_hub", "platformdirs"},
     "cli/chat.py": {"platformdirs", "readline"},
 }
@@ -82,7 +83,7 @@ def test_the_table_is_the_one_in_architecture_md():
 def test_modules_and_functions_are_small():
     for path in ROOT.rglob("*.py"):
         source = path.read_text()
-        assert len(source.splitlines()) <= 450, path
+        assert len(source.splitlines()) <= 400, path
         for node in ast.walk(ast.parse(source)):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
                 assert node.end_lineno - node.lineno < 60, f"{path}: {node.name}"

@@ -1,4 +1,4 @@
-"""llama.cpp's server core inside this process. The one file that imports xllamacpp and orjson.
+"""llama.cpp's server core inside this process. The one file that imports xllamacpp.
 
 An engine is a set of weights in memory. It lives outside the models: all models of the process that
 name the same options share one, and it is freed with the last of them.
@@ -18,21 +18,18 @@ import tempfile
 import threading
 import time
 import weakref
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
 from chatwright.core.bridge import Channel, Pump, Put
-from chatwright.deltas import Finish, Reasoning, ToolCallDelta, Usage
 from chatwright.errors import (
     EngineError,
-    InvalidRequestError,
     MissingExtraError,
-    PromptTooLongError,
-    SourceTimeoutError,
     WeightsError,
 )
+from chatwright.wrap.gguf.exchange import Exchange, as_exception
 from chatwright.wrap.gguf.gate import Gate
 
 __all__ = ["Engine", "EngineOptions", "shared"]
@@ -110,13 +107,13 @@ class Engine:
         channel: Channel[Any] = Channel()
 
         def produce(put: Put) -> None:
-            _Exchange(channel, put, timeout=timeout, report=report).run(self, body)
+            Exchange(channel, put, timeout=timeout, report=report).run(self.complete, body)
 
         return Pump(produce, channel)
 
     def complete(
         self,
-        body: Mapping[str, Any],
+        body: bytes,
         receive: Callable[[bytes], bool],
         channel: Channel[Any],
         deadline: float | None,
@@ -127,7 +124,7 @@ class Engine:
         try:
             with self._gate.place(channel, deadline) as admitted:
                 if admitted and not channel.closed:
-                    server.handle_chat_completions(_orjson().dumps(body), receive)
+                    server.handle_chat_completions(body, receive)
                 return admitted
         finally:
             _active.discard(channel)
@@ -148,7 +145,7 @@ class Engine:
             connection.request("POST", path, json.dumps(body), headers)
             answer = json.loads(connection.getresponse().read())
         if "error" in answer:
-            raise _as_exception(answer["error"])
+            raise as_exception(answer["error"])
         return answer
 
     def abandon(self) -> object:
@@ -162,113 +159,6 @@ class Engine:
             if self._server is None:
                 self._server = _open(self.options, self._key)
             return self._server
-
-
-class _Exchange:
-    """One request's way through llama.cpp: its events in, deltas out."""
-
-    def __init__(
-        self, channel: Channel[Any], put: Put, *, timeout: float | None, report: bool
-    ) -> None:
-        self._channel = channel
-        self._put = put
-        self._timeout = timeout
-        self._report = report
-        self._started = time.monotonic()
-        self._deadline = None if timeout is None else self._started + timeout
-        self._admitted: float | None = None
-        self._first: float | None = None
-        self._reason = "stop"
-        self._error: BaseException | None = None
-
-    def run(self, engine: Engine, body: Mapping[str, Any]) -> None:
-        admitted = engine.complete(body, self._receive, self._channel, self._deadline)
-        if self._error is not None:
-            raise self._error
-        if not admitted and not self._channel.closed:
-            raise self._too_late("while it waited for a slot")
-
-    def _receive(self, raw: bytes) -> bool:
-        """Take one event; return True to stop. xllamacpp would swallow an exception."""
-        try:
-            return self._event(_orjson().loads(raw))
-        except BaseException as error:  # noqa: BLE001  raised again in `run`
-            self._error = error
-            return True
-
-    def _event(self, event: Mapping[str, Any]) -> bool:
-        if "error" in event:
-            raise _as_exception(event["error"])
-        now = time.monotonic()
-        if self._admitted is None:
-            self._admitted = now
-        if self._deadline is not None and now > self._deadline:
-            raise self._too_late("in the middle of its answer")
-        for choice in event.get("choices", ()):
-            self._reason = choice.get("finish_reason") or self._reason
-            pieces = [*_pieces(choice.get("delta", {}))]
-            if pieces and self._first is None:
-                self._first = now
-            if pieces and self._report:
-                self._tell(event)
-            for piece in pieces:
-                self._put(piece)
-        if "usage" in event:
-            self._tell(event)
-        return self._channel.closed
-
-    def _tell(self, event: Mapping[str, Any]) -> None:
-        """Say what the engine counted and measured so far."""
-        timings = event.get("timings") or {}
-        cached = timings.get("cache_n", 0)
-        self._put(
-            Usage(
-                input_tokens=timings.get("prompt_n", 0) + cached,
-                output_tokens=timings.get("predicted_n", 0),
-                input_token_details={"cache_read": cached},
-            )
-        )
-        first, admitted = self._first or time.monotonic(), self._admitted or self._started
-        measured = {
-            "first_token_ms": round(1000 * (first - self._started), 1),
-            "queue_ms": round(1000 * (admitted - self._started), 1),
-            "tokens_per_second": round(timings.get("predicted_per_second", 0.0), 1),
-        }
-        self._put(Finish(self._reason, {"timings": measured}))
-
-    def _too_late(self, when: str) -> SourceTimeoutError:
-        return SourceTimeoutError(f"the request's {self._timeout} s ran out {when}")
-
-
-def _pieces(delta: Mapping[str, Any]) -> Iterator[str | Reasoning | ToolCallDelta]:
-    if reasoning := delta.get("reasoning_content"):
-        yield Reasoning(reasoning)
-    if text := delta.get("content"):
-        yield text
-    for call in delta.get("tool_calls") or ():
-        function = call.get("function", {})
-        yield ToolCallDelta(
-            call.get("index", 0),
-            call.get("id"),
-            function.get("name"),
-            function.get("arguments", ""),
-        )
-
-
-def _as_exception(error: Mapping[str, Any]) -> Exception:
-    """Return llama.cpp's error dict as an exception."""
-    kind, message = error.get("type"), error.get("message", "llama.cpp failed")
-    if kind == "exceed_context_size_error":
-        prompt, context = error["n_prompt_tokens"], error["n_ctx"]
-        return PromptTooLongError(
-            f"the prompt has {prompt} tokens, the context only {context}; shorten the prompt or "
-            "raise n_ctx",
-            prompt,
-            context,
-        )
-    if kind == "invalid_request_error":
-        return InvalidRequestError(f"llama.cpp refuses the request: {message}")
-    return EngineError(f"llama.cpp failed: {message}")
 
 
 # Opening.
@@ -380,12 +270,6 @@ def _xllamacpp() -> Any:
     except ImportError as error:
         raise MissingExtraError("xllamacpp", "gguf") from error
     return xllamacpp
-
-
-def _orjson() -> Any:
-    import orjson  # noqa: PLC0415  comes with the same extra
-
-    return orjson
 
 
 # Sharing.
