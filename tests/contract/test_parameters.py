@@ -10,6 +10,7 @@ import chatwright
 from chatwright import ParameterError, chat_model
 from chatwright.testing import ScriptedModel
 from contract.subjects import MODES, Recorder
+from wrap import decorated
 
 
 def test_R1_langsmith_parameters_name_the_model_and_the_call(subject):
@@ -152,11 +153,8 @@ def test_R6_two_closures_never_share_an_answer():
 
 
 def test_R6_names_that_are_used_again_never_share_an_answer():
-    def base(messages):
-        return "base"
-
     def make(prefix):
-        @functools.wraps(base)
+        @functools.wraps(decorated.plain)  # all of them are named wrap.decorated:plain
         def wrapper(messages):
             return prefix
 
