@@ -38,6 +38,18 @@ def run(env, *arguments, piped=None, **options):
     )
 
 
+def shell(env, command):
+    return subprocess.run(
+        ["bash", "-c", command],
+        check=False,
+        capture_output=True,
+        text=True,
+        cwd=HERE,
+        env=env,
+        timeout=60,
+    )
+
+
 def test_help_and_version(env):
     done = run(env, "--help")
     assert done.returncode == 0
@@ -119,15 +131,7 @@ def test_a_bug_of_ours_is_reported_with_all_that_a_report_needs(capsys):
 
 def test_no_standard_input_at_all_is_no_bug(env):
     command = f"{CHATWRIGHT} chat hello -m models:echo <&-; {CHATWRIGHT} chat -m models:echo <&-"
-    done = subprocess.run(
-        ["bash", "-c", command],
-        check=False,
-        capture_output=True,
-        text=True,
-        cwd=HERE,
-        env=env,
-        timeout=60,
-    )
+    done = shell(env, command)
     assert done.stdout.startswith("**hello**")
     assert (done.returncode, "nothing to say" in done.stderr) == (2, True)
 
@@ -145,15 +149,7 @@ def test_pull_prints_where_the_weights_are(env):
 
 def test_a_closed_pipe_is_no_error(env):
     command = f"{CHATWRIGHT} chat x -m models:slow < /dev/null | head -c 4"
-    done = subprocess.run(
-        ["bash", "-c", f"set -o pipefail; {command}"],
-        check=False,
-        capture_output=True,
-        text=True,
-        cwd=HERE,
-        env=env,
-        timeout=30,
-    )
+    done = shell(env, f"set -o pipefail; {command}")
     assert (done.returncode, done.stdout, done.stderr) == (0, "0 1 ", "")
 
 

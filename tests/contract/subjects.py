@@ -92,7 +92,6 @@ class Subject:
     text: str = TEXT
     prompt: Sequence[BaseMessage] = tuple(PROMPT)
     streams: bool = True
-    counts: bool = True
 
     def __str__(self) -> str:
         return self.name

@@ -2,9 +2,9 @@ import pytest
 from langchain_core.caches import InMemoryCache
 from langchain_core.callbacks import UsageMetadataCallbackHandler
 
-from chatwright import CostCallbackHandler, Price, Usage, chat_model
+from chatwright import CostCallbackHandler, Price, Reasoning, Usage, chat_model
 from chatwright.testing import ScriptedModel
-from contract.subjects import SMOLLM2, TEXT, total
+from contract.subjects import SMOLLM2, TEXT, characters, total
 
 COUNTS = ("input_tokens", "output_tokens", "total_tokens")
 
@@ -65,6 +65,8 @@ async def test_U6_an_estimate_says_so(mode):
     answer = await mode(model, "hello")
     assert answer.usage_metadata == {"input_tokens": 5, "output_tokens": 3, "total_tokens": 8}
     assert answer.response_metadata["usage_estimated"] is True
+    thinks = ScriptedModel(script=[Reasoning("hm"), "abc"], custom_get_token_ids=characters)
+    assert (await mode(thinks, "hello")).usage_metadata["output_tokens"] == 5
     told = ScriptedModel(script=["abc", Usage(1, 2)])
     assert "usage_estimated" not in (await mode(told, "hello")).response_metadata
     guessed = ScriptedModel(script=["abc", Usage(1, 2, estimated=True)])

@@ -41,6 +41,7 @@ class Answer:
         "empty",
         "finish_reason",
         "metadata",
+        "reasoning",
         "text",
         "usage",
     )
@@ -51,6 +52,7 @@ class Answer:
         self._source = source
         self.empty = True
         self.text: list[str] = []
+        self.reasoning: list[str] = []
         self.usage: Usage | None = None
         self.finish_reason: str | None = None
         self.metadata: dict[str, Any] = {}
@@ -128,7 +130,11 @@ class Answer:
         return pieces
 
     def _keep(self, pieces: Sequence[Piece]) -> Sequence[Piece]:
-        self.text += [piece for piece in pieces if isinstance(piece, str)]
+        for piece in pieces:
+            if isinstance(piece, str):
+                self.text.append(piece)
+            elif isinstance(piece, Reasoning):
+                self.reasoning.append(piece.text)
         return pieces
 
 

@@ -64,15 +64,15 @@ class Channel(Generic[T]):
         Raises:
             BaseException: What the writer ended with.
         """
-        while arrival := self.await_items(threading.Event):
+        while arrival := self._await_items(threading.Event):
             arrival.wait()
-        return self.collect()
+        return self._collect()
 
     async def atake(self) -> list[T]:
         """Do what `take` does, as a task."""
-        while arrival := self.await_items(_TaskEvent):
+        while arrival := self._await_items(_TaskEvent):
             await arrival.future
-        return self.collect()
+        return self._collect()
 
     def close(self) -> None:
         """Say that the reader is gone: the writer learns of it at its next item."""
@@ -105,7 +105,7 @@ class Channel(Generic[T]):
             reader.set()
         return None
 
-    def await_items(self, event: Callable[[], E]) -> E | None:
+    def _await_items(self, event: Callable[[], E]) -> E | None:
         """Return the event that will tell of items, or None if there are some, or the end."""
         with self._lock:
             if self._items or self.ended:
@@ -113,7 +113,7 @@ class Channel(Generic[T]):
             self._reader = arrival = event()
             return arrival
 
-    def collect(self) -> list[T]:
+    def _collect(self) -> list[T]:
         """Return what has piled up, without waiting; an empty list at the end."""
         with self._lock:
             items, self._items = self._items, []

@@ -229,7 +229,7 @@ class ChatModel(Settings):
             if spent is None:
                 spent = sum(len(self.get_token_ids(each.text)) for each in request.messages)
             if made is None:
-                made = len(self.get_token_ids("".join(answer.text)))
+                made = len(self.get_token_ids("".join([*answer.reasoning, *answer.text])))
         if spent is None or made is None:
             return None, False
         usage = UsageMetadata(input_tokens=spent, output_tokens=made, total_tokens=spent + made)
