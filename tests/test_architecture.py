@@ -14,15 +14,16 @@ MAY = {
     "deltas": (set(), set()),
     "errors": (set(), {"langchain_core"}),
     "core": ({"core", "deltas", "errors"}, set()),
-    "langchain": ({"core", "deltas", "errors", "langchain"}, LANGCHAIN),
+    "langchain": ({"core", "deltas", "errors", "langchain"}, LANGCHAIN | {"pydantic_core"}),
     "wrap": ({"core", "deltas", "errors", "langchain", "wrap"}, LANGCHAIN),
     "run": ({"core", "run"}, {"langchain_core"}),
     "testing": ({"deltas", "langchain"}, {"pydantic"}),
     "cli": ({"cli", "errors", "run", "wrap"}, {"langchain_core", "pydantic", "rich", "typer"}),
-    "__init__": ({"deltas", "errors", "langchain", "wrap"}, set()),
+    "__init__": ({"core", "deltas", "errors", "langchain", "wrap"}, set()),
 }
 ONE_LIBRARY = {
     "langchain/prices.py": {"genai_prices"},
+    "langchain/schemas.py": {"jsonschema"},
     "wrap/echo.py": {"chatwright"},
     "wrap/function.py": {"cloudpickle"},
     "wrap/gguf/engine.py": {"xllamacpp"},

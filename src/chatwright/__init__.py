@@ -8,9 +8,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from chatwright.core.protocols import HERMES, LLAMA3, MISTRAL, REACT, ToolProtocol
+    from chatwright.core.tags import ReasoningTags
     from chatwright.deltas import Delta, Finish, Reasoning, Text, ToolCallDelta, Usage
     from chatwright.errors import (
         ChatwrightError,
+        ContentError,
         DefinitionError,
         EngineError,
         InvalidRequestError,
@@ -19,11 +22,14 @@ if TYPE_CHECKING:
         OutputError,
         ParameterError,
         PromptTooLongError,
+        SchemaError,
         SourceConnectionError,
         SourceError,
         SourceTimeoutError,
+        StructureError,
         WeightsError,
     )
+    from chatwright.langchain.capabilities import Capabilities, RolePolicy
     from chatwright.langchain.model import ChatModel
     from chatwright.langchain.prices import CostCallbackHandler, Price
     from chatwright.langchain.request import Request
@@ -33,9 +39,12 @@ if TYPE_CHECKING:
     from chatwright.wrap.load import load
 
 _HOMES = {
+    "chatwright.core.protocols": ("HERMES", "LLAMA3", "MISTRAL", "REACT", "ToolProtocol"),
+    "chatwright.core.tags": ("ReasoningTags",),
     "chatwright.deltas": ("Delta", "Finish", "Reasoning", "Text", "ToolCallDelta", "Usage"),
     "chatwright.errors": (
         "ChatwrightError",
+        "ContentError",
         "DefinitionError",
         "EngineError",
         "InvalidRequestError",
@@ -44,11 +53,14 @@ _HOMES = {
         "OutputError",
         "ParameterError",
         "PromptTooLongError",
+        "SchemaError",
         "SourceConnectionError",
         "SourceError",
         "SourceTimeoutError",
+        "StructureError",
         "WeightsError",
     ),
+    "chatwright.langchain.capabilities": ("Capabilities", "RolePolicy"),
     "chatwright.langchain.model": ("ChatModel",),
     "chatwright.langchain.prices": ("CostCallbackHandler", "Price"),
     "chatwright.langchain.request": ("Request",),
@@ -60,10 +72,16 @@ _HOMES = {
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
+    "HERMES",
+    "LLAMA3",
+    "MISTRAL",
+    "REACT",
+    "Capabilities",
     "ChatFunction",
     "ChatGGUF",
     "ChatModel",
     "ChatwrightError",
+    "ContentError",
     "CostCallbackHandler",
     "CustomChatModelAdvanced",
     "DefinitionError",
@@ -78,12 +96,17 @@ __all__ = [
     "Price",
     "PromptTooLongError",
     "Reasoning",
+    "ReasoningTags",
     "Request",
+    "RolePolicy",
+    "SchemaError",
     "SourceConnectionError",
     "SourceError",
     "SourceTimeoutError",
+    "StructureError",
     "Text",
     "ToolCallDelta",
+    "ToolProtocol",
     "Usage",
     "WeightsError",
     "chat_model",

@@ -30,15 +30,16 @@ class ToolCallDelta:
 
     Args:
         index: Which call of the answer this is a piece of, counted from 0.
-        id: The call's id; on one piece, usually the first.
+        id: The call's id; on one piece, usually the first. Where none comes, one is made.
         name: The tool's name; on one piece, usually the first.
-        args: The next piece of the call's arguments, a JSON object in text form.
+        args: The next piece of the call's arguments, a JSON object in text form; or all of them as
+            a dict.
     """
 
     index: int = 0
     id: str | None = None
     name: str | None = None
-    args: str = ""
+    args: str | Mapping[str, Any] = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,11 +4,14 @@
     ├── the user's mistakes
     │   ├── DefinitionError      (TypeError)    a function or `reply` that can't be a source
     │   ├── ParameterError       (TypeError)    a call parameter that the model does not take
+    │   ├── ContentError         (ModelInvalidRequestError)  content that the model does not take
+    │   ├── SchemaError          (ValueError)   a schema that no answer can conform to
     │   ├── LoadError                           a model string that names nothing loadable
     │   │   └── WeightsError                    a weights file that can't be used
     │   └── MissingExtraError    (ImportError)  an optional dependency is not installed
     └── SourceError              (ModelError)   the model's misbehaviour
         ├── OutputError          (TypeError)    it yielded what no source may yield
+        ├── StructureError       (OutputParserException)  its answer does not conform to the schema
         ├── EngineError          (ModelAPIError)
         ├── InvalidRequestError  (ModelInvalidRequestError)
         ├── PromptTooLongError   (ContextOverflowError)
@@ -27,10 +30,12 @@ from langchain_core.exceptions import (
     ModelError,
     ModelInvalidRequestError,
     ModelTimeoutError,
+    OutputParserException,
 )
 
 __all__ = [
     "ChatwrightError",
+    "ContentError",
     "DefinitionError",
     "EngineError",
     "InvalidRequestError",
@@ -39,9 +44,11 @@ __all__ = [
     "OutputError",
     "ParameterError",
     "PromptTooLongError",
+    "SchemaError",
     "SourceConnectionError",
     "SourceError",
     "SourceTimeoutError",
+    "StructureError",
     "WeightsError",
 ]
 
@@ -56,6 +63,14 @@ class DefinitionError(ChatwrightError, TypeError):
 
 class ParameterError(ChatwrightError, TypeError):
     """A call parameter that the model does not take, or a value that it can't use."""
+
+
+class ContentError(ChatwrightError, ModelInvalidRequestError):
+    """Content in a message that the model does not take: an image for a text-only LLM, say."""
+
+
+class SchemaError(ChatwrightError, ValueError):
+    """A schema that is malformed, that no answer can conform to, or that is not supported."""
 
 
 class LoadError(ChatwrightError):
@@ -88,6 +103,10 @@ class SourceError(ChatwrightError, ModelError):
 
 class OutputError(SourceError, TypeError):
     """A source yielded or returned what no source may, or nothing at all."""
+
+
+class StructureError(SourceError, OutputParserException):
+    """The model's answer does not conform to the schema, not even after asking again."""
 
 
 class EngineError(SourceError, ModelAPIError):

@@ -11,6 +11,7 @@ from typing import Any
 
 from pydantic import Field, PrivateAttr
 
+from chatwright.langchain.capabilities import Capabilities
 from chatwright.langchain.model import ChatModel
 from chatwright.langchain.request import Request
 
@@ -54,7 +55,10 @@ class ScriptedModel(ChatModel):
     runs_async: bool = False
     """Whether `reply` is an async generator or a generator."""
 
-    fixed = ChatModel.fixed | {"script", "runs_async"}
+    can: Capabilities = Field(default=Capabilities(), exclude=True)
+    """What it declares that it can do."""
+
+    fixed = ChatModel.fixed | {"can", "script", "runs_async"}
 
     _requests: list[Request] = PrivateAttr(default_factory=list)
     _yielded: list[Any] = PrivateAttr(default_factory=list)
@@ -79,6 +83,10 @@ class ScriptedModel(ChatModel):
         """Play the script."""
         self._requests.append(request)
         return self._aplay() if self.runs_async else self._play()
+
+    def capabilities(self) -> Capabilities:
+        """Follow the field."""
+        return self.can
 
     def replies_async(self) -> bool:
         """Follow the field."""

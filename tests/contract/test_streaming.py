@@ -120,9 +120,12 @@ async def test_S11_streaming_can_be_disabled(subject, fields):
 
 
 async def test_S11_streaming_can_be_disabled_for_calls_with_tools():
+    def lookup(word: str) -> str:
+        """Look a word up."""
+
     model = ScriptedModel(script=["a", "b"], disable_streaming="tool_calling")
     assert len(list(model.stream("x"))) == 3
-    assert len(list(model.stream("x", tools=[{"type": "function"}]))) == 1
+    assert len(list(model.stream("x", tools=[lookup]))) == 1
 
 
 @COLOURS

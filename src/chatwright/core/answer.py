@@ -1,30 +1,17 @@
 """One answer on its way: the source's items in, clean pieces out, the totals kept."""
 
+import functools
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
-from typing import Any, Protocol, TypeAlias
+from typing import Any
 
+from chatwright.core.calls import CallRepair
+from chatwright.core.piece import Filter, Piece
+from chatwright.core.stop import StopFilter
 from chatwright.deltas import Finish, Reasoning, Text, ToolCallDelta, Usage
 from chatwright.errors import OutputError
 
-__all__ = ["Answer", "Filter", "Piece"]
-
-Piece: TypeAlias = str | Reasoning | ToolCallDelta
-"""What a renderer sees of an answer. Text is a bare `str` here, the cheapest there is."""
-
-
-class Filter(Protocol):
-    """Rewrites an answer's pieces on their way; knows no I/O and no clock."""
-
-    @property
-    def done(self) -> bool:
-        """Whether the filter has ended the answer."""
-
-    def feed(self, piece: Piece) -> Sequence[Piece]:
-        """Take the next piece, return the pieces that can go out now."""
-
-    def flush(self) -> Sequence[Piece]:
-        """Return the pieces that were held back."""
+__all__ = ["Answer"]
 
 
 class Answer:
@@ -37,25 +24,44 @@ class Answer:
 
     __slots__ = (
         "_filters",
+        "_repair",
         "_source",
+        "_spent",
+        "_usage",
+        "called",
         "empty",
         "finish_reason",
         "metadata",
         "reasoning",
         "text",
-        "usage",
     )
 
     def __init__(self, filters: Sequence[Filter] = (), *, source: str = "the source") -> None:
         """Start with nothing."""
         self._filters = filters
         self._source = source
+        self._repair = CallRepair()
+        self._spent: list[Usage | None] = []
+        self._usage: Usage | None = None
+        self.called = False
         self.empty = True
         self.text: list[str] = []
         self.reasoning: list[str] = []
-        self.usage: Usage | None = None
         self.finish_reason: str | None = None
         self.metadata: dict[str, Any] = {}
+
+    @property
+    def stop_sequence(self) -> str | None:
+        """The stop sequence that has ended the text, if one has."""
+        return next((f.matched for f in self._filters if isinstance(f, StopFilter)), None)
+
+    @property
+    def done(self) -> bool:
+        """Whether a filter has ended the answer, so that nothing more is wanted."""
+        for each in self._filters:  # noqa: SIM110  asked for every piece; `any` takes twice as long
+            if each.done:
+                return True
+        return False
 
     def feed(self, item: object) -> Sequence[Piece]:
         """Take the next item that the source yielded and return what can go out now.
@@ -77,9 +83,9 @@ class Answer:
             case Reasoning():
                 return self._piece(item) if item.text else ()
             case ToolCallDelta():
-                return self._piece(item if item.args else replace(item, args=""))
+                return self._piece(item)
             case Usage():
-                return self._usage(item)
+                return self._count(item)
             case Finish():
                 return self._finish(item)
             case None:  # a backend's null content
@@ -102,14 +108,30 @@ class Answer:
         pieces: list[Piece] = []
         for position, each in enumerate(self._filters):
             pieces += self._through(each.flush(), self._filters[position + 1 :])
-        return self._keep(pieces)
+        return [*self._keep(pieces), *self._repair.flush()]
+
+    def again(self, filters: Sequence[Filter]) -> None:
+        """Begin another attempt at the same answer; what the attempts spend is added up."""
+        self._filters = filters
+        self._spent.append(self._usage)
+        self._usage, self.empty, self.finish_reason = None, True, None
+
+    @property
+    def attempts(self) -> int:
+        """How often the source was asked."""
+        return len(self._spent) + 1
+
+    @property
+    def usage(self) -> Usage | None:
+        """The tokens spent so far, over all attempts."""
+        return functools.reduce(_sum, self._spent, self._usage)
 
     def _piece(self, piece: Piece) -> Sequence[Piece]:
         return self._keep(self._through((piece,), self._filters)) if piece != "" else ()
 
-    def _usage(self, new: Usage) -> Sequence[Piece]:
-        old = self.usage or Usage()
-        self.usage = Usage(
+    def _count(self, new: Usage) -> Sequence[Piece]:
+        old = self._usage or Usage()
+        self._usage = Usage(
             old.input_tokens if new.input_tokens is None else new.input_tokens,
             old.output_tokens if new.output_tokens is None else new.output_tokens,
             {**old.input_token_details, **new.input_token_details},
@@ -130,12 +152,34 @@ class Answer:
         return pieces
 
     def _keep(self, pieces: Sequence[Piece]) -> Sequence[Piece]:
+        calls = False
         for piece in pieces:
             if isinstance(piece, str):
                 self.text.append(piece)
             elif isinstance(piece, Reasoning):
                 self.reasoning.append(piece.text)
-        return pieces
+            else:
+                self.called = calls = True
+        if not calls:
+            return pieces
+        return [repaired for piece in pieces for repaired in self._repair.feed(piece)]
+
+
+def _sum(one: Usage | None, other: Usage | None) -> Usage | None:
+    """Add the tokens of two attempts; what one of them does not tell is not known of both."""
+    if one is None or other is None:
+        return None
+    inputs, outputs = (
+        (one.input_tokens, other.input_tokens),
+        (one.output_tokens, other.output_tokens),
+    )
+    return Usage(
+        None if None in inputs else sum(filter(None, inputs)),
+        None if None in outputs else sum(filter(None, outputs)),
+        Counter(one.input_token_details) + Counter(other.input_token_details),
+        Counter(one.output_token_details) + Counter(other.output_token_details),
+        one.estimated or other.estimated,
+    )
 
 
 def _shortened(value: object, limit: int = 200) -> str:

@@ -2,7 +2,8 @@
 
 from collections.abc import Iterable, Sequence
 
-from chatwright.core.answer import Piece
+from chatwright.core.piece import Piece
+from chatwright.core.text import partial_start
 
 __all__ = ["StopFilter"]
 
@@ -20,11 +21,9 @@ class StopFilter:
     """
 
     def __init__(self, stops: Iterable[str], *, include: bool = True) -> None:
-        """Prepare the prefixes that text may have to be held back for."""
+        """Start with nothing held back."""
         self._stops = sorted(set(stops), key=len, reverse=True)
         self._include = include
-        self._prefixes = {stop[:n] for stop in self._stops for n in range(1, len(stop))}
-        self._longest = max(map(len, self._stops), default=0)
         self._held = ""
         self.matched: str | None = None
 
@@ -45,7 +44,7 @@ class StopFilter:
             self.matched = stop
             self._held = ""
             return _nonempty(text[: end if self._include else end - len(stop)])
-        keep = self._possible_start(text)
+        keep = partial_start(text, self._stops)
         self._held = text[keep:]
         return _nonempty(text[:keep])
 
@@ -62,13 +61,6 @@ class StopFilter:
             if at >= 0 and at + len(stop) < first_end:
                 first_end, first = at + len(stop), stop
         return first_end, first
-
-    def _possible_start(self, text: str) -> int:
-        """Return where the longest tail of `text` starts that may begin a stop sequence."""
-        for start in range(max(0, len(text) - self._longest + 1), len(text)):
-            if text[start:] in self._prefixes:
-                return start
-        return len(text)
 
 
 def _nonempty(text: str) -> Sequence[str]:

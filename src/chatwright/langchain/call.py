@@ -2,19 +2,22 @@
 
 import asyncio
 import contextlib
+import functools
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from typing import Any, Generic, TypeVar
 
 from chatwright.core.answer import Answer
 from chatwright.core.bridge import aread, read
-from chatwright.core.stop import StopFilter
+from chatwright.core.piece import Piece
 from chatwright.errors import (
     ChatwrightError,
     SourceConnectionError,
     SourceError,
     SourceTimeoutError,
 )
+from chatwright.langchain.plan import Plan
 from chatwright.langchain.render import Renderer, Summary
+from chatwright.langchain.request import Request
 
 __all__ = ["Call"]
 
@@ -25,70 +28,85 @@ class Call(Generic[T]):
     """Drives one source to its end, in either colour.
 
     Args:
-        start: Calls the source.
-        runs_async: Whether `start` belongs on an event loop.
+        prepare: Plans the call.
+        blocks: Whether planning may take long, so that it has no place on an event loop.
+        reply: Asks the source.
+        runs_async: Whether `reply` belongs on an event loop.
         source: The source's name, for errors.
-        stops: The stop sequences.
-        include_stop: Whether the stop sequence ends the text or is left out.
         summarize: Makes the metadata and the usage of the answer, once it has ended.
         renderer: Makes what the caller gets.
     """
 
     def __init__(
         self,
-        start: Callable[[], Any],
+        prepare: Callable[[], Plan],
         *,
+        blocks: bool,
+        reply: Callable[[Request], Any],
         runs_async: bool,
         source: str,
-        stops: Sequence[str],
-        include_stop: bool,
-        summarize: Callable[[Answer], Summary],
+        summarize: Callable[[Request, Answer], Summary],
         renderer: Renderer[T],
     ) -> None:
         """Prepare; nothing runs yet."""
-        self._start = start
+        self._prepare = prepare
+        self._blocks = blocks
+        self._reply = reply
         self._runs_async = runs_async
         self._source = source
-        self._stop = StopFilter(stops, include=include_stop) if stops else None
-        self._answer = Answer([self._stop] if self._stop else [], source=source)
         self._summarize = summarize
         self._renderer = renderer
 
     def drive(self) -> Iterator[T]:
         """Yield what the renderer makes of the answer; before the last, the source is closed."""
-        with _Translated(self._source), contextlib.closing(read(self._start)) as items:
-            for item in items:
-                yield from self._feed(item)
-                if self._stop and self._stop.done:
-                    break
+        for start in self._attempts(self._prepare()):
+            with _Translated(self._source), contextlib.closing(read(start)) as items:
+                for item in items:
+                    yield from self._feed(item)
+                    if self._answer.done:
+                        break
+            yield from self._rendered(self._answer.end())
         yield from self._last()
 
     async def adrive(self) -> AsyncIterator[T]:
         """Do what `drive` does, on an event loop."""
-        source = aread(self._start, runs_async=self._runs_async)
-        with _Translated(self._source):
-            async with contextlib.aclosing(source) as items:
-                async for item in items:
-                    for rendered in self._feed(item):
-                        yield rendered
-                    if self._stop and self._stop.done:
-                        break
+        plan = await asyncio.to_thread(self._prepare) if self._blocks else self._prepare()
+        for start in self._attempts(plan):
+            source = aread(start, runs_async=self._runs_async)
+            with _Translated(self._source):
+                async with contextlib.aclosing(source) as items:
+                    async for item in items:
+                        for rendered in self._feed(item):
+                            yield rendered
+                        if self._answer.done:
+                            break
+            for rendered in self._rendered(self._answer.end()):
+                yield rendered
         for rendered in self._last():
             yield rendered
+
+    def _attempts(self, plan: Plan) -> Iterator[Callable[[], Any]]:
+        """Yield what asks the source: once, and again where its answer is not what was wanted."""
+        request: Request | None = plan.request
+        self._request = plan.request
+        self._answer = Answer(plan.filters(), source=self._source)
+        while request is not None:
+            yield functools.partial(self._reply, request)
+            request = plan.again(self._answer)
+            if request is not None:
+                self._answer.again(plan.filters())
 
     def _feed(self, item: object) -> Sequence[T]:
         pieces = self._answer.feed(item)
         if len(pieces) == 1:  # nearly always
             return self._renderer.piece(pieces[0])
+        return self._rendered(pieces)
+
+    def _rendered(self, pieces: Sequence[Piece]) -> Sequence[T]:
         return [rendered for piece in pieces for rendered in self._renderer.piece(piece)]
 
-    def _last(self) -> Iterator[T]:
-        for piece in self._answer.end():
-            yield from self._renderer.piece(piece)
-        if self._stop and self._stop.matched:
-            self._answer.finish_reason = "stop"
-            self._answer.metadata["stop_sequence"] = self._stop.matched
-        yield from self._renderer.last(self._summarize(self._answer))
+    def _last(self) -> Sequence[T]:
+        return self._renderer.last(self._summarize(self._request, self._answer))
 
 
 class _Translated:

@@ -15,6 +15,7 @@ from langchain_core.utils.utils import LC_ID_PREFIX
 
 from chatwright.core.answer import Answer
 from chatwright.core.bridge import is_async
+from chatwright.langchain.abilities import Abilities
 from chatwright.langchain.call import Call
 from chatwright.langchain.prices import cost_of
 from chatwright.langchain.render import (
@@ -26,7 +27,7 @@ from chatwright.langchain.render import (
     Summary,
 )
 from chatwright.langchain.request import Request
-from chatwright.langchain.settings import PROVIDER, Settings
+from chatwright.langchain.settings import PROVIDER
 
 __all__ = ["ChatModel"]
 
@@ -40,7 +41,7 @@ def _signed(function: F) -> F:
     return function
 
 
-class ChatModel(Settings):
+class ChatModel(Abilities):
     """A LangChain chat model that is made of one method, `reply`.
 
     Subclass it, give it fields as any pydantic model, and write `reply`: streaming, async, stop
@@ -173,22 +174,14 @@ class ChatModel(Settings):
         kwargs: Mapping[str, Any],
         renderer: Renderer[T],
     ) -> Call[T]:
-        model, rest = self.for_call(kwargs)
-        request = Request(
-            messages=messages,
-            stop=model.stops_for_call(stop),
-            tools=rest.pop("tools", None),
-            tool_choice=rest.pop("tool_choice", None),
-            response_format=rest.pop("response_format", None),
-            parameters=rest,
-        )
+        model, request = self._asked(messages, stop, kwargs)
         return Call(
-            functools.partial(model.reply, request),
+            functools.partial(model.plan, request),
+            blocks=model.plans_slowly(),
+            reply=model.reply,
             runs_async=model.replies_async(),
             source=model.source_name(),
-            stops=request.stop,
-            include_stop=model.include_stop,
-            summarize=functools.partial(model.summarize, request),
+            summarize=model.summarize,
             renderer=renderer,
         )
 
@@ -209,6 +202,12 @@ class ChatModel(Settings):
             "model_provider": PROVIDER,
             "finish_reason": answer.finish_reason or "stop",
         }
+        if stop := answer.stop_sequence:
+            metadata |= {"finish_reason": "stop", "stop_sequence": stop}
+        elif answer.called and metadata["finish_reason"] == "stop":
+            metadata["finish_reason"] = "tool_calls"
+        if answer.attempts > 1:
+            metadata["attempts"] = answer.attempts
         if estimated:
             metadata["usage_estimated"] = True
         if usage is not None and (cost := self._cost(usage)):

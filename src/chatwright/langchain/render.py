@@ -5,9 +5,9 @@ The renderers share one interface: `piece` turns one piece of the answer into wh
 """
 
 import json
-import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, Generic, Protocol, TypeVar
 
 from langchain_core.messages import AIMessage, AIMessageChunk, InvalidToolCall, ToolCall
@@ -20,7 +20,8 @@ from langchain_core.messages.tool import (
 from langchain_core.outputs import ChatGenerationChunk
 from pydantic import BaseModel
 
-from chatwright.core.answer import Piece
+from chatwright.core.jsontext import breaking_suffix
+from chatwright.core.piece import Piece
 from chatwright.deltas import Reasoning, ToolCallDelta
 
 __all__ = ["ChunkRenderer", "EventRenderer", "MessageRenderer", "Renderer", "Summary"]
@@ -53,8 +54,6 @@ class _Blocks:
     def __init__(self) -> None:
         self._kind: type | None = None
         self._calls: dict[int, int] = {}
-        self._ids: dict[int, str] = {}
-        self._named: set[int] = set()
         self.count = 0
 
     def index(self, piece: Piece) -> tuple[int, bool]:
@@ -64,7 +63,6 @@ class _Blocks:
             begins = piece.index not in self._calls
             if begins:
                 self._calls[piece.index] = self.count
-                self._ids[piece.index] = piece.id or f"call_{uuid.uuid4().hex}"
                 self.count += 1
             return self._calls[piece.index], begins
         begins = type(piece) is not self._kind
@@ -72,17 +70,6 @@ class _Blocks:
             self._kind = type(piece)
             self.count += 1
         return self.count - 1, begins
-
-    def call_id(self, piece: ToolCallDelta) -> str:
-        """Return the id of the call that `piece` belongs to: never empty."""
-        return self._ids[piece.index]
-
-    def new_name(self, piece: ToolCallDelta) -> str | None:
-        """Return the call's name if this is the first piece that tells it."""
-        if not piece.name or piece.index in self._named:
-            return None
-        self._named.add(piece.index)
-        return piece.name
 
 
 class _Contents(_Blocks):
@@ -102,10 +89,13 @@ class _Contents(_Blocks):
             block = self._blocks.setdefault(index, {"type": "reasoning", "parts": []})
             block["parts"].append(piece.text)
         else:
-            call = {"type": "tool_call", "id": self.call_id(piece), "name": "", "parts": []}
-            block = self._blocks.setdefault(index, call)
-            block["name"] = self.new_name(piece) or block["name"]
-            block["parts"].append(piece.args)
+            call: dict[str, Any] = {
+                "type": "tool_call",
+                "id": piece.id,
+                "name": piece.name,
+                "parts": [],
+            }
+            self._blocks.setdefault(index, call)["parts"].append(piece.args)
         return index, begins
 
     def finished(self) -> list[dict[str, Any]]:
@@ -124,52 +114,63 @@ class ChunkRenderer:
         """Start an answer."""
         self._v1 = v1
         self._blocks = _Blocks()
+        self._args: dict[int, list[str]] = {}
 
     def piece(self, piece: Piece) -> Sequence[ChatGenerationChunk]:
         """Render one piece as one chunk."""
+        if isinstance(piece, ToolCallDelta):
+            return (self._call(piece),)
         if self._v1:
             return (self._v1_chunk(piece),)
         if isinstance(piece, str):
             return (_text_chunk(piece),)
-        if isinstance(piece, Reasoning):
-            return (_chunk(content="", additional_kwargs={"reasoning_content": piece.text}),)
-        index, begins = self._blocks.index(piece)
-        return (_chunk(content="", tool_call_chunks=[self._call(piece, index, begins=begins)]),)
+        return (_chunk(content="", additional_kwargs={"reasoning_content": piece.text}),)
 
     def last(self, summary: Summary) -> Sequence[ChatGenerationChunk]:
-        """Render the one chunk that ends the stream and carries all metadata."""
+        """Render the one chunk that ends the stream and carries all metadata.
+
+        Before it, calls whose arguments were cut get an end that no parser accepts: the one by
+        which LangChain adds chunks up would complete them.
+        """
         metadata = dict(summary.response_metadata)
         if self._v1:
             metadata["output_version"] = "v1"
-        return (
-            _chunk(
-                content=[] if self._v1 else "",
-                response_metadata=metadata,
-                usage_metadata=summary.usage,
-                chunk_position="last",
-            ),
+        last = _chunk(
+            content=[] if self._v1 else "",
+            response_metadata=metadata,
+            usage_metadata=summary.usage,
+            chunk_position="last",
         )
+        ends = ((index, _end_of_cut("".join(parts))) for index, parts in self._args.items())
+        return [*(self._fragment(index, end) for index, end in ends if end), last]
 
-    def _v1_chunk(self, piece: Piece) -> ChatGenerationChunk:
-        index, begins = self._blocks.index(piece)
-        calls = []
+    def _v1_chunk(self, piece: str | Reasoning) -> ChatGenerationChunk:
+        index, _ = self._blocks.index(piece)
         if isinstance(piece, str):
             block: dict[str, Any] = {"type": "text", "text": piece, "index": index}
-        elif isinstance(piece, Reasoning):
-            block = {"type": "reasoning", "reasoning": piece.text, "index": index}
         else:
-            calls = [self._call(piece, index, begins=begins)]
-            block = dict(calls[0])
-        metadata = {"output_version": "v1"}
-        return _chunk(content=[block], tool_call_chunks=calls, response_metadata=metadata)
+            block = {"type": "reasoning", "reasoning": piece.text, "index": index}
+        return _chunk(content=[block], response_metadata={"output_version": "v1"})
 
-    def _call(self, piece: ToolCallDelta, index: int, *, begins: bool) -> Mapping[str, Any]:
-        return tool_call_chunk(
-            name=self._blocks.new_name(piece),
-            args=piece.args,
-            id=self._blocks.call_id(piece) if begins else None,
-            index=index,
-        )
+    def _call(self, piece: ToolCallDelta) -> ChatGenerationChunk:
+        index, begins = self._blocks.index(piece)
+        args = str(piece.args)
+        self._args.setdefault(index, []).append(args)
+        if not begins:
+            return self._fragment(index, args)
+        call = tool_call_chunk(name=piece.name, args=args, id=piece.id, index=index)
+        if not self._v1:
+            return _chunk(content="", tool_call_chunks=[call])
+        metadata = {"output_version": "v1"}
+        return _chunk(content=[dict(call)], tool_call_chunks=[call], response_metadata=metadata)
+
+    def _fragment(self, index: int, args: str) -> ChatGenerationChunk:
+        """Render a later piece of a call. pydantic would try to parse each, for quadratic time."""
+        call = tool_call_chunk(args=args, index=index)
+        if not self._v1:
+            return _clone(content="", tool_call_chunks=[call])
+        metadata = {"output_version": "v1"}
+        return _clone(content=[dict(call)], tool_call_chunks=[call], response_metadata=metadata)
 
 
 class EventRenderer:
@@ -199,7 +200,7 @@ class EventRenderer:
         elif isinstance(piece, Reasoning):
             delta = {"type": "reasoning-delta", "reasoning": piece.text}
         elif piece.args:
-            delta = {"type": "tool-call-delta", "args": piece.args}
+            delta = {"type": "tool-call-delta", "args": str(piece.args)}
         else:
             return events
         events.append({"event": "content-block-delta", "index": index, "delta": delta})
@@ -229,8 +230,7 @@ class EventRenderer:
         elif isinstance(piece, Reasoning):
             content = {"type": "reasoning", "reasoning": ""}
         else:
-            id_ = self._contents.call_id(piece)
-            content = {"type": "tool_call_chunk", "id": id_, "name": piece.name, "args": ""}
+            content = {"type": "tool_call_chunk", "id": piece.id, "name": piece.name, "args": ""}
             content["index"] = index
         return {"event": "content-block-start", "index": index, "content": content}
 
@@ -278,14 +278,28 @@ def _joined(blocks: Sequence[Mapping[str, Any]], kind: str) -> str:
 def _parsed(call: Mapping[str, Any]) -> ToolCall | InvalidToolCall:
     """Return the call with its arguments parsed, or as invalid with the raw text."""
     raw = "".join(call["parts"])
-    try:
-        args = json.loads(raw or "{}")
-    except ValueError as error:
-        return invalid_tool_call(name=call["name"], args=raw, id=call["id"], error=str(error))
-    if not isinstance(args, dict):
-        error_text = f"the arguments must be a JSON object, not {type(args).__name__}"
-        return invalid_tool_call(name=call["name"], args=raw, id=call["id"], error=error_text)
+    args, error = _read(raw)
+    if args is None or not call["name"]:
+        error = error or "the call names no tool"
+        return invalid_tool_call(name=call["name"], args=raw, id=call["id"], error=error)
     return tool_call(name=call["name"], args=args, id=call["id"])
+
+
+def _read(raw: str) -> tuple[dict[str, Any] | None, str]:
+    """Return a call's arguments, or None and what is wrong with them."""
+    try:
+        args = json.loads(raw or "{}", strict=False)
+    except ValueError as error:
+        return None, str(error)
+    if not isinstance(args, dict):
+        return None, f"the arguments must be a JSON object, not {type(args).__name__}"
+    return args, ""
+
+
+def _end_of_cut(raw: str) -> str:
+    """Return what has to follow `raw` so that it stays invalid; nothing, if it is valid."""
+    args, _ = _read(raw)
+    return breaking_suffix(raw) if args is None else ""
 
 
 def _finished(block: Mapping[str, Any]) -> dict[str, Any]:
@@ -312,27 +326,36 @@ _set_dict, _set_fields_set, _set_extra, _set_private = (
 
 
 def _text_chunk(text: str) -> ChatGenerationChunk:
-    """Build what `_chunk(content=text)` builds, at a fifth of the cost.
+    """Build what `_chunk(content=text)` builds, at a fifth of the cost."""
+    return _clone(content=text)
 
-    pydantic validates every field anew for each chunk; here a template's `__dict__` is copied, and
-    only what could be shared between chunks is made fresh. For plain text only: the validators
-    that are skipped matter for everything else. A test compares the two.
+
+def _clone(
+    content: Any,
+    tool_call_chunks: Sequence[Mapping[str, Any]] = (),
+    response_metadata: Mapping[str, Any] = MappingProxyType({}),
+) -> ChatGenerationChunk:
+    """Build a chunk without pydantic, which validates every field anew for each.
+
+    A template's `__dict__` is copied, and only what could be shared between chunks is made fresh.
+    For plain text and for fragments of calls only: the validators that are skipped matter for
+    everything else. A test compares the two.
     """
     message = object.__new__(AIMessageChunk)
     fields = _MESSAGE.__dict__.copy()
-    fields["content"] = text
+    fields["content"] = content
     fields["additional_kwargs"] = {}
-    fields["response_metadata"] = {}
+    fields["response_metadata"] = {**response_metadata}
     fields["tool_calls"] = []
     fields["invalid_tool_calls"] = []
-    fields["tool_call_chunks"] = []
+    fields["tool_call_chunks"] = [*tool_call_chunks]
     _set_dict(message, fields)
     _set_fields_set(message, _MESSAGE.__pydantic_fields_set__.copy())
     _set_extra(message, {})
     _set_private(message, None)
     generation = object.__new__(ChatGenerationChunk)
     fields = _GENERATION.__dict__.copy()
-    fields["text"] = text
+    fields["text"] = content if isinstance(content, str) else ""
     fields["message"] = message
     _set_dict(generation, fields)
     _set_fields_set(generation, _GENERATION.__pydantic_fields_set__.copy())

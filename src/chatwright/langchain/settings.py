@@ -5,14 +5,17 @@ import json
 import re
 from collections.abc import Mapping
 from importlib.metadata import version
-from typing import Annotated, Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from langchain_core.language_models import BaseChatModel
 from langchain_core.language_models.base import LangSmithParams
 from langchain_core.utils.utils import secret_from_env
 from pydantic import BeforeValidator, ConfigDict, Field, SecretStr, model_validator
 
+from chatwright.core.protocols import PROTOCOLS, ToolProtocol
+from chatwright.core.tags import ReasoningTags
 from chatwright.errors import ParameterError
+from chatwright.langchain.capabilities import RolePolicy
 from chatwright.langchain.prices import Price
 from chatwright.langchain.request import as_stops
 
@@ -58,6 +61,16 @@ class Settings(BaseChatModel):
     """A key for whatever stands behind the model. Default: `CHATWRIGHT_API_KEY`, if set."""
     price: Price | None = None
     """What tokens cost. Default None: looked up in genai-prices, if that is installed."""
+    tool_protocol: ToolProtocol | Literal["hermes", "llama3", "mistral", "react"] = "hermes"
+    """How tools are spoken of with a source that reads nothing but text."""
+    tool_retries: int = Field(default=1, ge=0)
+    """How often to ask again where a call was forced and did not come."""
+    reasoning_tags: ReasoningTags | None = ReasoningTags()
+    """What stands around reasoning in the text. None: the text is left as it is."""
+    keep_reasoning: bool = False
+    """Whether earlier answers keep their reasoning when they are sent back; servers differ."""
+    roles: RolePolicy | None = None
+    """What roles have to look like. Default None: what the source declares."""
 
     # Errors don't show inputs: the offender's neighbour may be a key.
     model_config = ConfigDict(
@@ -111,6 +124,11 @@ class Settings(BaseChatModel):
             ParameterError: One of them is empty or no string.
         """
         return as_stops(self.stop if stop is None else stop)
+
+    def protocol(self) -> ToolProtocol:
+        """Return the tool protocol that `tool_protocol` names."""
+        named = self.tool_protocol
+        return PROTOCOLS[named] if isinstance(named, str) else named
 
     # What LangChain asks.
 

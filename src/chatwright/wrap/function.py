@@ -14,6 +14,7 @@ from pydantic import Field, model_validator
 
 from chatwright.core.bridge import is_async
 from chatwright.errors import DefinitionError, LoadError
+from chatwright.langchain.capabilities import Capabilities, Medium
 from chatwright.langchain.model import ChatModel
 from chatwright.langchain.request import Request
 
@@ -58,7 +59,10 @@ class ChatFunction(ChatModel):
     function: Callable[..., Any] = Field(exclude=True)
     """The function."""
 
-    fixed = ChatModel.fixed | {"function"}
+    inputs: frozenset[Medium] = frozenset()
+    """Content beside text that the function reads: `image`, `audio`, `video`, `file`."""
+
+    fixed = ChatModel.fixed | {"function", "inputs"}
 
     @model_validator(mode="before")
     @classmethod
@@ -115,6 +119,16 @@ class ChatFunction(ChatModel):
     @functools.cached_property
     def _runs_async(self) -> bool:
         return is_async(self.function)
+
+    def capabilities(self) -> Capabilities:
+        """Return what the function names: `tools`, `tool_choice`, `response_format`."""
+        names = self._parameters.keys()
+        return Capabilities(
+            tools="tools" in names,
+            tool_choice="tool_choice" in names,
+            response_format="response_format" in names,
+            inputs=self.inputs,
+        )
 
     def source_name(self) -> str:
         """Return the function's name, for errors."""

@@ -67,6 +67,7 @@ class Engine:
         self._lock = threading.Lock()
         self._gate = Gate(options.n_parallel)
         self._server: Any = None
+        self._properties: Mapping[str, Any] = {}
         self._key = secrets.token_urlsafe(32)
 
     def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
@@ -129,20 +130,35 @@ class Engine:
         finally:
             _active.discard(channel)
 
+    @property
+    def properties(self) -> Mapping[str, Any]:
+        """What llama.cpp tells of the weights and their chat template (its `/props`)."""
+        if not self._properties:
+            self._properties = self._ask("GET", "/props")
+        return self._properties
+
+    def render(self, body: Mapping[str, Any]) -> str:
+        """Return the prompt that the chat template makes of a chat request.
+
+        Raises:
+            InvalidRequestError: The template refuses the messages.
+        """
+        return str(self._ask("POST", "/apply-template", body)["prompt"])
+
     def tokenize(self, text: str) -> list[int]:
         """Return the ids of the tokens of `text`, special tokens written in it included.
 
         Raises:
             EngineError: llama.cpp refused.
         """
-        return list(self._post("/tokenize", {"content": text})["tokens"])
+        return list(self._ask("POST", "/tokenize", {"content": text})["tokens"])
 
-    def _post(self, path: str, body: Mapping[str, Any]) -> Any:
+    def _ask(self, verb: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
         """Ask llama.cpp's own listener: xllamacpp has no function for this."""
         connection = http.client.HTTPConnection(urlsplit(self.address).netloc, timeout=60)
         headers = {"Authorization": f"Bearer {self._key}", "Content-Type": "application/json"}
         with contextlib.closing(connection):
-            connection.request("POST", path, json.dumps(body), headers)
+            connection.request(verb, path, json.dumps(body) if body else None, headers)
             answer = json.loads(connection.getresponse().read())
         if "error" in answer:
             raise as_exception(answer["error"])

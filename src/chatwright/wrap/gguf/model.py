@@ -1,18 +1,23 @@
 """`ChatGGUF`: weights on disk as a chat model."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Self
 
 from langchain_core.language_models import ModelProfile
-from langchain_core.messages import AIMessage, BaseMessage, convert_to_openai_messages
 from langchain_core.messages.ai import UsageMetadata
 from pydantic import BeforeValidator, Field, PrivateAttr, model_validator
 
 from chatwright.core.bridge import Pump
+from chatwright.errors import ParameterError
+from chatwright.langchain.capabilities import Capabilities, Medium, RolePolicy
 from chatwright.langchain.model import ChatModel
+from chatwright.langchain.openai import as_openai
+from chatwright.langchain.plan import Plan
 from chatwright.langchain.request import Request
 from chatwright.wrap.gguf import weights
 from chatwright.wrap.gguf.engine import Engine, EngineOptions, shared
+from chatwright.wrap.gguf.grammar import grammar_of
 
 __all__ = ["ChatGGUF"]
 
@@ -38,6 +43,12 @@ _ENGINE = (
     "n_gpu_layers",
     "n_parallel",
     "n_threads",
+)
+
+_MODALITIES: tuple[tuple[Medium, str], ...] = (
+    ("image", "vision"),
+    ("audio", "audio"),
+    ("video", "video"),
 )
 
 
@@ -159,23 +170,72 @@ class ChatGGUF(ChatModel):
 
     def reply(self, request: Request) -> Pump:
         """Have llama.cpp answer."""
-        body: dict[str, Any] = {
-            "messages": _messages(request),
+        body = {
+            **self._body(request),
             "stream": True,
             "stream_options": {"include_usage": True},
             "return_progress": True,  # a closed channel is seen while the prompt is processed
             "timings_per_token": bool(request.stop),
+        }
+        return self.engine.chat(body, timeout=self.timeout, report=bool(request.stop))
+
+    def explained(self, request: Request) -> dict[str, Any]:
+        """Return llama.cpp's chat completion request, and the `prompt` that its template makes."""
+        body = {"model": self.model_name, **self._body(request)}
+        if request.stop:
+            body["stop"] = [*request.stop]
+        return {**body, "prompt": self.engine.render(body)}
+
+    def _body(self, request: Request) -> dict[str, Any]:
+        """Return llama.cpp's chat completion request, but for what says how to stream."""
+        body: dict[str, Any] = {
+            "messages": as_openai(request.messages),
             **request.parameters,
             **{name: value for name in _SAMPLING if (value := getattr(self, name)) is not None},
         }
-        for name in ("response_format", "tools", "tool_choice"):
+        for name in ("tools", "tool_choice"):
             if (value := getattr(request, name)) is not None:
                 body[name] = value
-        return self.engine.chat(body, timeout=self.timeout, report=bool(request.stop))
+        if request.response_format is not None:
+            if self.grammar:
+                raise ParameterError("grammar and response_format exclude each other; drop one")
+            body["grammar"] = grammar_of(request.response_format)
+        return body
 
     def replies_async(self) -> bool:
         """Say that `reply` never blocks: llama.cpp pushes from a thread of its own."""
         return True
+
+    def plan(self, request: Request, can: Capabilities | None = None) -> Plan:
+        """Return how the call is carried out; the chat template has its say in it."""
+        _ = self.engine.properties
+        can = can or self.capabilities()
+        if request.response_format is not None:  # llama.cpp parses calls or follows a grammar
+            can = replace(can, tools=False)
+        return super().plan(request, can)
+
+    def plans_slowly(self) -> bool:
+        """Tell whether the weights have yet to be loaded."""
+        return not self.engine.loaded
+
+    def capabilities(self) -> Capabilities:
+        """Return what llama.cpp can do with these weights; before they are loaded, at least.
+
+        Whatever the template, llama.cpp constrains an answer to a schema by a grammar. That is
+        also how a call is forced: its `tool_choice` is dropped where the template knows no tools.
+        """
+        known = self.engine.properties if self.engine.loaded else {}
+        template = known.get("chat_template_caps", {})
+        modalities = known.get("modalities", {})
+        return Capabilities(
+            tools=bool(template.get("supports_tools") and template.get("supports_tool_calls")),
+            response_format=True,
+            inputs=frozenset(ours for ours, theirs in _MODALITIES if modalities.get(theirs)),
+            roles=RolePolicy(
+                system="first" if template.get("supports_system_role", True) else "user",
+                developer="system",
+            ),
+        )
 
     def source_name(self) -> str:
         """Return the model's name, for errors."""
@@ -198,16 +258,4 @@ class ChatGGUF(ChatModel):
         return self.model_path if named else Path(self.model_path).stem
 
     def _resolve_model_profile(self) -> ModelProfile:
-        return ModelProfile(max_input_tokens=self.n_ctx, text_inputs=True, text_outputs=True)
-
-
-def _messages(request: Request) -> list[dict[str, Any]]:
-    converted = convert_to_openai_messages([_plain(each) for each in request.messages])
-    return converted if isinstance(converted, list) else [converted]
-
-
-def _plain(message: BaseMessage) -> BaseMessage:
-    """Return an AI message without the blocks that no chat template knows, reasoning for one."""
-    if isinstance(message, AIMessage) and isinstance(message.content, list):
-        return message.model_copy(update={"content": message.text})
-    return message
+        return {**super()._resolve_model_profile(), "max_input_tokens": self.n_ctx}

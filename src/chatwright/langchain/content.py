@@ -1,0 +1,179 @@
+"""Messages as a source gets them: one form for every way in which content can be written."""
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Any
+
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolCall, ToolMessage
+from langchain_core.messages.tool import tool_call
+
+from chatwright.errors import ContentError
+
+__all__ = ["normalized"]
+
+_REASONING = frozenset({"reasoning", "reasoning_content", "redacted_thinking", "thinking"})
+_CALLS = frozenset({"invalid_tool_call", "tool_call", "tool_call_chunk", "tool_use"})
+
+
+def normalized(
+    messages: Sequence[BaseMessage],
+    *,
+    inputs: Collection[str],
+    keep_reasoning: bool,
+    model: str,
+) -> list[BaseMessage]:
+    """Return the messages in the one form that sources get; the caller's are never changed.
+
+    Text is a str. Where there is more than text, content is a list of v1 blocks, whether it came
+    as v1, v0, or in OpenAI's or Anthropic's form. Tool results that stand in a user message become
+    tool messages; reasoning stands in `additional_kwargs["reasoning_content"]`, or nowhere.
+
+    Args:
+        messages: The conversation.
+        inputs: The media that the source reads.
+        keep_reasoning: Whether earlier answers keep their reasoning.
+        model: The model's name, for errors.
+
+    Raises:
+        ContentError: A block that the source does not read.
+    """
+    return [
+        each
+        for message in messages
+        for each in _normalized(message, inputs, model, keep_reasoning=keep_reasoning)
+    ]
+
+
+def _normalized(
+    message: BaseMessage, inputs: Collection[str], model: str, *, keep_reasoning: bool
+) -> Iterator[BaseMessage]:
+    update: dict[str, Any] = {}
+    blocks: Sequence[Mapping[str, Any]] = ()
+    if isinstance(message, ToolMessage) and message.artifact is not None:
+        update["artifact"] = None  # it is for the program, not for the LLM
+    if isinstance(message.content, list):
+        blocks = _blocks(message.content)
+        results = [*_results(blocks)]
+        yield from results
+        content = _content(blocks, inputs, f"{model} does not take", message.type)
+        if results and not content:
+            return
+        update["content"] = content
+    if isinstance(message, AIMessage):
+        update |= _answer(message, blocks, keep_reasoning=keep_reasoning)
+    yield message.model_copy(update=update) if update else message
+
+
+def _blocks(content: Sequence[str | Mapping[str, Any]]) -> Sequence[Mapping[str, Any]]:
+    """Return content as v1 blocks; what v1 has no form for comes as it is."""
+    if all(isinstance(each, str) or each.get("type") == "text" for each in content):
+        return [_as_block(each) for each in content]
+    blocks = HumanMessage(content=[_repaired(each) for each in content]).content_blocks
+    return [_standard(dict(block)) for block in blocks]
+
+
+def _standard(block: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return a block without what core puts around it, or to it: an id by chance."""
+    if block["type"] == "non_standard":
+        value: Mapping[str, Any] = block.get("value", {})
+        return value
+    generated = str(block.get("id", "")).startswith("lc_")
+    return {key: value for key, value in block.items() if not (generated and key == "id")}
+
+
+def _as_block(text: str | Mapping[str, Any]) -> Mapping[str, Any]:
+    return {"type": "text", "text": text} if isinstance(text, str) else text
+
+
+def _repaired(block: str | Mapping[str, Any]) -> Any:
+    """Return a block in a form that core translates: of three it does not (1.7.2)."""
+    if isinstance(block, str):
+        return block
+    kind = block.get("type")
+    if block.get("source_type") == "text":  # v0; core looks for a URL in it
+        return {"type": "text", "text": block["text"]}
+    if kind == "image_url" and isinstance(block.get("image_url"), str):
+        return {**block, "image_url": {"url": block["image_url"]}}
+    if kind == "video_url":
+        url = block.get("video_url")
+        return _media("video", url["url"] if isinstance(url, Mapping) else str(url))
+    return dict(block)
+
+
+def _media(kind: str, url: str) -> dict[str, Any]:
+    header, comma, data = url.partition(";base64,")
+    if not comma:
+        return {"type": kind, "url": url}
+    return {"type": kind, "base64": data, "mime_type": header.removeprefix("data:")}
+
+
+def _content(
+    blocks: Sequence[Mapping[str, Any]], inputs: Collection[str], refusal: str, role: str
+) -> str | list[dict[str, Any]]:
+    """Return what of the blocks a source reads: a str, if that is text only.
+
+    Raises:
+        ContentError: A block that the source does not read.
+    """
+    kept: list[dict[str, Any]] = []
+    for position, block in enumerate(blocks):
+        kind = block.get("type")
+        if kind in {"text", "text-plain"} and isinstance(block.get("text"), str):
+            kept.append({"type": "text", "text": block["text"]})
+        elif kind in inputs:
+            kept.append(dict(block))
+        elif kind not in _CALLS | _REASONING and not _is_result(block):
+            raise ContentError(
+                f"{refusal} {kind or 'untyped'!r} content; block {position} of the {role} message "
+                f"is {_shown(block)}; it takes {', '.join(['text', *sorted(inputs)])}"
+            )
+    if any(block["type"] != "text" for block in kept):
+        return kept
+    return "".join(block["text"] for block in kept)
+
+
+def _shown(block: Mapping[str, Any]) -> str:
+    """Show a block without what it carries."""
+    shown = {key: value if len(repr(value)) < 80 else "…" for key, value in block.items()}  # noqa: PLR2004
+    return repr(shown)
+
+
+def _is_result(block: Mapping[str, Any]) -> bool:
+    return block.get("type") == "tool_result"
+
+
+def _results(blocks: Sequence[Mapping[str, Any]]) -> Iterator[ToolMessage]:
+    """Yield the tool results that Anthropic's form has in user messages."""
+    for block in filter(_is_result, blocks):
+        parts = block.get("content") or ""
+        yield ToolMessage(
+            parts if isinstance(parts, str) else "".join(part.get("text", "") for part in parts),
+            tool_call_id=block.get("tool_use_id", ""),
+            status="error" if block.get("is_error") else "success",
+        )
+
+
+def _answer(
+    message: AIMessage, blocks: Sequence[Mapping[str, Any]], *, keep_reasoning: bool
+) -> dict[str, Any]:
+    """Return what has to be set in an earlier answer: its calls, and its reasoning or none."""
+    update: dict[str, Any] = {}
+    if not message.tool_calls and (calls := [*_calls(blocks)]):
+        update["tool_calls"] = calls
+    kwargs = message.additional_kwargs
+    reasoning = kwargs.get("reasoning_content") or "".join(
+        str(block.get("reasoning") or block.get("thinking") or "")
+        for block in blocks
+        if block.get("type") in _REASONING
+    )
+    kept = reasoning if keep_reasoning else None
+    if kept != kwargs.get("reasoning_content"):
+        rest = {key: value for key, value in kwargs.items() if key != "reasoning_content"}
+        update["additional_kwargs"] = {**rest, "reasoning_content": kept} if kept else rest
+    return update
+
+
+def _calls(blocks: Sequence[Mapping[str, Any]]) -> Iterator[ToolCall]:
+    for block in blocks:
+        if block.get("type") in {"tool_call", "tool_use"}:
+            args = block.get("args", block.get("input")) or {}
+            yield tool_call(name=block["name"], args=args, id=block.get("id"))

@@ -1,0 +1,45 @@
+"""Messages in the form of OpenAI's chat completions, which llama.cpp and most servers take."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from langchain_core.messages import (
+    AIMessage,
+    BaseMessage,
+    convert_to_openai_messages,
+)
+
+__all__ = ["as_openai"]
+
+
+def as_openai(messages: Sequence[BaseMessage]) -> list[dict[str, Any]]:
+    """Return normalized messages in OpenAI's form, reasoning and invalid calls included.
+
+    Core's converter drops both, and calls that could not be read have results all the same.
+    """
+    return [_as_openai(message) for message in messages]
+
+
+def _as_openai(message: BaseMessage) -> dict[str, Any]:
+    converted = convert_to_openai_messages(message)
+    assert isinstance(converted, dict)  # noqa: S101  one message makes one dict
+    if not isinstance(message, AIMessage):
+        return converted
+    if calls := [*_calls(message)]:
+        converted["tool_calls"] = calls
+    if reasoning := message.additional_kwargs.get("reasoning_content"):
+        converted["reasoning_content"] = reasoning
+    return converted
+
+
+def _calls(message: AIMessage) -> Iterator[Mapping[str, Any]]:
+    for call in message.tool_calls:
+        yield _call(call["id"], call["name"], json.dumps(call["args"], ensure_ascii=False))
+    for invalid in message.invalid_tool_calls:
+        yield _call(invalid["id"], invalid["name"], invalid["args"])
+
+
+def _call(call_id: str | None, name: str | None, args: str | None) -> Mapping[str, Any]:
+    function = {"name": name or "", "arguments": args or ""}
+    return {"type": "function", "id": call_id or "", "function": function}

@@ -1,0 +1,127 @@
+"""Tools and tool choices in OpenAI's form, whatever form they were bound in."""
+
+import weakref
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeAlias
+
+from langchain_core.tools import BaseTool
+from langchain_core.utils.function_calling import convert_to_openai_tool
+
+from chatwright.errors import ParameterError
+
+__all__ = ["ToolLike", "as_choice", "as_tools", "chosen_name", "is_forced", "tool_name"]
+
+ToolLike: TypeAlias = dict[str, Any] | type | Callable[..., Any] | BaseTool
+Tool: TypeAlias = dict[str, Any]
+
+
+def as_tools(tools: Sequence[ToolLike], *, strict: bool | None = None) -> list[Tool]:
+    """Return tools in OpenAI's form; agents bind the same ones every turn, so this is cached.
+
+    Args:
+        tools: LangChain tools, functions, pydantic classes, TypedDicts, JSON schemas; a provider's
+            built-in tools, such as `{"type": "web_search"}`, pass as they are.
+        strict: Goes into the tools' definitions, if given.
+
+    Raises:
+        ParameterError: What can't be a tool.
+    """
+    return [_as_tool(tool, strict) for tool in tools]
+
+
+def _as_tool(tool: ToolLike, strict: bool | None) -> Tool:
+    if isinstance(tool, dict):
+        return _from_dict(tool, strict)
+    key = id(tool), strict
+    # A LangChain tool can be changed; its class, or a function, is what it is.
+    stamp = (tool.name, tool.description, tool.args_schema) if isinstance(tool, BaseTool) else None
+    cached = _converted.get(key)
+    if cached is not None and cached[0]() is tool and cached[1] == stamp:
+        return cached[2]
+    converted = _convert(tool, strict)
+    try:
+        forget = weakref.ref(tool, lambda _: _converted.pop(key, None))
+    except TypeError:  # a bound method is another object each time anyway
+        return converted
+    _converted[key] = forget, stamp, converted
+    return converted
+
+
+_converted: dict[tuple[int, bool | None], tuple[weakref.ref[Any], Any, Tool]] = {}
+
+
+def _from_dict(tool: Tool, strict: bool | None) -> Tool:
+    if tool.get("type") == "function" and "function" in tool:
+        if strict is None:
+            return tool
+        return {**tool, "function": {**tool["function"], "strict": strict}}
+    is_schema = {"input_schema", "parameters", "properties"} & tool.keys()
+    return _convert(tool, strict) if is_schema else tool
+
+
+def _convert(tool: ToolLike, strict: bool | None) -> Tool:
+    try:
+        return convert_to_openai_tool(tool, strict=strict)
+    except (TypeError, ValueError) as error:
+        raise ParameterError(
+            f"{tool!r} can't be a tool; a tool is a LangChain tool, a function with a docstring "
+            f"and typed arguments, a pydantic class, a TypedDict or a JSON schema: {error}"
+        ) from error
+
+
+def tool_name(tool: Mapping[str, Any]) -> str | None:
+    """Return the name of a function tool; None for a provider's built-in one."""
+    name = tool["function"].get("name") if "function" in tool else None
+    return str(name) if name else None
+
+
+def as_choice(choice: Any, tools: Sequence[Mapping[str, Any]]) -> Any:
+    """Return a tool choice in OpenAI's form.
+
+    Args:
+        choice: None, `auto`, `none`, `required` or `any` (also True), a tool's name, or a dict that
+            names a tool in OpenAI's or Anthropic's form.
+        tools: The bound tools, in OpenAI's form.
+
+    Returns:
+        None, `auto`, `none`, `required`, or `{"type": "function", "function": {"name": …}}`.
+
+    Raises:
+        ParameterError: A choice that is none of these, or of a tool that is not bound.
+    """
+    if choice is None or choice is False:
+        return None
+    if choice is True or choice in ("any", "required"):
+        return "required" if tools else _refuse(choice, tools)
+    if choice in ("auto", "none"):
+        return choice
+    if isinstance(choice, Mapping):
+        name = choice.get("function", choice).get("name")
+        if name is None:  # a provider's own form
+            return dict(choice)
+    else:
+        name = choice
+    if name not in map(tool_name, tools):
+        _refuse(choice, tools)
+    return {"type": "function", "function": {"name": name}}
+
+
+def _refuse(choice: Any, tools: Sequence[Mapping[str, Any]]) -> None:
+    names = ", ".join(filter(None, map(tool_name, tools))) or "none"
+    raise ParameterError(
+        f"tool_choice={choice!r} is no choice; it can be auto, none, required, or the name of a "
+        f"bound tool ({names})"
+    )
+
+
+def is_forced(choice: Any) -> bool:
+    """Tell whether a choice in OpenAI's form wants a call."""
+    return choice == "required" or isinstance(choice, Mapping)
+
+
+def chosen_name(choice: Any) -> str | None:
+    """Return the name of the tool that a choice in OpenAI's form names."""
+    if isinstance(choice, Mapping):
+        name = choice.get("function", {}).get("name")
+        return str(name) if name else None
+    return None
