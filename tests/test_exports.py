@@ -24,11 +24,11 @@ def in_order(name):
 
 def test_the_packages_names_are_sorted_and_real():
     assert chatwright.__all__ == sorted(chatwright.__all__, key=in_order)
-    assert sorted(chatwright._HOME) == chatwright.__all__
+    assert sorted(chatwright._HOME, key=in_order) == chatwright.__all__
     for name in chatwright.__all__:
         value = getattr(chatwright, name)
         assert value is getattr(importlib.import_module(chatwright._HOME[name]), name)
-    assert dir(chatwright) == chatwright.__all__
+    assert dir(chatwright) == sorted(chatwright.__all__)
     with pytest.raises(AttributeError, match="no_such_name"):
         _ = chatwright.no_such_name
 

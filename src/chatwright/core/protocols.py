@@ -144,11 +144,10 @@ WRAPPED = ToolProtocol(
         f"Then stop: the result comes in the next message. {_OTHERWISE}"
     ),
     open='{"tool_call":',
-    close="}",
     call='{"tool_call": {call}}',
     result='{"tool": "{name}", "result": {json}}',
 )
-"""Calls that can be told from other JSON, for a grammar that admits both."""
+"""One call that can be told from other JSON, for a grammar that admits both."""
 
 PROTOCOLS: Mapping[str, ToolProtocol] = {
     "hermes": HERMES,

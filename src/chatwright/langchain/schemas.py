@@ -69,6 +69,8 @@ def target_of(schema: Any, *, strict: bool | None = None) -> Target:
     Raises:
         SchemaError: It is none of these, it is malformed, or no answer can conform to it.
     """
+    if isinstance(schema, dict) and "title" in schema:
+        check_schema(schema)  # before core takes out of it what it has no use for
     try:
         if isinstance(schema, type) and dataclasses.is_dataclass(schema):
             json_schema = TypeAdapter(schema).json_schema()

@@ -1,0 +1,433 @@
+"""The contract's section Structured output, over every source."""
+
+import dataclasses
+import json
+from enum import StrEnum
+from typing import Annotated, Literal, TypedDict
+
+import pytest
+from langchain_core.runnables import RunnableLambda
+from langchain_core.utils.function_calling import convert_to_json_schema
+from pydantic import BaseModel, Field, field_validator
+from pydantic.v1 import BaseModel as BaseModelV1
+
+from chatwright import (
+    Capabilities,
+    ChatGGUF,
+    ParameterError,
+    SchemaError,
+    StructureError,
+    ToolCallDelta,
+    chat_model,
+)
+from chatwright.testing import ScriptedModel
+from contract.scripted import NATIVE_SOURCES, TEXT_SOURCES
+from contract.subjects import PROMPT, Recorder
+
+
+class City(BaseModel):
+    """A city."""
+
+    name: str
+    people: int = Field(ge=0)
+
+
+class CityV1(BaseModelV1):
+    """A city."""
+
+    name: str
+    people: int
+
+
+class CityDict(TypedDict):
+    """A city."""
+
+    name: Annotated[str, ..., "the name"]
+    people: int
+
+
+@dataclasses.dataclass
+class CityData:
+    """A city."""
+
+    name: str
+    people: int
+
+
+VALUE = {"name": "Zürich", "people": 447082}
+JSON = json.dumps(VALUE, ensure_ascii=False)
+SCHEMAS = {
+    "pydantic": (City, City(**VALUE)),
+    "pydantic v1": (CityV1, CityV1(**VALUE)),
+    "typed dict": (CityDict, VALUE),
+    "dataclass": (CityData, CityData(**VALUE)),
+    "json schema": (City.model_json_schema(), VALUE),
+}
+
+
+@pytest.fixture(params=SCHEMAS.values(), ids=SCHEMAS)
+def wanted(request):
+    return request.param
+
+
+def pieces(text, size=3):
+    return [text[at : at + size] for at in range(0, len(text), size)]
+
+
+def name_of(schema):
+    return schema["title"] if isinstance(schema, dict) else schema.__name__
+
+
+def called(schema, text=JSON):
+    return [ToolCallDelta(0, "a", name_of(schema)), *(ToolCallDelta(0, args=p) for p in pieces(text))]
+
+
+def answers(source, method, schema):
+    """Return a model of this source whose script is what the method wants."""
+    if source in NATIVE_SOURCES:
+        native = method in {"function_calling", None}
+        return NATIVE_SOURCES[source](called(schema) if native else pieces(JSON))
+    if method == "function_calling":
+        call = f'{{"name": "{name_of(schema)}", "arguments": {JSON}}}'
+        return TEXT_SOURCES[source](pieces(f"<tool_call>{call}</tool_call>"))
+    return TEXT_SOURCES[source](pieces(f"Sure:\n```json\n{JSON}\n```\nIs that so?"))
+
+
+SOURCES = [*TEXT_SOURCES, *NATIVE_SOURCES]
+METHODS = [None, "json_schema", "function_calling", "json_mode"]
+
+
+@pytest.mark.parametrize("source", SOURCES)
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("strict", [None, True, False])
+async def test_O1_O2_every_schema_comes_by_every_method_in_every_way(
+    source, method, strict, wanted
+):
+    schema, result = wanted
+    model = answers(source, method, schema)
+    structured = model.with_structured_output(schema, method=method, strict=strict)
+    assert structured.invoke("x") == result
+    assert await structured.ainvoke("x") == result
+    assert [*structured.stream("x")][-1] == result
+    assert [each async for each in structured.astream("x")][-1] == result
+    assert structured.batch(["x", "y"]) == [result] * 2
+    assert type(structured.invoke("x")) is type(result)
+
+
+def test_O2_an_unknown_method_is_refused():
+    with pytest.raises(ParameterError, match=r"method='telepathy'.*json_schema"):
+        ScriptedModel(script=["x"]).with_structured_output(City, method="telepathy")
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_O3_the_schema_is_traced_and_never_reaches_the_backend(method, wanted):
+    schema, result = wanted
+    model = answers("native_subclass", method, schema)
+    recorder = Recorder()
+    structured = model.with_structured_output(schema, method=method)
+    assert structured.invoke("x", {"callbacks": [recorder]}) == result
+    (started,) = [kwargs for name, _, kwargs in recorder.calls if name == "on_chat_model_start"]
+    traced = started["options"]["ls_structured_output_format"]["schema"]
+    if schema is not CityData:  # core has no schema of a dataclass
+        assert traced == convert_to_json_schema(schema)
+    (request,) = model.requests
+    assert "ls_structured_output_format" not in request.parameters
+
+
+BAD = {
+    "not JSON": "I don't know.",
+    "cut": '{"name": "Zür',
+    "wrong type": '{"name": "Zürich", "people": "many"}',
+    "missing": '{"name": "Zürich"}',
+}
+
+
+@pytest.mark.parametrize("bad", BAD.values(), ids=BAD)
+@pytest.mark.parametrize("source", TEXT_SOURCES)
+async def test_O4_include_raw_tells_the_error_and_never_raises(source, bad, wanted):
+    schema, _ = wanted
+    model = TEXT_SOURCES[source](pieces(bad))
+    structured = model.with_structured_output(schema, include_raw=True, retries=1)
+    streamed = [*structured.stream("x")][-1]
+    for got in (structured.invoke("x"), await structured.ainvoke("x"), streamed):
+        assert got["parsed"] is None
+        assert isinstance(got["parsing_error"], StructureError)
+        assert got["raw"].response_metadata["attempts"] == 2
+    with pytest.raises(StructureError, match="not one of 2"):
+        model.with_structured_output(schema, retries=1).invoke("x")
+
+
+def test_O4_include_raw_holds_the_message_beside_the_result(wanted):
+    schema, result = wanted
+    got = answers("yields", None, schema).with_structured_output(schema, include_raw=True).invoke("x")
+    assert got["parsed"] == result
+    assert got["parsing_error"] is None
+    assert got["raw"].text == JSON
+    assert got["raw"].response_metadata["attempts"] == 1
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("source", ["yields", "async_generator", "native_yields"])
+async def test_O5_partials_grow_and_the_last_is_what_invoke_returns(source, method):
+    schema = City.model_json_schema()
+    structured = answers(source, method, schema).with_structured_output(schema, method=method)
+    partials = [*structured.stream("x")]
+    assert partials == [each async for each in structured.astream("x")]
+    assert len(partials) > 3
+    assert partials[-1] == structured.invoke("x") == VALUE
+    for before, after in zip(partials, partials[1:], strict=False):
+        assert before.keys() <= after.keys()
+        assert after.get("name", "").startswith(before.get("name", ""))
+
+
+async def test_O5_instances_come_as_soon_as_there_is_enough_for_one():
+    class Note(BaseModel):
+        text: str = ""
+
+    model = ScriptedModel(script=['{"te', 'xt": "on', 'e two"}'])
+    partials = [*model.with_structured_output(Note).stream("x")]
+    assert [each.text for each in partials] == ["", "on", "one two"]
+
+
+# Repair.
+
+
+def mending(bad):
+    """Make a function whose second answer is right, and the list of what it was asked."""
+    asked = []
+
+    @chat_model
+    def model(messages):
+        asked.append(messages)
+        yield from pieces(JSON if len(asked) > 1 else bad)
+
+    return model, asked
+
+
+@pytest.mark.parametrize("bad", BAD.values(), ids=BAD)
+@pytest.mark.parametrize("way", ["invoke", "stream", "ainvoke", "astream"])
+async def test_what_was_wrong_is_fed_back(bad, way):
+    model, asked = mending(bad)
+    structured = model.with_structured_output(City, include_raw=True)
+    if way == "invoke":
+        got = structured.invoke("x")
+    elif way == "ainvoke":
+        got = await structured.ainvoke("x")
+    elif way == "stream":
+        got = [*structured.stream("x")][-1]
+    else:
+        got = [each async for each in structured.astream("x")][-1]
+    assert got["parsed"] == City(**VALUE)
+    assert got["raw"].response_metadata["attempts"] == 2
+    complaint = asked[1][-1].text
+    assert "does not conform" in complaint
+    assert asked[1][-2].text == bad
+
+
+def test_a_schemas_own_validators_are_heard():
+    class Even(BaseModel):
+        number: int
+
+        @field_validator("number")
+        @classmethod
+        def even(cls, value):
+            if value % 2:
+                raise ValueError("must be even")
+            return value
+
+    asked = []
+
+    @chat_model
+    def model(messages):
+        asked.append(messages[-1].text)
+        return '{"number": %d}' % (1 if len(asked) == 1 else 2)
+
+    assert model.with_structured_output(Even).invoke("x") == Even(number=2)
+    assert "must be even" in asked[1]
+
+
+def test_a_call_that_does_not_conform_is_answered_by_a_tool_message():
+    asked = []
+
+    @chat_model
+    def model(messages, tools, tool_choice):
+        asked.append(messages)
+        people = "many" if len(asked) == 1 else 3
+        yield ToolCallDelta(0, "c1", "City", {"name": "Bern", "people": people})
+
+    assert model.with_structured_output(City).invoke("x") == City(name="Bern", people=3)
+    *_, said, result = asked[1]
+    assert said.tool_calls[0]["id"] == result.tool_call_id == "c1"
+    assert result.status == "error"
+
+
+def test_a_chain_passes_its_input_on():
+    structured = RunnableLambda(lambda name: f"About {name}") | answers(
+        "yields", None, City
+    ).with_structured_output(City)
+    assert structured.invoke("Zürich") == City(**VALUE)
+    assert [*structured.stream("Zürich")][-1] == City(**VALUE)
+
+
+# What is asked of the source.
+
+
+def test_a_source_that_reads_response_format_is_given_one():
+    can = Capabilities(response_format=True)
+    model = ScriptedModel(script=[JSON], can=can)
+    model.with_structured_output(City, strict=True).invoke("x")
+    (request,) = model.requests
+    assert request.response_format["type"] == "json_schema"
+    assert request.response_format["json_schema"]["name"] == "City"
+    assert request.response_format["json_schema"]["strict"] is True
+    assert [each.text for each in request.messages] == ["x"]
+
+
+def test_a_source_that_reads_nothing_is_told_the_schema():
+    model = ScriptedModel(script=[JSON])
+    model.with_structured_output(City).invoke("x")
+    (request,) = model.requests
+    assert request.response_format is None
+    assert '"people"' in request.messages[0].text
+
+
+def test_O6_the_profile_says_whether_the_source_keeps_to_a_format():
+    assert not ScriptedModel(script=[""]).profile["structured_output"]
+    can = Capabilities(response_format=True)
+    assert ScriptedModel(script=[""], can=can).profile["structured_output"]
+
+
+async def test_O6_the_text_is_pure_json_in_every_mode(mode):
+    wanted = {"type": "json_schema", "json_schema": {"name": "City", "schema": {}}}
+    for make in TEXT_SOURCES.values():
+        model = make(pieces(f"Here:\n```json\n{JSON}\n```\ndone {{"))
+        assert (await mode(model, "x", response_format=wanted)).text == JSON
+
+
+def test_a_forced_call_goes_through_a_response_format_where_the_source_reads_one():
+    can = Capabilities(response_format=True)
+    model = ScriptedModel(script=['{"name": "City", "arguments": ', JSON, "}"], can=can)
+    message = model.bind_tools([City], tool_choice="any").invoke("x")
+    assert message.tool_calls[0]["args"] == VALUE
+    schema = model.requests[0].response_format["json_schema"]["schema"]
+    assert schema["properties"]["name"] == {"const": "City"}
+    assert schema["required"] == ["name", "arguments"]
+
+
+def test_tools_and_a_format_leave_the_source_the_choice():
+    can = Capabilities(response_format=True)
+    wanted = {"type": "json_schema", "json_schema": {"name": "answer", "schema": {"type": "object"}}}
+    call = '{"tool_call": {"name": "City", "arguments": ' + JSON + "}}"
+    for script, text, count in ((pieces(call), "", 1), (pieces(JSON), JSON, 0)):
+        model = ScriptedModel(script=script, can=can)
+        message = model.bind_tools([City], response_format=wanted).invoke("x")
+        assert message.text == text
+        assert [each["args"] for each in message.tool_calls] == [VALUE] * count
+        schema = model.requests[0].response_format["json_schema"]["schema"]
+        assert len(schema["anyOf"]) == 2
+
+
+# Schemas that nothing can conform to.
+
+IMPOSSIBLE = [
+    ({"properties": {"a": {"type": "integer", "minimum": 3, "maximum": 2}}}, r"\.properties\.a:"),
+    ({"properties": {"a": {"enum": []}}}, r"properties\.a\.enum"),
+    ({"properties": {"a": False}, "required": ["a"]}, r"properties\.a"),
+    ({"properties": {"a": {"type": "array", "minItems": 2, "maxItems": 1}}}, r"minItems 2"),
+    ({"properties": {"a": {"$ref": "#/$defs/Missing"}}}, r"properties\.a\['\$ref'\].*Missing"),
+    ({"properties": {"a": {"$ref": "https://example.com/s.json"}}}, "nothing is fetched"),
+    ({"properties": {"a": {"type": "frob"}}}, r"malformed at \$\.properties\.a\.type"),
+    ({"properties": {}, "required": ["b"], "additionalProperties": False}, r"required: 'b'"),
+    ({"properties": {"a": {"items": {"minLength": 5, "maxLength": 1}}}}, r"a\.items"),
+    ({"type": "array", "items": {}}, r"root has to be an object"),
+    ({"properties": {"a": {"anyOf": [{"const": 1}, {"enum": []}]}}}, r"anyOf\[1\]\.enum"),
+]
+
+
+@pytest.mark.parametrize(("schema", "says"), IMPOSSIBLE)
+def test_an_impossible_schema_is_refused_before_anything_is_generated(schema, says):
+    model = ScriptedModel(script=["x"])
+    with pytest.raises(SchemaError, match=says):
+        model.with_structured_output({"title": "Bad", "type": "object", **schema})
+    assert not model.requests
+
+
+@pytest.mark.parametrize("schema", [3, "City", {"type": "object"}, int])
+def test_what_is_no_schema_is_refused(schema):
+    with pytest.raises(SchemaError, match="schema"):
+        ScriptedModel(script=["x"]).with_structured_output(schema)
+
+
+# The real engine.
+
+
+class Kind(StrEnum):
+    NEW = "new"
+    USED = "used"
+
+
+class Part(BaseModel):
+    kind: Kind
+    size: int = Field(ge=10, le=99)
+
+
+class Thing(BaseModel):
+    """A thing for sale."""
+
+    name: str = Field(max_length=12)
+    price: float = Field(ge=1, le=9)
+    parts: list[Part] = Field(min_length=1, max_length=2)
+    state: Literal["open", "sold"]
+    note: str | None = Field(default=None, max_length=12)
+
+
+@pytest.fixture(scope="module")
+def smollm2():
+    return ChatGGUF(model_path="smollm2", n_ctx=1024, n_parallel=4, max_tokens=200)
+
+
+def test_gguf_answers_conform_to_a_nested_schema(smollm2):
+    structured = smollm2.with_structured_output(Thing, include_raw=True, temperature=1.0)
+    prompts = [[PROMPT[0], ("human", f"Make up thing number {n}.")] for n in range(12)]
+    got = structured.batch(prompts, {"max_concurrency": 4})
+    assert [each["parsing_error"] for each in got] == [None] * 12
+    assert all(isinstance(each["parsed"], Thing) for each in got)
+
+
+@pytest.mark.parametrize("method", METHODS)
+async def test_O1_gguf_by_every_method_streams_too(smollm2, method):
+    structured = smollm2.with_structured_output(
+        Thing.model_json_schema(), method=method, temperature=0.0, seed=3
+    )
+    prompt = [PROMPT[0], ("human", "Make up a thing.")]
+    if method == "json_mode":  # what the schema is, the LLM is not told
+        wanted = {"title": "City", "type": "object", "required": ["name", "country"]}
+        structured = smollm2.with_structured_output(wanted, method=method, temperature=0.0)
+        question = "Give the JSON object of a city with name and country, for Paris in France."
+        prompt = [PROMPT[0], ("human", question)]
+    partials = [*structured.stream(prompt)]
+    assert len(partials) > 3
+    assert partials[-1] == await structured.ainvoke(prompt)
+
+
+def test_gguf_asks_again_for_less_where_an_answer_was_cut():
+    class Story(BaseModel):
+        title: str
+        text: str
+
+    model = ChatGGUF(model_path="smollm2", n_ctx=1024, n_parallel=4, max_tokens=60, temperature=0.0)
+    prompt = [PROMPT[0], ("human", "Tell a very long story about a dragon, in many sentences.")]
+    got = model.with_structured_output(Story, include_raw=True).invoke(prompt)
+    assert got["parsing_error"] is None
+    assert got["raw"].response_metadata["attempts"] > 1
+
+
+def test_gguf_leaves_the_choice_between_a_call_and_an_answer(smollm2):
+    wanted = {
+        "type": "json_schema",
+        "json_schema": {"name": "City", "schema": City.model_json_schema()},
+    }
+    message = smollm2.bind_tools([Part], response_format=wanted, temperature=0.0).invoke(PROMPT)
+    assert bool(message.text) != bool(message.tool_calls)
+    if message.text:
+        City.model_validate_json(message.text)
