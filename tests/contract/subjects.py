@@ -2,6 +2,8 @@
 
 import asyncio
 import functools
+import json
+import re
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -17,7 +19,16 @@ from langchain_core.messages import (
     message_chunk_to_message,
 )
 
-from chatwright import ChatGGUF, ChatModel, CustomChatModelAdvanced, Request, Usage, chat_model
+from chatwright import (
+    ChatGGUF,
+    ChatModel,
+    CustomChatModelAdvanced,
+    Request,
+    ToolCallDelta,
+    Usage,
+    chat_model,
+)
+from contract import little
 
 ANSWER = ("The", " capi", "tal of", " France is", " Paris", ".")
 TEXT = "".join(ANSWER)
@@ -33,7 +44,7 @@ def tokens(prompt: Sequence[BaseMessage]) -> Usage:
 
 @chat_model
 def returns(messages):
-    return messages[-1].text if "say:" in messages[-1].text else TEXT
+    return "".join(pieces(messages))
 
 
 @chat_model
@@ -45,7 +56,7 @@ def yields(messages):
 
 @chat_model
 async def coroutine(messages):
-    return messages[-1].text if "say:" in messages[-1].text else TEXT
+    return "".join(pieces(messages))
 
 
 @chat_model
@@ -57,6 +68,8 @@ async def async_generator(messages):
 
 
 def pieces(messages: Sequence[BaseMessage]) -> Sequence[str]:
+    if written := little.answer(messages):
+        return [*written]
     said = messages[-1].text
     return [*said] if "say:" in said else ANSWER
 
@@ -74,6 +87,29 @@ class AsyncSubclass(ChatModel):
         for piece in pieces(request.messages):
             yield piece
         yield Usage(output_tokens=len(ANSWER))
+
+
+@chat_model
+def native(messages, tools=None, tool_choice=None, response_format=None):
+    """Reads tools and formats itself, as an LLM behind an API does."""
+    yield tokens(messages)
+    question = messages[-1].text
+    if response_format:
+        schema = response_format.get("json_schema", {}).get("schema")
+        keys = re.findall(r"'(\w+)'", question)
+        yield json.dumps(little.example(schema, question) if schema else dict.fromkeys(keys, "x"))
+    elif tools and messages[-1].type != "tool":
+        name = tool_choice["function"]["name"] if isinstance(tool_choice, dict) else None
+        functions = [each["function"] for each in tools]
+        chosen = next((each for each in functions if each["name"] == name), functions[0])
+        args = json.dumps(
+            little.example(chosen.get("parameters", {}), question), ensure_ascii=False
+        )
+        yield ToolCallDelta(0, "call_1", chosen["name"], args[:5])
+        yield ToolCallDelta(0, args=args[5:])
+    else:
+        yield from pieces(messages)
+    yield Usage(output_tokens=len(ANSWER))
 
 
 def characters(text: str) -> list[int]:
@@ -118,6 +154,7 @@ SUBJECTS = [
     Subject("yields", function(yields)),
     Subject("coroutine", function(coroutine, **COUNTED), streams=False),
     Subject("async_generator", function(async_generator)),
+    Subject("native", function(native)),
     Subject("subclass", Subclass),
     Subject("async_subclass", AsyncSubclass),
     Subject(

@@ -1,7 +1,8 @@
 """langchain-tests' own suites over every source. What does not run, and why:
 
-- tools and structured output: the models have none yet (`bind_tools` is core's);
-- images, audio, PDF, Anthropic's inputs and VCR: langchain-tests has them off by default.
+- PDF, audio and image inputs, and Anthropic's with images: they are fetched from the internet; VCR:
+  there is nothing to record;
+- tools and structured output over the echo: it writes what it reads.
 
 `test_serdes` is expected to fail: it loads with `allowed_objects="all"`, which means "all classes
 that core lists in its own mapping" (`langchain_core/load/load.py`, 1.7.2), so that it refuses those
@@ -20,6 +21,7 @@ from contract.subjects import (
     Subclass,
     async_generator,
     coroutine,
+    native,
     returns,
     yields,
 )
@@ -31,14 +33,25 @@ SOURCES = {
     "AsyncGenerator": (ChatFunction, {"function": async_generator.function}),
     "Subclass": (Subclass, {}),
     "AsyncSubclass": (AsyncSubclass, {}),
+    "Native": (ChatFunction, {"function": native.function}),
     "Echo": (CustomChatModelAdvanced, {"n": 9, "model_name": "echo"}),
-    "GGUF": (ChatGGUF, {"model_path": "smollm2", "n_ctx": 512}),
+    "GGUF": (ChatGGUF, {"model_path": "smollm2", "n_ctx": 1024}),
 }
 
 
 @pytest.mark.xfail(reason="core loads no third party's class by 'all'", raises=ValueError)
 def serdes(self, model):
     load(dumpd(model), valid_namespaces=model.get_lc_namespace()[:1], allowed_objects="all")
+
+
+@pytest.mark.xfail(reason="SmolLM2 answers by itself where nothing forces a call")
+def agent_loop(self, model):
+    ChatModelIntegrationTests.test_agent_loop(self, model)
+
+
+@pytest.mark.xfail(reason="SmolLM2 does not always copy Chinese", strict=False)
+def unicode(self, model):
+    ChatModelIntegrationTests.test_unicode_tool_call_integration(self, model)
 
 
 def suite(base, name, cls, params):
@@ -48,11 +61,20 @@ def suite(base, name, cls, params):
         "chat_model_class": property(lambda self: cls),
         "chat_model_params": property(lambda self: params),
         "standard_chat_model_params": property(
-            lambda self: {**super(made, self).standard_chat_model_params, "max_tokens": 24}
+            lambda self: {**super(made, self).standard_chat_model_params, "max_tokens": 200}
         ),
         "model_override_value": property(lambda self: "another-model"),
         "init_from_env_params": property(lambda self: env),
+        "has_tool_calling": property(lambda self: name != "Echo"),
+        "has_structured_output": property(lambda self: name != "Echo"),
+        "supports_json_mode": property(lambda self: name != "Echo"),
+        "supports_anthropic_inputs": property(lambda self: name != "Echo"),
     }
+    if cls is ChatGGUF:
+        # At temperature 0, which langchain-tests sets, SmolLM2 tells one endless joke.
+        given["structured_output_kwargs"] = property(lambda self: {"repeat_penalty": 1.2})
+        given["test_agent_loop"] = agent_loop
+        given["test_unicode_tool_call_integration"] = unicode
     if base is ChatModelUnitTests:
         given["test_serdes"] = serdes
     made = type(f"Test{name}{base.__name__.removeprefix('ChatModel')}", (base,), given)

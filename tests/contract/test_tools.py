@@ -314,7 +314,12 @@ def test_T2_an_unknown_choice_is_refused_when_it_is_bound():
 def test_T2_a_native_source_is_given_the_choice_in_openais_form():
     model = ScriptedModel(script=["x"], can=NATIVE)
     named = {"type": "function", "function": {"name": "look"}}
-    for choice, openai in (("any", "required"), ("auto", "auto"), ("none", "none"), ("look", named)):
+    for choice, openai in (
+        ("any", "required"),
+        ("auto", "auto"),
+        ("none", "none"),
+        ("look", named),
+    ):
         model.bind_tools([look], tool_choice=choice).invoke("x")
         assert model.requests[-1].tool_choice == openai
 
@@ -436,7 +441,10 @@ CLOCK_CALL = ToolCallDelta(0, None, "clock", "")
 REPAIRS = {
     "no ids": [ToolCallDelta(0, None, "look", '{"city": "a"}'), ToolCallDelta(1, None, "clock")],
     "empty ids": [ToolCallDelta(0, "", "look", '{"city": "a"}'), ToolCallDelta(1, "", "clock")],
-    "one id twice": [ToolCallDelta(0, "1", "look", '{"city": "a"}'), ToolCallDelta(1, "1", "clock")],
+    "one id twice": [
+        ToolCallDelta(0, "1", "look", '{"city": "a"}'),
+        ToolCallDelta(1, "1", "clock"),
+    ],
     "an object": [ToolCallDelta(0, "1", "look", {"city": "a"}), ToolCallDelta(1, "2", "clock", {})],
     "names again": [
         ToolCallDelta(0, "1", "look", '{"city"'),

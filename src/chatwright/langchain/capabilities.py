@@ -37,6 +37,8 @@ class Capabilities:
             given, and by asking again.
         response_format: It reads `response_format`, and answers with JSON that conforms to it.
             Otherwise JSON is asked for in the system prompt.
+        schema_in_prompt: It wants the schema in the prompt as well: a grammar keeps the LLM to a
+            schema, but does not show it what is meant.
         inputs: Content beside text that it reads: `image`, `audio`, `video`, `file`. Others are
             refused.
         roles: What it makes of roles.
@@ -45,5 +47,6 @@ class Capabilities:
     tools: bool = False
     tool_choice: bool = False
     response_format: bool = False
+    schema_in_prompt: bool = False
     inputs: frozenset[Medium] = frozenset()
     roles: RolePolicy = _AS_THEY_ARE

@@ -85,12 +85,10 @@ def _as_block(text: str | Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _repaired(block: str | Mapping[str, Any]) -> Any:
-    """Return a block in a form that core translates: of three it does not (1.7.2)."""
+    """Return a block in a form that core translates; two of OpenAI's it does not (1.7.2)."""
     if isinstance(block, str):
         return block
     kind = block.get("type")
-    if block.get("source_type") == "text":  # v0; core looks for a URL in it
-        return {"type": "text", "text": block["text"]}
     if kind == "image_url" and isinstance(block.get("image_url"), str):
         return {**block, "image_url": {"url": block["image_url"]}}
     if kind == "video_url":

@@ -110,8 +110,8 @@ def plan(
         made = _native(request, can, settings)
     else:
         made = _prompted(request, can, protocol, model, settings)
-    if request.response_format is not None and not can.response_format:
-        made = _json_by_prompt(made)
+    if request.response_format is not None and not made.begun:
+        made = _with_format(made, request.response_format, can)
     messages = with_roles(made.request.messages, roles)
     return replace(made, request=replace(made.request, messages=messages))
 
@@ -164,14 +164,15 @@ def _prompted(
     )
 
 
-def _json_by_prompt(made: Plan) -> Plan:
-    text = json_instructions(made.request.response_format)
-    request = replace(
-        made.request,
-        messages=with_instructions(made.request.messages, text),
-        response_format=None,
-    )
-    return replace(made, request=request, pure_json=True)
+def _with_format(made: Plan, response_format: Any, can: Capabilities) -> Plan:
+    """Ask for JSON in the prompt, where that is the only way or has to be said as well."""
+    if can.response_format and not can.schema_in_prompt:
+        return made
+    messages = with_instructions(made.request.messages, json_instructions(response_format))
+    request = replace(made.request, messages=messages)
+    if can.response_format:
+        return replace(made, request=request)
+    return replace(made, request=replace(request, response_format=None), pure_json=True)
 
 
 def _offered(request: Request) -> list[Tool]:

@@ -15,6 +15,7 @@ from chatwright.langchain.model import ChatModel
 from chatwright.langchain.openai import as_openai
 from chatwright.langchain.plan import Plan
 from chatwright.langchain.request import Request
+from chatwright.langchain.structured import Method, StructuredOutput
 from chatwright.wrap.gguf import weights
 from chatwright.wrap.gguf.engine import Engine, EngineOptions, shared
 from chatwright.wrap.gguf.grammar import grammar_of
@@ -218,6 +219,13 @@ class ChatGGUF(ChatModel):
         """Tell whether the weights have yet to be loaded."""
         return not self.engine.loaded
 
+    def with_structured_output(
+        self, schema: Any, *, method: Method | None = None, **kwargs: Any
+    ) -> StructuredOutput:
+        """Do what `ChatModel` does; a grammar for the schema is the better `json_mode`, too."""
+        method = "json_schema" if method == "json_mode" else method
+        return super().with_structured_output(schema, method=method, **kwargs)
+
     def capabilities(self) -> Capabilities:
         """Return what llama.cpp can do with these weights; before they are loaded, at least.
 
@@ -230,6 +238,7 @@ class ChatGGUF(ChatModel):
         return Capabilities(
             tools=bool(template.get("supports_tools") and template.get("supports_tool_calls")),
             response_format=True,
+            schema_in_prompt=True,
             inputs=frozenset(ours for ours, theirs in _MODALITIES if modalities.get(theirs)),
             roles=RolePolicy(
                 system="first" if template.get("supports_system_role", True) else "user",
