@@ -3,10 +3,16 @@
 import sys
 from pathlib import Path
 
-from benchmarks import engine, imports, memory, streaming
+from benchmarks import engine, imports, memory, streaming, tools
 from benchmarks.harness import Row, machine, table
 
-GROUPS = {"streaming": streaming, "memory": memory, "imports": imports, "engine": engine}
+GROUPS = {
+    "streaming": streaming,
+    "memory": memory,
+    "imports": imports,
+    "tools": tools,
+    "engine": engine,
+}
 TARGET = Path(__file__).parents[1] / "docs" / "benchmarks.md"
 
 TEXT = """\

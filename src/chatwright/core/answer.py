@@ -29,6 +29,7 @@ class Answer:
         "_spent",
         "_usage",
         "called",
+        "done",
         "empty",
         "finish_reason",
         "metadata",
@@ -44,6 +45,7 @@ class Answer:
         self._spent: list[Usage | None] = []
         self._usage: Usage | None = None
         self.called = False
+        self.done = False  # whether a filter has ended the answer: nothing more is wanted
         self.empty = True
         self.text: list[str] = []
         self.reasoning: list[str] = []
@@ -55,14 +57,6 @@ class Answer:
         """The stop sequence that has ended the text, if one has."""
         return next((f.matched for f in self._filters if isinstance(f, StopFilter)), None)
 
-    @property
-    def done(self) -> bool:
-        """Whether a filter has ended the answer, so that nothing more is wanted."""
-        for each in self._filters:  # noqa: SIM110  asked for every piece; `any` takes twice as long
-            if each.done:
-                return True
-        return False
-
     def feed(self, item: object) -> Sequence[Piece]:
         """Take the next item that the source yielded and return what can go out now.
 
@@ -70,11 +64,17 @@ class Answer:
             OutputError: The item is no delta.
         """
         self.empty = False
-        if type(item) is str:
-            if not self._filters and item:
-                self.text.append(item)
-                return (item,)
-            return self._piece(item)
+        if type(item) is not str:
+            return self._delta(item)
+        for each in self._filters:
+            if not each.passes(item):
+                return self._piece(item)
+        if not item:
+            return ()
+        self.text.append(item)
+        return (item,)
+
+    def _delta(self, item: object) -> Sequence[Piece]:
         match item:
             case str():  # a subclass, such as the `.text` of LangChain's messages
                 return self._piece(str(item))
@@ -127,7 +127,11 @@ class Answer:
         return functools.reduce(_sum, self._spent, self._usage)
 
     def _piece(self, piece: Piece) -> Sequence[Piece]:
-        return self._keep(self._through((piece,), self._filters)) if piece != "" else ()
+        if piece == "":
+            return ()
+        pieces = self._keep(self._through((piece,), self._filters))
+        self.done = any(each.done for each in self._filters)
+        return pieces
 
     def _count(self, new: Usage) -> Sequence[Piece]:
         old = self._usage or Usage()

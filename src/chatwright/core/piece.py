@@ -18,6 +18,9 @@ class Filter(Protocol):
     def done(self) -> bool:
         """Whether the filter has ended the answer."""
 
+    def passes(self, text: str) -> bool:
+        """Tell, fast, whether `text` would go out as it is and change nothing: nearly always."""
+
     def feed(self, piece: Piece) -> Sequence[Piece]:
         """Take the next piece, return the pieces that can go out now."""
 

@@ -24,6 +24,7 @@ class StopFilter:
         """Start with nothing held back."""
         self._stops = sorted(set(stops), key=len, reverse=True)
         self._include = include
+        self._firsts = {stop[0] for stop in self._stops}
         self._held = ""
         self.matched: str | None = None
 
@@ -31,6 +32,10 @@ class StopFilter:
     def done(self) -> bool:
         """Whether a stop sequence was met, so that nothing more will come."""
         return self.matched is not None
+
+    def passes(self, text: str) -> bool:
+        """Tell whether no stop sequence can begin or end in the text."""
+        return not (self._held or self.done) and not any(first in text for first in self._firsts)
 
     def feed(self, piece: Piece) -> Sequence[Piece]:
         """Take the next piece and return the pieces that can go out now."""

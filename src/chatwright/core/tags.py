@@ -1,5 +1,6 @@
 """The filter that splits reasoning off the text, by the tags around it."""
 
+import functools
 import re
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -47,26 +48,34 @@ class TagFilter:
         self._code = ""  # the run of backticks that began the code that the text is in
         self._lead = ""  # blank space before the first text
         self._spoken = False
-        self._in_text = re.compile(f"{re.escape(tags.open)}|`+")
+        self._idle = False  # in text, with nothing held back
+        self._begun = tags.begun
+
+    def passes(self, text: str) -> bool:
+        """Tell whether the text can neither hold a tag nor begin code."""
+        if "`" in text or self._tags.open[0] in text:
+            return False
+        if not (self._idle or self._begun or text[:1].isspace()):
+            self._spoken = self._idle = self._begun = True  # nothing but text, from the beginning
+        return self._idle
 
     def feed(self, piece: Piece) -> Sequence[Piece]:
         """Take the next piece and return the pieces that can go out now."""
         if not isinstance(piece, str):
             return (*self.flush(), piece)
-        plain = self._spoken and not (self._inside or self._held or self._code)
-        if plain and "`" not in piece and self._tags.open[0] not in piece:
-            return (piece,)  # nearly always
         return self._split(self._held + piece, final=False)
 
     def flush(self) -> Sequence[Piece]:
         """Return what was held back: no tag came of it."""
-        out = self._split(self._held, final=True)
+        out = self._split(self._held, final=True) if self._held else []
         if self._lead and not self._thought:
             out.append(self._lead)
             self._spoken, self._lead = True, ""
+            self._idle = True
         return out
 
     def _split(self, text: str, *, final: bool) -> list[Piece]:
+        self._begun = True
         out: list[Piece] = []
         at = begin = 0
         while found := self._pattern().search(text, at):
@@ -82,12 +91,13 @@ class TagFilter:
         end = found.start() if found else self._safe_end(text, at, final=final)
         self._put(text[begin:end], out)
         self._held = text[end:]
+        self._idle = self._spoken and not (self._inside or self._held or self._code)
         return out
 
     def _pattern(self) -> re.Pattern[str]:
-        if self._inside:
-            return re.compile(re.escape(self._tags.close))
-        return _IN_CODE if self._code else self._in_text
+        if self._code:
+            return _IN_CODE
+        return _literal(self._tags.close) if self._inside else _literal_or_code(self._tags.open)
 
     def _code_after(self, found: str) -> str:
         """Return what the code begins with that follows `found`; nothing, if text follows."""
@@ -118,3 +128,13 @@ class TagFilter:
 
 
 _IN_CODE = re.compile(r"`+|\n")
+
+
+@functools.lru_cache
+def _literal(tag: str) -> re.Pattern[str]:
+    return re.compile(re.escape(tag))
+
+
+@functools.lru_cache
+def _literal_or_code(tag: str) -> re.Pattern[str]:
+    return re.compile(f"{re.escape(tag)}|`+")

@@ -16,9 +16,11 @@ def partial_start(text: str, markers: Sequence[str], at: int = 0) -> int:
     Returns:
         An index into `text`; its length, if no marker can have begun.
     """
-    longest = max(map(len, markers), default=0)
-    for start in range(max(at, len(text) - longest + 1), len(text)):
-        tail = text[start:]
-        if any(marker.startswith(tail) for marker in markers):
-            return start
-    return len(text)
+    first = len(text)
+    for marker in markers:
+        start = text.find(marker[0], max(at, len(text) - len(marker) + 1), first)
+        while start >= 0 and not marker.startswith(text[start:]):
+            start = text.find(marker[0], start + 1, first)
+        if start >= 0:
+            first = start
+    return first

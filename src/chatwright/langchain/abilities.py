@@ -129,16 +129,10 @@ class Abilities(Settings):
             keep_reasoning=self.keep_reasoning,
             model=self.model_name,
         )
-        return plan(
-            replace(request, messages=messages),
-            can,
-            model=self.model_name,
-            protocol=self.protocol(),
-            roles=self.roles or can.roles,
-            tags=self.reasoning_tags,
-            include_stop=self.include_stop,
-            retries=self.tool_retries,
-        )
+        if messages is not request.messages:
+            request = replace(request, messages=messages)
+        bare = Plan(request, self.reasoning_tags, self.include_stop, self.tool_retries)
+        return plan(bare, can, self.protocol(), self.roles or can.roles)
 
     def explain(
         self,

@@ -11,6 +11,7 @@ from chatwright.errors import ContentError
 __all__ = ["normalized"]
 
 _REASONING = frozenset({"reasoning", "reasoning_content", "redacted_thinking", "thinking"})
+_AS_THEY_ARE = frozenset({"human", "system"})
 _CALLS = frozenset({"invalid_tool_call", "tool_call", "tool_call_chunk", "tool_use"})
 
 
@@ -20,7 +21,7 @@ def normalized(
     inputs: Collection[str],
     keep_reasoning: bool,
     model: str,
-) -> list[BaseMessage]:
+) -> Sequence[BaseMessage]:
     """Return the messages in the one form that sources get; the caller's are never changed.
 
     Text is a str. Where there is more than text, content is a list of v1 blocks, whether it came
@@ -36,6 +37,8 @@ def normalized(
     Raises:
         ContentError: A block that the source does not read.
     """
+    if all(type(each.content) is str and each.type in _AS_THEY_ARE for each in messages):
+        return messages  # nearly always
     return [
         each
         for message in messages

@@ -2,8 +2,8 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, TypeAlias
+from dataclasses import replace
+from typing import Any, NamedTuple, TypeAlias
 
 from langchain_core.messages import AIMessage, HumanMessage
 from langchain_core.utils.json_schema import dereference_refs
@@ -31,31 +31,30 @@ __all__ = ["Plan", "plan"]
 Tool: TypeAlias = Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
+class Plan(NamedTuple):
     """How one call is carried out.
 
     Args:
         request: What the source is given.
         tags: The reasoning's tags, if any are looked for.
+        include_stop: Whether a stop sequence ends the text or is left out.
+        retries: How often to ask again where a call had to come and did not.
+        must_call: What to say then; nothing, if none has to come.
         protocol: How calls stand in the text, if they are looked for there.
         begun: Whether the whole answer is a call's JSON.
         single: Whether one call is all that is wanted.
         pure_json: Whether what stands around the answer's JSON is dropped.
-        include_stop: Whether a stop sequence ends the text or is left out.
-        must_call: What to say if no call comes, or nothing.
-        retries: How often to say so.
     """
 
     request: Request
     tags: ReasoningTags | None = None
+    include_stop: bool = True
+    retries: int = 0
+    must_call: str = ""
     protocol: ToolProtocol | None = None
     begun: bool = False
     single: bool = False
     pure_json: bool = False
-    include_stop: bool = True
-    must_call: str = ""
-    retries: int = 0
 
     def filters(self) -> Sequence[Filter]:
         """Return fresh filters, in the order in which they apply."""
@@ -80,88 +79,85 @@ class Plan:
         return replace(self.request, messages=[*self.request.messages, said, asked])
 
 
-def plan(
-    request: Request,
-    can: Capabilities,
-    *,
-    model: str,
-    protocol: ToolProtocol,
-    roles: RolePolicy,
-    **settings: Any,
-) -> Plan:
+def plan(bare: Plan, can: Capabilities, protocol: ToolProtocol, roles: RolePolicy) -> Plan:
     """Plan one call.
 
     Args:
-        request: What is asked; its messages are normalized.
+        bare: What is asked, its messages normalized, and what the model's fields say.
         can: What the source can do.
-        model: The model's name, for errors.
         protocol: How to speak of tools with a source that has no other way.
         roles: What roles have to look like.
-        **settings: `tags`, `include_stop` and `retries` of the plan.
 
     Raises:
         ParameterError: A tool choice that is none, or a tool that only its provider can run.
     """
-    tools = request.tools or None
-    choice = as_choice(request.tool_choice, tools or ()) if request.tool_choice else None
-    request = replace(request, tools=tools, tool_choice=choice)
-    constrained = is_forced(choice) and can.response_format and not can.tool_choice
-    if can.tools and not constrained:
-        made = _native(request, can, settings)
-    else:
-        made = _prompted(request, can, protocol, model, settings)
-    if request.response_format is not None and not made.begun:
-        made = _with_format(made, request.response_format, can)
-    messages = with_roles(made.request.messages, roles)
-    return replace(made, request=replace(made.request, messages=messages))
+    made, asked = bare, bare.request
+    if asked.tool_choice is not None:
+        choice = as_choice(asked.tool_choice, asked.tools or ())
+        made = made._replace(request=replace(asked, tool_choice=choice))
+    constrained = is_forced(made.request.tool_choice) and can.response_format
+    if can.tools and (can.tool_choice or not constrained):
+        made = _native(made, can)
+    elif asked.tools or _has_calls(asked):
+        made = _prompted(made, can, protocol)
+    if asked.response_format is not None and not made.begun:
+        made = _with_format(made, asked.response_format, can)
+    if roles != _AS_THEY_ARE:
+        messages = with_roles(made.request.messages, roles)
+        made = made._replace(request=replace(made.request, messages=messages))
+    return made
 
 
-def _native(request: Request, can: Capabilities, settings: Mapping[str, Any]) -> Plan:
+_AS_THEY_ARE = RolePolicy()
+
+
+def _has_calls(request: Request) -> bool:
+    return any(isinstance(each, AIMessage) and each.tool_calls for each in request.messages)
+
+
+def _native(made: Plan, can: Capabilities) -> Plan:
+    """Hand tools to a source that reads them; what it does not read of the choice is done here."""
+    request = made.request
     if can.tool_choice or request.tool_choice is None:
-        return Plan(request=request, **settings)
-    offered = _offered(request)
+        return made
+    told = replace(request, tools=_offered(request) or None, tool_choice=None)
+    return made._replace(request=told, must_call=_must_call(request.tool_choice))
+
+
+def _prompted(made: Plan, can: Capabilities, protocol: ToolProtocol) -> Plan:
+    """Teach tools to a source that reads nothing but text."""
+    request, offered = made.request, _offered(made.request)
+    constrained = bool(offered) and can.response_format
     must_call = _must_call(request.tool_choice)
-    request = replace(request, tools=offered or None, tool_choice=None)
-    return Plan(request=request, must_call=must_call, **settings)
-
-
-def _prompted(
-    request: Request,
-    can: Capabilities,
-    protocol: ToolProtocol,
-    model: str,
-    settings: Mapping[str, Any],
-) -> Plan:
-    offered, choice = _offered(request), request.tool_choice
-    if offered and request.response_format is not None and can.response_format:
+    if constrained and request.response_format is not None and not must_call:
         protocol = WRAPPED
-    messages = list(request.messages)
-    if offered or any(isinstance(each, AIMessage) and each.tool_calls for each in messages):
-        messages = with_calls_as_text(messages, protocol)
+    messages = with_calls_as_text(request.messages, protocol)
     told = replace(request, messages=messages, tools=None, tool_choice=None)
     if not offered:
-        return Plan(request=told, **settings)
-    for tool in offered:
-        if tool_name(tool) is None:
-            raise ParameterError(
-                f"{model} has no built-in tool {tool.get('type', tool)!r}: its LLM knows only the "
-                "tools that are described to it"
-            )
-    must_call = _must_call(choice)
-    taught = f"{protocol.teach(offered)}\n{must_call}".rstrip()
+        return made._replace(request=told)
+    taught = f"{protocol.teach(_describable(offered))}\n{must_call}".rstrip()
     told = replace(told, messages=with_instructions(messages, taught))
-    constrained = can.response_format and (must_call or request.response_format is not None)
+    constrained = constrained and bool(must_call or request.response_format is not None)
     if constrained:
         calls = _call_schemas(offered, protocol)
         told = replace(told, response_format=_one_of(calls, None if must_call else request))
-    return Plan(
+    return made._replace(
         request=told,
         protocol=protocol,
-        begun=bool(constrained and must_call),
-        single=bool(constrained) or request.parameters.get("parallel_tool_calls") is False,
+        begun=constrained and bool(must_call),
+        single=constrained or request.parameters.get("parallel_tool_calls") is False,
         must_call="" if constrained else must_call,
-        **settings,
     )
+
+
+def _describable(tools: Sequence[Tool]) -> Sequence[Tool]:
+    for tool in tools:
+        if tool_name(tool) is None:
+            raise ParameterError(
+                f"there is no built-in tool {tool.get('type', tool)!r} here: this model's LLM "
+                "knows only the tools that are described to it"
+            )
+    return tools
 
 
 def _with_format(made: Plan, response_format: Any, can: Capabilities) -> Plan:
@@ -171,8 +167,8 @@ def _with_format(made: Plan, response_format: Any, can: Capabilities) -> Plan:
     messages = with_instructions(made.request.messages, json_instructions(response_format))
     request = replace(made.request, messages=messages)
     if can.response_format:
-        return replace(made, request=request)
-    return replace(made, request=replace(request, response_format=None), pure_json=True)
+        return made._replace(request=request)
+    return made._replace(request=replace(request, response_format=None), pure_json=True)
 
 
 def _offered(request: Request) -> list[Tool]:

@@ -122,6 +122,10 @@ class ChatFunction(ChatModel):
 
     def capabilities(self) -> Capabilities:
         """Return what the function names: `tools`, `tool_choice`, `response_format`."""
+        return self._capabilities
+
+    @functools.cached_property
+    def _capabilities(self) -> Capabilities:
         names = self._parameters.keys()
         return Capabilities(
             tools="tools" in names,
@@ -210,7 +214,7 @@ def chat_model(
     return ChatFunction(function=function, **fields)
 
 
-_DERIVED = frozenset({"_parameters", "_reference", "_runs_async"})
+_DERIVED = frozenset({"_capabilities", "_parameters", "_reference", "_runs_async"})
 _NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 
 
