@@ -9,7 +9,7 @@ import pytest
 from chatwright.wrap.gguf.weights import find
 
 ROOT = Path(__file__).parents[1]
-PAGES = ["README.md", "docs/custom-chat-model.md"]
+PAGES = ["README.md", "docs/custom-chat-model.md", "docs/tools.md"]
 
 
 def blocks(page):
@@ -22,13 +22,12 @@ def test_python_examples_run(page, capsys):
     for number, block in enumerate(blocks(page)):
         code = block.replace("weights.gguf", str(find("smollm2")))
         code = code.replace("n_parallel=8", "n_parallel=1, n_ctx=512, max_tokens=4")
-        exec(compile(code, f"{page}:{number}", "exec"), {"__name__": f"example_{number}"}
-             if page == "README.md" else NAMESPACE)  # fmt: skip
+        exec(compile(code, f"{page}:{number}", "exec"), NAMESPACES[page])
     if page == "README.md":
         assert capsys.readouterr().out.strip()
 
 
-NAMESPACE = {"__name__": "example"}
+NAMESPACES = {page: {"__name__": "example"} for page in PAGES}
 
 
 def test_generated_pages_are_fresh():

@@ -26,6 +26,7 @@ from urllib.parse import urlsplit
 from chatwright.core.bridge import Channel, Pump, Put
 from chatwright.errors import (
     EngineError,
+    InvalidRequestError,
     MissingExtraError,
     WeightsError,
 )
@@ -52,6 +53,7 @@ class EngineOptions:
     n_gpu_layers: int | None
     chat_template: str | None
     lora: tuple[tuple[str, float], ...]
+    mmproj: str | None = None
 
 
 class Engine:
@@ -127,6 +129,8 @@ class Engine:
                 if admitted and not channel.closed:
                     server.handle_chat_completions(body, receive)
                 return admitted
+        except (RuntimeError, ValueError) as error:  # media that it can't fetch or decode
+            raise InvalidRequestError(f"llama.cpp refuses the request: {error}") from error
         finally:
             _active.discard(channel)
 
@@ -209,6 +213,8 @@ def _open(options: EngineOptions, key: str) -> Any:
         params.n_gpu_layers = options.n_gpu_layers
     if options.chat_template is not None:
         params.chat_template = options.chat_template
+    if options.mmproj is not None:
+        params.mmproj.path = options.mmproj
     params.lora_adapters = [
         xllamacpp.CommonAdapterLoraInfo(path, scale) for path, scale in options.lora
     ]
@@ -245,7 +251,8 @@ def _construct(xllamacpp: Any, params: Any) -> Any:
 def _load_failure(options: EngineOptions, log: str) -> str:
     reasons = re.findall(r"error loading model: (.+)|invalid magic characters: (.+)", log)
     reason = "; ".join(dict.fromkeys(a or b for a, b in reasons)) or "see the log for the reason"
-    where = ", ".join([options.path, *(path for path, _ in options.lora)])
+    files = [options.path, options.mmproj, *(path for path, _ in options.lora)]
+    where = ", ".join(filter(None, files))
     return f"llama.cpp can't load {where}: {reason}"
 
 

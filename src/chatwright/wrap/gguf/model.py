@@ -9,7 +9,7 @@ from langchain_core.messages.ai import UsageMetadata
 from pydantic import BeforeValidator, Field, PrivateAttr, model_validator
 
 from chatwright.core.bridge import Pump
-from chatwright.errors import ParameterError
+from chatwright.errors import ContentError, ParameterError
 from chatwright.langchain.capabilities import Capabilities, Medium, RolePolicy
 from chatwright.langchain.model import ChatModel
 from chatwright.langchain.openai import as_openai
@@ -38,6 +38,7 @@ _SAMPLING = (
 _ENGINE = (
     "chat_template",
     "lora",
+    "mmproj",
     "model_path",
     "n_batch",
     "n_ctx",
@@ -46,11 +47,7 @@ _ENGINE = (
     "n_threads",
 )
 
-_MODALITIES: tuple[tuple[Medium, str], ...] = (
-    ("image", "vision"),
-    ("audio", "audio"),
-    ("video", "video"),
-)
+_MODALITIES: tuple[tuple[Medium, str], ...] = (("image", "vision"), ("audio", "audio"))
 
 
 def _pairs(lora: Any) -> Any:
@@ -106,6 +103,10 @@ class ChatGGUF(ChatModel):
     """Jinja chat template, or the name of one that llama.cpp knows. Default: the file's own."""
     lora: Annotated[list[tuple[str, float]], BeforeValidator(_pairs)] = Field(default_factory=list)
     """LoRA adapters: paths, or pairs of a path and a scale (default 1.0)."""
+    mmproj: str | None = None
+    """Path of the multimodal projector, for weights that see or hear; `hf:…` too. Default: none."""
+    fetch_urls: bool = False
+    """Whether llama.cpp may fetch media that a message names by URL. Default: such are refused."""
 
     top_k: int | None = None
     """Sample from the so many likeliest tokens. Default None: llama.cpp's, 40."""
@@ -162,6 +163,7 @@ class ChatGGUF(ChatModel):
             n_gpu_layers=self.n_gpu_layers,
             chat_template=self.chat_template,
             lora=tuple(self.lora),
+            mmproj=None if self.mmproj is None else str(weights.find(self.mmproj).resolve()),
         )
 
     @property
@@ -210,10 +212,26 @@ class ChatGGUF(ChatModel):
     def plan(self, request: Request, can: Capabilities | None = None) -> Plan:
         """Return how the call is carried out; the chat template has its say in it."""
         _ = self.engine.properties
+        if not self.fetch_urls:
+            self._refuse_urls(request)
         can = can or self.capabilities()
         if request.response_format is not None:  # llama.cpp parses calls or follows a grammar
             can = replace(can, tools=False)
         return super().plan(request, can)
+
+    def _refuse_urls(self, request: Request) -> None:
+        """Raise for media that llama.cpp would fetch.
+
+        Raises:
+            ContentError: There is such a block.
+        """
+        for message in request.messages:
+            for block in message.content_blocks if isinstance(message.content, list) else ():
+                if url := block.get("url"):
+                    raise ContentError(
+                        f"{self.model_name} fetches nothing unless fetch_urls=True; give the "
+                        f"content of {url!r} as base64"
+                    )
 
     def plans_slowly(self) -> bool:
         """Tell whether the weights have yet to be loaded."""
