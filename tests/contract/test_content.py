@@ -80,7 +80,7 @@ def test_tags_can_be_others_or_none():
 
 
 def test_reasoning_may_have_begun_in_the_prompt():
-    tags = ReasoningTags(begun=True)
+    tags = ReasoningTags(in_prompt=True)
     message = ScriptedModel(script=pieces("hm</think>\nyes"), reasoning_tags=tags).invoke("x")
     assert message.text == "yes"
     assert message.additional_kwargs["reasoning_content"] == "hm"

@@ -161,9 +161,7 @@ UNREADABLE = [
     (HERMES, "<tool_call>nonsense</tool_call> after", "nonsense"),
     (HERMES, '<tool_call>{"x": 1}</tool_call> after', '{"x": 1}'),
     (HERMES, "<tool_call></tool_call> after", ""),
-    (MISTRAL, "[TOOL_CALLS] nonsense", "nonsense"),
     (REACT, "Action: f\nAction Input: hello\n after", "hello"),
-    (REACT, "Action: f\nObservation: made up", ""),
 ]
 
 
@@ -174,6 +172,54 @@ def test_what_is_no_call_is_an_unreadable_one_with_its_raw_text(protocol, said, 
     assert not is_valid(call)
     assert call[1].startswith(raw)
     assert text.strip() == ("after" if "after" in said else "")
+
+
+WORDS = [
+    (HERMES, "Wrap it in <tool_call> tags, so. Then press enter."),
+    (MISTRAL, "[TOOL_CALLS] is a token"),
+    (LLAMA3, '{"name": "Bob", "age": 3}'),
+    (REACT, "A plan.\n\nCall to Action: buy now.\n\nMy Observation: the sky is blue."),
+    (REACT, "Thought: t\nAction: None\nFinal Answer: 42"),
+]
+
+
+@pytest.mark.parametrize(("protocol", "said"), WORDS)
+@given(st.data())
+def test_what_only_looks_like_a_call_stays_text(protocol, said, data):
+    for chunks in ([said], [*said], any_split(data, said)):
+        made = ToolCallFilter(protocol, names={"look"})
+        assert through(made, chunks) == (said, "", [])
+
+
+@pytest.mark.parametrize("fence", ["```json\n", "```\n", "\n"])
+def test_react_arguments_may_stand_in_a_fence(fence):
+    said = f'Action: look\nAction Input: {fence}{{"city": "a"}}\n```\nObservation: made up'
+    for chunks in ([said], [*said]):
+        text, _, calls = through(ToolCallFilter(REACT), chunks)
+        assert (text, calls) == ("", [("look", '{"city": "a"}')])
+
+
+@given(st.data())
+def test_tags_inside_of_calls_and_json_are_left(data):
+    said = '<think>r</think>a {"b": "<think>"} <think>c</think>'
+    tags = TagFilter(ReasoningTags(), verbatim=("{", "}"))
+    assert through(tags, any_split(data, said)) == ('a {"b": "<think>"} ', "rc", [])
+    tags = TagFilter(ReasoningTags(), verbatim=("{", ""))
+    assert through(tags, any_split(data, said))[:2] == (said.removeprefix("<think>r</think>"), "r")
+
+
+@pytest.mark.parametrize(
+    ("script", "expected"),
+    [
+        ([ToolCallDelta(name="f", args={"a": 1}), ToolCallDelta(name="g", args={})], ["f", "g"]),
+        ([ToolCallDelta(name="f", args='{"a": 1}'), ToolCallDelta(name="f", args='{"a": 2}')], "ff"),
+        ([ToolCallDelta(name="f", args='{"a"'), ToolCallDelta(name="f", args=": 1}")], "f"),
+    ],
+)
+def test_calls_without_ids_or_numbers_are_told_apart(script, expected):
+    _, _, calls = through(CallRepair(), script)
+    assert [name for name, _ in calls] == [*expected]
+    assert all(map(is_valid, calls))
 
 
 def test_a_bare_call_is_told_from_other_json():

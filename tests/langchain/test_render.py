@@ -8,12 +8,12 @@ from chatwright.langchain.render import (
     EventRenderer,
     MessageRenderer,
     Summary,
-    _text_chunk,
+    _clone,
 )
 
 
 def test_a_cloned_text_chunk_is_what_pydantic_would_build():
-    cloned = _text_chunk("hello")
+    cloned = _clone("hello")
     built = ChatGenerationChunk(message=AIMessageChunk(content="hello"))
     for one, other in ((cloned, built), (cloned.message, built.message)):
         assert one == other
@@ -28,7 +28,7 @@ def test_a_cloned_text_chunk_is_what_pydantic_would_build():
 
 
 def test_cloned_chunks_share_nothing_that_can_change():
-    one, other = _text_chunk("a"), _text_chunk("b")
+    one, other = _clone("a"), _clone("b")
     for key, value in one.message.__dict__.items():
         if isinstance(value, dict | list):
             assert value is not other.message.__dict__[key]
@@ -36,7 +36,7 @@ def test_cloned_chunks_share_nothing_that_can_change():
     one.message.id = "1"
     assert other.message.response_metadata == {}
     assert other.message.id is None
-    assert _text_chunk("c").message.model_fields_set == {"content"}
+    assert _clone("c").message.model_fields_set == {"content"}
     assert (one.message + other.message).content == "ab"
 
 

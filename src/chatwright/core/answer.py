@@ -25,10 +25,12 @@ class Answer:
     __slots__ = (
         "_filters",
         "_repair",
+        "_said",
         "_source",
         "_spent",
         "_usage",
         "called",
+        "calls",
         "done",
         "empty",
         "finish_reason",
@@ -42,6 +44,8 @@ class Answer:
         self._filters = filters
         self._source = source
         self._repair = CallRepair()
+        self._said = 0
+        self.calls: list[str] = []
         self._spent: list[Usage | None] = []
         self._usage: Usage | None = None
         self.called = False
@@ -66,11 +70,11 @@ class Answer:
         self.empty = False
         if type(item) is not str:
             return self._delta(item)
+        if not item:
+            return ()
         for each in self._filters:
             if not each.passes(item):
                 return self._piece(item)
-        if not item:
-            return ()
         self.text.append(item)
         return (item,)
 
@@ -115,6 +119,12 @@ class Answer:
         self._filters = filters
         self._spent.append(self._usage)
         self._usage, self.empty, self.finish_reason = None, True, None
+        self.done, self._said = False, len(self.text)
+
+    @property
+    def said(self) -> str:
+        """The text of the last attempt."""
+        return "".join(self.text[self._said :])
 
     @property
     def attempts(self) -> int:
@@ -164,6 +174,7 @@ class Answer:
                 self.reasoning.append(piece.text)
             else:
                 self.called = calls = True
+                self.calls += [piece.name or "", str(piece.args)]
         if not calls:
             return pieces
         return [repaired for piece in pieces for repaired in self._repair.feed(piece)]

@@ -5,6 +5,7 @@ import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from chatwright.core.jsontext import JsonScanner
 from chatwright.core.piece import Piece
 from chatwright.deltas import ToolCallDelta
 
@@ -21,6 +22,18 @@ class _Call:
     id: str = ""
     held: list[str] = field(default_factory=list)
     open: bool = False
+    scanner: JsonScanner = field(default_factory=JsonScanner)
+    begun: bool = False
+
+    def take(self, args: str) -> None:
+        """Follow the arguments, to know where they are complete."""
+        for _ in self.scanner.structure(args):
+            self.begun = True
+
+    @property
+    def complete(self) -> bool:
+        """Whether the arguments are a whole JSON object."""
+        return self.begun and self.scanner.depth == 0 and not self.scanner.in_string
 
 
 class CallRepair:
@@ -50,6 +63,7 @@ class CallRepair:
             self._calls.append(call)
         call.source_id = call.source_id or piece.id
         args = _as_text(piece.args)
+        call.take(args)
         if call.open:
             return (ToolCallDelta(call.index, args=args),) if args else ()
         call.held.append(args)
@@ -70,10 +84,16 @@ class CallRepair:
 
 def _begins_another(call: _Call, piece: ToolCallDelta) -> bool:
     """Tell whether `piece` is of another call, although it has the number of `call`."""
-    return bool(piece.id and call.source_id and piece.id != call.source_id and piece.name)
+    if not piece.name or not call.name:
+        return False
+    if piece.id and call.source_id and piece.id != call.source_id:
+        return True
+    if piece.name != call.name:
+        return True
+    return call.complete and bool(piece.args)
 
 
 def _as_text(args: object) -> str:
     if isinstance(args, Mapping):
         return json.dumps(args, ensure_ascii=False)
-    return args if isinstance(args, str) else ""
+    return args if isinstance(args, str) and args.strip() != "null" else ""

@@ -45,6 +45,8 @@ class ToolProtocol:
         """Refuse what could never work."""
         if not self.open:
             raise ValueError("open is '', so that no call could be told from text")
+        if "" in self.halts:
+            raise ValueError("halts holds '', so that every answer would end at once")
         if "{tools}" not in self.instructions:
             raise ValueError("instructions lack '{tools}', so that no tool would be taught")
 

@@ -1,11 +1,16 @@
 """The filter that leaves nothing of a text but its JSON."""
 
+import re
 from collections.abc import Sequence
 
 from chatwright.core.jsontext import JsonScanner
 from chatwright.core.piece import Piece
 
 __all__ = ["JsonFilter"]
+
+
+_BEGINS = re.compile(r'\{\s*["}]')
+_MAY_BEGIN = re.compile(r"\{\s*\Z")
 
 
 class JsonFilter:
@@ -20,6 +25,7 @@ class JsonFilter:
     def __init__(self) -> None:
         """Begin an answer."""
         self._before: list[str] = []
+        self._held = ""  # what may begin an object
         self._scanner: JsonScanner | None = None
         self._over = False
 
@@ -33,20 +39,28 @@ class JsonFilter:
             return (piece,)
         if self._over:
             return ()
-        start = 0
         if self._scanner is None:
-            start = piece.find("{")
-            if start < 0:
-                self._before.append(piece)
-                return ()
-            self._scanner = JsonScanner()
-        for at, _ in self._scanner.structure(piece, start):
-            if self._scanner.depth == 0:
+            piece = self._beginning(piece)
+        if self._scanner is None:
+            return ()
+        for at, _ in self._scanner.structure(piece):
+            if self._scanner.depth == 0 and not self._scanner.in_string:
                 self._over = True
-                return (piece[start : at + 1],)
-        return (piece[start:],)
+                return (piece[: at + 1],)
+        return (piece,)
+
+    def _beginning(self, piece: str) -> str:
+        """Return the text from the object's brace on, if it is there; keep what is before it."""
+        text, self._held = self._held + piece, ""
+        if begins := _BEGINS.search(text):
+            self._scanner = JsonScanner()
+            return text[begins.start() :]
+        if may_begin := _MAY_BEGIN.search(text):
+            self._held = text[may_begin.start() :]
+        self._before.append(text[: len(text) - len(self._held)])
+        return ""
 
     def flush(self) -> Sequence[Piece]:
         """Return the text, if there was no JSON in it."""
-        text = "".join(self._before)
+        text = "".join([*self._before, self._held])
         return (text,) if text and self._scanner is None else ()

@@ -11,6 +11,9 @@ from chatwright.deltas import Reasoning
 
 __all__ = ["ReasoningTags", "TagFilter"]
 
+_FENCE = 3  # backticks make a fence
+_LONGEST_RUN = 64  # of backticks that is waited for
+
 
 class ReasoningTags(NamedTuple):
     """What stands around reasoning in a model's text.
@@ -18,46 +21,53 @@ class ReasoningTags(NamedTuple):
     Args:
         open: What begins it.
         close: What ends it.
-        begun: Whether the answer begins inside of it: some chat templates put the opening tag into
-            the prompt, so that only the closing one is ever seen.
+        in_prompt: Whether the opening tag stands in the prompt, where some chat templates put it:
+            the answer begins with reasoning, and only the closing tag is ever seen.
     """
 
     open: str = "<think>"
     close: str = "</think>"
-    begun: bool = False
+    in_prompt: bool = False
 
 
 class TagFilter:
     """Turns what stands between two tags into `Reasoning`, wherever chunks are split.
 
-    A tag inside a code fence, or inside a line's `inline code`, is text. Reasoning that is never
-    closed is reasoning to the end. Blank space between reasoning that comes first and the text is
-    dropped.
+    A tag inside a code fence, inside a line's `inline code` or inside of what is `verbatim` is
+    text. Reasoning that is never closed is reasoning to the end. Blank space between reasoning that
+    comes first and the text is dropped.
 
     Args:
         tags: The tags.
+        verbatim: What begins and what ends text that is left as it is: calls, or JSON. Where it
+            has no end, that is all that follows.
     """
 
     done = False
 
-    def __init__(self, tags: ReasoningTags) -> None:
+    def __init__(self, tags: ReasoningTags, verbatim: tuple[str, str] | None = None) -> None:
         """Begin an answer."""
         self._tags = tags
-        self._inside = self._thought = tags.begun
+        self._opens = (tags.open, verbatim[0]) if verbatim else (tags.open,)
+        self._verbatim_end = verbatim[1] if verbatim else ""
+        self._firsts = "".join({"`", *(each[0] for each in self._opens)})
+        self._inside = self._thought = tags.in_prompt
         self._held = ""
-        self._code = ""  # the run of backticks that began the code that the text is in
-        self._lead = ""  # blank space before the first text
+        self._code = ""  # what began the code, or the verbatim text, that this is in
+        self._lead: list[str] = []  # blank space before the first text
+        self._begun = tags.in_prompt
         self._spoken = False
         self._idle = False  # in text, with nothing held back
-        self._begun = tags.begun
 
     def passes(self, text: str) -> bool:
         """Tell whether the text can neither hold a tag nor begin code."""
-        if "`" in text or self._tags.open[0] in text:
+        if not self._idle and (self._begun or text[0].isspace()):
             return False
-        if not (self._idle or self._begun or text[:1].isspace()):
-            self._spoken = self._idle = self._begun = True  # nothing but text, from the beginning
-        return self._idle
+        for first in self._firsts:
+            if first in text:
+                return False
+        self._begun = self._spoken = self._idle = True
+        return True
 
     def feed(self, piece: Piece) -> Sequence[Piece]:
         """Take the next piece and return the pieces that can go out now."""
@@ -69,9 +79,9 @@ class TagFilter:
         """Return what was held back: no tag came of it."""
         out = self._split(self._held, final=True) if self._held else []
         if self._lead and not self._thought:
-            out.append(self._lead)
-            self._spoken, self._lead = True, ""
-            self._idle = True
+            out.append("".join(self._lead))
+            self._lead = []
+            self._spoken = self._idle = True
         return out
 
     def _split(self, text: str, *, final: bool) -> list[Piece]:
@@ -79,10 +89,11 @@ class TagFilter:
         out: list[Piece] = []
         at = begin = 0
         while found := self._pattern().search(text, at):
-            if found.end() == len(text) and found[0][0] == "`" and not final:
-                break  # more backticks may follow
+            more = found[0][0] == "`" and found.end() == len(text) and len(found[0]) < _LONGEST_RUN
+            if more and not final:
+                break  # backticks may follow
             at = found.end()
-            if found[0] in {self._tags.open, self._tags.close}:
+            if not self._code and found[0] in {self._tags.open, self._tags.close}:
                 self._put(text[begin : found.start()], out)
                 self._inside = not self._inside
                 self._thought, begin = True, at
@@ -95,46 +106,50 @@ class TagFilter:
         return out
 
     def _pattern(self) -> re.Pattern[str]:
-        if self._code:
-            return _IN_CODE
-        return _literal(self._tags.close) if self._inside else _literal_or_code(self._tags.open)
+        if self._inside:
+            return _any_of(self._tags.close)
+        if not self._code:
+            return _any_of(*self._opens, "`")
+        if self._code[0] == "`":
+            return _any_of("`", "\n")
+        return _any_of(self._verbatim_end) if self._verbatim_end else _NEVER
 
     def _code_after(self, found: str) -> str:
-        """Return what the code begins with that follows `found`; nothing, if text follows."""
+        """Return what began the code that follows `found`; nothing, if text follows."""
         if not self._code:
             return found
-        fenced = len(self._code) > 2  # noqa: PLR2004  three backticks make a fence
-        ends = found[0] == "`" and len(found) >= len(self._code) if fenced else found == self._code
-        return "" if ends or (found == "\n" and not fenced) else self._code
+        if self._code[0] != "`":
+            return ""  # the end of what is verbatim
+        if len(self._code) < _FENCE:
+            return "" if found in {self._code, "\n"} else self._code
+        return "" if found[0] == "`" and len(found) >= len(self._code) else self._code
 
     def _safe_end(self, text: str, at: int, *, final: bool) -> int:
-        if final or self._code:
+        if final or (self._code and self._code[0] == "`"):
             return len(text)
-        return partial_start(text, (self._tags.close if self._inside else self._tags.open,), at)
+        if self._code:
+            return partial_start(text, (self._verbatim_end,) if self._verbatim_end else (), at)
+        return partial_start(text, (self._tags.close,) if self._inside else self._opens, at)
 
     def _put(self, text: str, out: list[Piece]) -> None:
+        if not text:
+            return
         if self._inside:
-            if text:
-                out.append(Reasoning(text))
+            out.append(Reasoning(text))
             return
         if not self._spoken:
-            text = self._lead + text
-            text, self._lead = ("", text) if not text.strip() else (text, "")
-            if text and self._thought:
-                text = text.lstrip()
-        if text:
-            self._spoken = True
-            out.append(text)
+            self._lead.append(text)
+            if text.isspace():
+                return
+            text, self._lead, self._spoken = "".join(self._lead), [], True
+            text = text.lstrip() if self._thought else text
+        out.append(text)
 
 
-_IN_CODE = re.compile(r"`+|\n")
-
-
-@functools.lru_cache
-def _literal(tag: str) -> re.Pattern[str]:
-    return re.compile(re.escape(tag))
+_NEVER = re.compile(r"(?!)")
 
 
 @functools.lru_cache
-def _literal_or_code(tag: str) -> re.Pattern[str]:
-    return re.compile(f"{re.escape(tag)}|`+")
+def _any_of(*literals: str) -> re.Pattern[str]:
+    """Return a pattern of literals; a backtick stands for as many as there are."""
+    return re.compile("|".join("`+" if each == "`" else re.escape(each) for each in literals))

@@ -13,7 +13,7 @@ from chatwright.langchain.content import normalized
 from chatwright.langchain.openai import as_openai
 from chatwright.langchain.plan import Plan, plan
 from chatwright.langchain.request import Request
-from chatwright.langchain.schemas import target_of
+from chatwright.langchain.schemas import as_format, target_of
 from chatwright.langchain.settings import Settings
 from chatwright.langchain.structured import Method, StructuredOutput, structured
 from chatwright.langchain.tools import ToolLike, as_choice, as_tools
@@ -96,6 +96,14 @@ class Abilities(Settings):
 
     # One call, planned.
 
+    def _get_llm_string(self, stop: list[str] | None = None, **kwargs: Any) -> str:
+        """Return the model's half of a cache key; tools and formats are told by what they ask."""
+        if tools := kwargs.get("tools"):
+            kwargs["tools"] = as_tools(tools)
+        if isinstance(kwargs.get("response_format"), type):
+            kwargs["response_format"] = as_format(kwargs["response_format"])
+        return super()._get_llm_string(stop, **kwargs)
+
     def _asked(
         self, messages: Sequence[BaseMessage], stop: list[str] | None, kwargs: Mapping[str, Any]
     ) -> tuple[Self, Request]:
@@ -106,7 +114,7 @@ class Abilities(Settings):
             stop=model.stops_for_call(stop),
             tools=as_tools(rest.pop("tools", None) or ()) or None,
             tool_choice=rest.pop("tool_choice", None),
-            response_format=rest.pop("response_format", None),
+            response_format=as_format(rest.pop("response_format", None)),
             parameters=rest,
         )
         return model, request

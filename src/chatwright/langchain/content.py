@@ -1,7 +1,7 @@
 """Messages as a source gets them: one form for every way in which content can be written."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolCall, ToolMessage
 from langchain_core.messages.tool import tool_call
@@ -12,7 +12,12 @@ __all__ = ["normalized"]
 
 _REASONING = frozenset({"reasoning", "reasoning_content", "redacted_thinking", "thinking"})
 _AS_THEY_ARE = frozenset({"human", "system"})
-_CALLS = frozenset({"invalid_tool_call", "tool_call", "tool_call_chunk", "tool_use"})
+_CALLS = frozenset(
+    {
+        *("invalid_tool_call", "tool_call", "tool_call_chunk", "tool_use"),
+        *("server_tool_call", "server_tool_call_chunk", "server_tool_result"),
+    }
+)
 
 
 def normalized(
@@ -55,9 +60,10 @@ def _normalized(
         update["artifact"] = None  # it is for the program, not for the LLM
     if isinstance(message.content, list):
         blocks = _blocks(message.content)
-        results = [*_results(blocks)]
+        refusal = f"{model} does not take"
+        results = [*_results(blocks, inputs, refusal)]
         yield from results
-        content = _content(blocks, inputs, f"{model} does not take", message.type)
+        content = _content(blocks, inputs, refusal, message.type)
         if results and not content:
             return
         update["content"] = content
@@ -79,8 +85,12 @@ def _standard(block: Mapping[str, Any]) -> Mapping[str, Any]:
     if block["type"] == "non_standard":
         value: Mapping[str, Any] = block.get("value", {})
         return value
-    generated = str(block.get("id", "")).startswith("lc_")
-    return {key: value for key, value in block.items() if not (generated and key == "id")}
+    dropped = {"id"} if str(block.get("id", "")).startswith("lc_") else set()
+    inline: Mapping[str, Any] = {}
+    if str(block.get("url", "")).startswith("data:"):
+        inline = _media(str(block["type"]), str(block["url"]))
+        dropped |= {"url"} - inline.keys()
+    return {**{key: value for key, value in block.items() if key not in dropped}, **inline}
 
 
 def _as_block(text: str | Mapping[str, Any]) -> Mapping[str, Any]:
@@ -120,7 +130,9 @@ def _content(
         kind = block.get("type")
         if kind in {"text", "text-plain"} and isinstance(block.get("text"), str):
             kept.append({"type": "text", "text": block["text"]})
-        elif kind in inputs:
+        elif kind == "refusal":
+            kept.append({"type": "text", "text": str(block.get("refusal", ""))})
+        elif kind in inputs or (kind == "text-plain" and "file" in inputs):
             kept.append(dict(block))
         elif kind not in _CALLS | _REASONING and not _is_result(block):
             raise ContentError(
@@ -142,12 +154,17 @@ def _is_result(block: Mapping[str, Any]) -> bool:
     return block.get("type") == "tool_result"
 
 
-def _results(blocks: Sequence[Mapping[str, Any]]) -> Iterator[ToolMessage]:
+def _results(
+    blocks: Sequence[Mapping[str, Any]], inputs: Collection[str], refusal: str
+) -> Iterator[ToolMessage]:
     """Yield the tool results that Anthropic's form has in user messages."""
     for block in filter(_is_result, blocks):
         parts = block.get("content") or ""
+        content = (
+            parts if isinstance(parts, str) else _content(_blocks(parts), inputs, refusal, "tool")
+        )
         yield ToolMessage(
-            parts if isinstance(parts, str) else "".join(part.get("text", "") for part in parts),
+            cast("Any", content),
             tool_call_id=block.get("tool_use_id", ""),
             status="error" if block.get("is_error") else "success",
         )

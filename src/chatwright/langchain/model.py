@@ -228,7 +228,8 @@ class ChatModel(Abilities):
             if spent is None:
                 spent = sum(len(self.get_token_ids(each.text)) for each in request.messages)
             if made is None:
-                made = len(self.get_token_ids("".join([*answer.reasoning, *answer.text])))
+                written = [*answer.reasoning, *answer.text, *answer.calls]
+                made = len(self.get_token_ids("".join(written)))
         if spent is None or made is None:
             return None, False
         usage = UsageMetadata(input_tokens=spent, output_tokens=made, total_tokens=spent + made)

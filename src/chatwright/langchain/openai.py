@@ -22,14 +22,24 @@ def as_openai(messages: Sequence[BaseMessage]) -> list[dict[str, Any]]:
 
 
 def _as_openai(message: BaseMessage) -> dict[str, Any]:
-    converted = convert_to_openai_messages(message)
-    assert isinstance(converted, dict)  # noqa: S101  one message makes one dict
+    converted = _converted(message)
     if not isinstance(message, AIMessage):
         return converted
     if calls := [*_calls(message)]:
         converted["tool_calls"] = calls
     if reasoning := message.additional_kwargs.get("reasoning_content"):
         converted["reasoning_content"] = reasoning
+    return converted
+
+
+def _converted(message: BaseMessage) -> dict[str, Any]:
+    try:
+        converted = convert_to_openai_messages(message)
+    except ValueError:  # media that OpenAI has no form for: as they are
+        bare = convert_to_openai_messages(message.model_copy(update={"content": ""}))
+        assert isinstance(bare, dict)  # noqa: S101  one message makes one dict
+        return {**bare, "content": message.content}
+    assert isinstance(converted, dict)  # noqa: S101  likewise
     return converted
 
 

@@ -1,12 +1,10 @@
 """How one call is carried out: what the source does itself, and what is done for it."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple, TypeAlias
 
 from langchain_core.messages import AIMessage, HumanMessage
-from langchain_core.utils.json_schema import dereference_refs
 
 from chatwright.core.answer import Answer
 from chatwright.core.piece import Filter
@@ -23,7 +21,7 @@ from chatwright.langchain.prompted import (
     with_instructions,
     with_roles,
 )
-from chatwright.langchain.request import Request
+from chatwright.langchain.request import Request, schema_of
 from chatwright.langchain.tools import as_choice, chosen_name, is_forced, tool_name
 
 __all__ = ["Plan", "plan"]
@@ -43,7 +41,9 @@ class Plan(NamedTuple):
         protocol: How calls stand in the text, if they are looked for there.
         begun: Whether the whole answer is a call's JSON.
         single: Whether one call is all that is wanted.
-        pure_json: Whether what stands around the answer's JSON is dropped.
+        names: The names of the tools that are taught.
+        wants_json: Whether the answer has to be JSON.
+        pure_json: Whether what stands around it is dropped.
     """
 
     request: Request
@@ -54,27 +54,40 @@ class Plan(NamedTuple):
     protocol: ToolProtocol | None = None
     begun: bool = False
     single: bool = False
+    names: frozenset[str] = frozenset()
+    wants_json: bool = False
     pure_json: bool = False
 
     def filters(self) -> Sequence[Filter]:
         """Return fresh filters, in the order in which they apply."""
         filters: list[Filter] = []
-        if self.tags:
-            filters.append(TagFilter(self.tags))
+        if self.tags and not self.begun:
+            filters.append(TagFilter(self.tags, self._verbatim()))
         if self.protocol:
-            filters.append(ToolCallFilter(self.protocol, begun=self.begun, single=self.single))
+            filters.append(
+                ToolCallFilter(
+                    self.protocol, names=self.names, begun=self.begun, single=self.single
+                )
+            )
         if self.pure_json:
             filters.append(JsonFilter())
         if self.request.stop:
             filters.append(StopFilter(self.request.stop, include=self.include_stop))
         return filters
 
+    def _verbatim(self) -> tuple[str, str] | None:
+        """Return what begins and ends text in which no tag is looked for: calls, or JSON."""
+        protocol = self.protocol
+        if self.wants_json or (protocol and (protocol.bare or protocol is WRAPPED)):
+            return "{", ""
+        return (protocol.open, protocol.close) if protocol else None
+
     def again(self, answer: Answer) -> Request | None:
         """Return what to ask again, where a call had to come and did not."""
         missing = self.must_call and not (answer.called or answer.stop_sequence)
         if not missing or answer.attempts > self.retries:
             return None
-        said = AIMessage("".join(answer.text))
+        said = AIMessage(answer.said)
         asked = HumanMessage(f"You have not called a tool. {self.must_call}")
         return replace(self.request, messages=[*self.request.messages, said, asked])
 
@@ -101,7 +114,7 @@ def plan(bare: Plan, can: Capabilities, protocol: ToolProtocol, roles: RolePolic
     elif asked.tools or _has_calls(asked):
         made = _prompted(made, can, protocol)
     if asked.response_format is not None and not made.begun:
-        made = _with_format(made, asked.response_format, can)
+        made = _with_format(made, asked.response_format, can)._replace(wants_json=True)
     if roles != _AS_THEY_ARE:
         messages = with_roles(made.request.messages, roles)
         made = made._replace(request=replace(made.request, messages=messages))
@@ -112,7 +125,10 @@ _AS_THEY_ARE = RolePolicy()
 
 
 def _has_calls(request: Request) -> bool:
-    return any(isinstance(each, AIMessage) and each.tool_calls for each in request.messages)
+    return any(
+        isinstance(each, AIMessage) and (each.tool_calls or each.invalid_tool_calls)
+        for each in request.messages
+    )
 
 
 def _native(made: Plan, can: Capabilities) -> Plan:
@@ -144,6 +160,7 @@ def _prompted(made: Plan, can: Capabilities, protocol: ToolProtocol) -> Plan:
     return made._replace(
         request=told,
         protocol=protocol,
+        names=frozenset(filter(None, map(tool_name, offered))),
         begun=constrained and bool(must_call),
         single=constrained or request.parameters.get("parallel_tool_calls") is False,
         must_call="" if constrained else must_call,
@@ -189,30 +206,43 @@ def _must_call(choice: Any) -> str:
 
 def _call_schemas(tools: Sequence[Tool], protocol: ToolProtocol) -> list[dict[str, Any]]:
     """Return the schemas of the calls of these tools."""
-    calls = []
-    for tool in tools:
-        parameters = tool["function"].get("parameters") or {"type": "object", "properties": {}}
-        parameters = _inlined(parameters)
-        calls.append(
-            _object(name={"const": tool_name(tool)}, **{protocol.arguments_key: parameters})
+    nothing = {"type": "object", "properties": {}}
+    return [
+        _object(
+            name={"const": tool_name(tool)},
+            **{protocol.arguments_key: tool["function"].get("parameters") or nothing},
         )
-    return calls
+        for tool in tools
+    ]
 
 
 def _one_of(calls: Sequence[Mapping[str, Any]], otherwise: Request | None) -> dict[str, Any]:
     """Return the `response_format` that one of the calls conforms to, or what is asked for."""
     schemas = [*calls]
     if otherwise is not None:
-        schema = (otherwise.response_format.get("json_schema") or {}).get("schema")
         schemas = [_object(tool_call=call) for call in calls]
-        schemas.append(_inlined(schema or {"type": "object"}))
+        schemas.append(schema_of(otherwise.response_format) or {"type": "object"})
+    definitions: dict[str, Any] = {}
+    schemas = [_hoisted(each, f"{n}_", definitions) for n, each in enumerate(schemas)]
     schema = schemas[0] if len(schemas) == 1 else {"anyOf": schemas}
+    if definitions:
+        schema = {**schema, "$defs": definitions}
     return {"type": "json_schema", "json_schema": {"name": "answer", "schema": schema}}
 
 
-def _inlined(schema: dict[str, Any]) -> dict[str, Any]:
-    """Return a schema without references, which would lead astray inside of another one."""
-    return dereference_refs(schema) if "$ref" in json.dumps(schema) else schema
+def _hoisted(schema: Any, prefix: str, definitions: dict[str, Any]) -> Any:
+    """Return a schema to put into another one: its definitions move to that one's root."""
+    if isinstance(schema, list):
+        return [_hoisted(each, prefix, definitions) for each in schema]
+    if not isinstance(schema, Mapping):
+        return schema
+    for name, each in schema.get("$defs", {}).items():
+        definitions[prefix + name] = _hoisted(each, prefix, definitions)
+    hoisted = {k: _hoisted(v, prefix, definitions) for k, v in schema.items() if k != "$defs"}
+    reference = hoisted.get("$ref")
+    if isinstance(reference, str) and reference.startswith("#/$defs/"):
+        hoisted["$ref"] = f"#/$defs/{prefix}{reference.removeprefix('#/$defs/')}"
+    return hoisted
 
 
 def _object(**properties: Mapping[str, Any]) -> dict[str, Any]:

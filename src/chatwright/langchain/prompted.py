@@ -16,20 +16,19 @@ from langchain_core.messages import (
 
 from chatwright.core.protocols import ToolProtocol
 from chatwright.langchain.capabilities import RolePolicy
+from chatwright.langchain.request import schema_of
 
 __all__ = ["json_instructions", "with_calls_as_text", "with_instructions", "with_roles"]
 
 
-def json_instructions(response_format: Any) -> str:
+def json_instructions(response_format: Mapping[str, Any]) -> str:
     """Return what the system prompt says where JSON is wanted.
 
     Args:
         response_format: As OpenAI's parameter: `json_object`, or `json_schema` with a schema.
     """
     wanted = "Answer with one JSON object and nothing else: no explanation, no code fence."
-    schema = None
-    if isinstance(response_format, Mapping):
-        schema = (response_format.get("json_schema") or {}).get("schema")
+    schema = schema_of(response_format)
     if schema is None:
         return wanted
     return (
@@ -95,7 +94,12 @@ def _type(block: str | Mapping[str, Any]) -> str:
 def with_instructions(messages: Sequence[BaseMessage], text: str) -> list[BaseMessage]:
     """Return the conversation with `text` at the end of its first system message."""
     if messages and isinstance(messages[0], SystemMessage):
-        joined = f"{messages[0].text}\n\n{text}"
+        content = messages[0].content
+        joined: Any = (
+            f"{content}\n\n{text}"
+            if isinstance(content, str)
+            else [*content, {"type": "text", "text": f"\n\n{text}"}]
+        )
         return [messages[0].model_copy(update={"content": joined}), *messages[1:]]
     return [SystemMessage(text), *messages]
 

@@ -115,6 +115,7 @@ class ChunkRenderer:
         self._v1 = v1
         self._blocks = _Blocks()
         self._args: dict[int, list[str]] = {}
+        self._nameless: set[int] = set()
 
     def piece(self, piece: Piece) -> Sequence[ChatGenerationChunk]:
         """Render one piece as one chunk."""
@@ -123,7 +124,7 @@ class ChunkRenderer:
         if self._v1:
             return (self._v1_chunk(piece),)
         if isinstance(piece, str):
-            return (_text_chunk(piece),)
+            return (_clone(piece),)
         return (_chunk(content="", additional_kwargs={"reasoning_content": piece.text}),)
 
     def last(self, summary: Summary) -> Sequence[ChatGenerationChunk]:
@@ -141,8 +142,12 @@ class ChunkRenderer:
             usage_metadata=summary.usage,
             chunk_position="last",
         )
-        ends = ((index, _end_of_cut("".join(parts))) for index, parts in self._args.items())
-        return [*(self._fragment(index, end) for index, end in ends if end), last]
+        ends = [
+            self._fragment(index, breaking_suffix(raw))
+            for index, raw in ((index, "".join(parts)) for index, parts in self._args.items())
+            if index in self._nameless or _read(raw)[0] is None
+        ]
+        return [*ends, last]
 
     def _v1_chunk(self, piece: str | Reasoning) -> ChatGenerationChunk:
         index, _ = self._blocks.index(piece)
@@ -158,6 +163,8 @@ class ChunkRenderer:
         self._args.setdefault(index, []).append(args)
         if not begins:
             return self._fragment(index, args)
+        if not piece.name:
+            self._nameless.add(index)
         call = tool_call_chunk(name=piece.name, args=args, id=piece.id, index=index)
         if not self._v1:
             return _chunk(content="", tool_call_chunks=[call])
@@ -296,12 +303,6 @@ def _read(raw: str) -> tuple[dict[str, Any] | None, str]:
     return args, ""
 
 
-def _end_of_cut(raw: str) -> str:
-    """Return what has to follow `raw` so that it stays invalid; nothing, if it is valid."""
-    args, _ = _read(raw)
-    return breaking_suffix(raw) if args is None else ""
-
-
 def _finished(block: Mapping[str, Any]) -> dict[str, Any]:
     if block["type"] == "tool_call":
         return dict(_parsed(block))
@@ -323,11 +324,6 @@ _set_dict, _set_fields_set, _set_extra, _set_private = (
         "__pydantic_private__",
     )
 )
-
-
-def _text_chunk(text: str) -> ChatGenerationChunk:
-    """Build what `_chunk(content=text)` builds, at a fifth of the cost."""
-    return _clone(content=text)
 
 
 def _clone(

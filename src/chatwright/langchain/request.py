@@ -8,7 +8,7 @@ from langchain_core.messages import BaseMessage
 
 from chatwright.errors import ParameterError
 
-__all__ = ["Request", "as_stops"]
+__all__ = ["Request", "as_stops", "schema_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +22,7 @@ class Request:
         messages: The conversation. Its messages belong to the caller: don't change them.
         stop: The stop sequences in force; Chatwright applies them to whatever the source yields,
             so a source need not look at them.
-        tools: Tools in OpenAI's form, or None.
+        tools: Tools in OpenAI's form, or None. They are shared between calls: don't change them.
         tool_choice: As OpenAI's parameter, or None.
         response_format: As OpenAI's parameter, or None.
         parameters: The call's other parameters, those that are no field of the model.
@@ -34,6 +34,11 @@ class Request:
     tool_choice: Any = None
     response_format: Any = None
     parameters: Mapping[str, Any] = field(default_factory=dict)
+
+
+def schema_of(response_format: Mapping[str, Any]) -> Any:
+    """Return the JSON schema in a `response_format`: OpenAI's, or llama.cpp's; None without one."""
+    return (response_format.get("json_schema") or {}).get("schema") or response_format.get("schema")
 
 
 def as_stops(stop: str | Iterable[str] | None) -> tuple[str, ...]:

@@ -4,17 +4,21 @@ The one file that imports jsonschema.
 """
 
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping
+import functools
+import json
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 from langchain_core.utils.function_calling import convert_to_json_schema
 from langchain_core.utils.pydantic import is_basemodel_subclass
-from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic import BaseModel, PydanticUserError, TypeAdapter
+from typing_extensions import get_type_hints, is_typeddict
 
-from chatwright.errors import SchemaError
+from chatwright.errors import ParameterError, SchemaError
 
-__all__ = ["Target", "check_schema", "target_of"]
+__all__ = ["Target", "as_format", "check_schema", "target_of", "traced"]
 
 Json = Mapping[str, Any]
 
@@ -26,14 +30,34 @@ class Target:
     Args:
         name: Its name.
         schema: Its JSON schema, the root an object.
-        build: Makes the result of an answer's JSON; raises ValueError with what is wrong.
-        partial: Makes a result of JSON that is still growing; None, where it does not suffice yet.
+        given: What it was asked for by: a class, or a JSON schema.
     """
 
     name: str
     schema: dict[str, Any]
-    build: Callable[[Any], Any]
-    partial: Callable[[Any], Any]
+    given: Any
+
+    def build(self, value: Any) -> Any:
+        """Return the result that an answer's JSON makes.
+
+        Raises:
+            ValueError: It does not conform; what is wrong with it.
+        """
+        if isinstance(self.given, type):
+            if adapter := _adapter(self.given):
+                return adapter.validate_python(value)
+            if is_basemodel_subclass(self.given):
+                return self.given.parse_obj(value)  # type: ignore[attr-defined]  # pydantic v1's
+        return _validated(value, self.schema)
+
+    def partial(self, value: Any) -> Any:
+        """Return the result of JSON that is still growing; None, where it does not suffice yet."""
+        if not (isinstance(self.given, type) and _has_instances(self.given)):
+            return value if isinstance(value, dict) else None
+        try:
+            return self.build(value)
+        except Exception:  # noqa: BLE001  a schema's own validators may raise anything
+            return None
 
     def response_format(self, strict: bool | None) -> dict[str, Any]:
         """Return the target as OpenAI's parameter."""
@@ -63,6 +87,23 @@ class Target:
         return {"type": "function", "function": function}
 
 
+def as_format(wanted: Any) -> Any:
+    """Return a `response_format` in OpenAI's form; None, where it wants nothing but text.
+
+    Raises:
+        ParameterError: It is none.
+        SchemaError: It is a class that no schema can be made of.
+    """
+    if wanted is None or isinstance(wanted, type):
+        return wanted and target_of(wanted).response_format(None)
+    if not isinstance(wanted, Mapping) or not wanted:
+        raise ParameterError(
+            f"response_format={wanted!r} is none; it can be {{'type': 'json_object'}}, "
+            "{'type': 'json_schema', 'json_schema': {'name': …, 'schema': …}}, or a class"
+        )
+    return None if wanted.get("type") == "text" else dict(wanted)
+
+
 def target_of(schema: Any, *, strict: bool | None = None) -> Target:
     """Return what a pydantic class (v1 or v2), a TypedDict, a dataclass or a JSON schema asks for.
 
@@ -72,48 +113,85 @@ def target_of(schema: Any, *, strict: bool | None = None) -> Target:
     if isinstance(schema, dict) and "title" in schema:
         check_schema(schema)  # before core takes out of it what it has no use for
     try:
-        if isinstance(schema, type) and dataclasses.is_dataclass(schema):
-            json_schema = TypeAdapter(schema).json_schema()
-        else:
-            json_schema = convert_to_json_schema(schema, strict=strict)
-    except (TypeError, ValueError) as error:
+        json_schema = _json_schema(schema, strict)
+    except (PydanticUserError, RecursionError, TypeError, ValueError) as error:
         raise SchemaError(
             f"{schema!r} is no schema; it can be a pydantic class, a TypedDict, a dataclass or a "
             f"JSON schema with a title: {error}"
         ) from error
     check_schema(json_schema)
     name = str(json_schema.get("title") or getattr(schema, "__name__", "answer"))
-    build = _builder(schema, json_schema)
-    partial = _attempted(build) if isinstance(schema, type) and _has_instances(schema) else _as_is
-    return Target(name, json_schema, build, partial)
+    return Target(name, json_schema, schema)
+
+
+def traced(target: Target) -> Any:
+    """Return the schema as core would trace it."""
+    try:
+        return convert_to_json_schema(target.given)
+    except Exception:  # noqa: BLE001  core knows fewer schemas, and fails in many ways
+        return target.schema
+
+
+def _json_schema(schema: Any, strict: bool | None) -> dict[str, Any]:
+    """Return the JSON schema as core makes it, or as pydantic does where core loses some of it."""
+    adapter = _adapter(schema) if isinstance(schema, type) else None
+    if adapter is not None and not strict:
+        own = adapter.json_schema()
+        if not is_basemodel_subclass(schema) or _refers_to_itself(own):
+            root = own.pop("$ref", "").removeprefix("#/$defs/")
+            return _described({**own.get("$defs", {}).get(root, {}), **own}, schema)
+    return convert_to_json_schema(schema, strict=strict)
+
+
+@functools.lru_cache(maxsize=256)
+def _adapter(schema: type) -> TypeAdapter[Any] | None:
+    """Return what pydantic makes of a class; None of its v1, and of typing.TypedDict on 3.11."""
+    known = dataclasses.is_dataclass(schema) or is_typeddict(schema)
+    if not known and not issubclass(schema, BaseModel):
+        return None
+    try:
+        return TypeAdapter(schema)
+    except PydanticUserError:
+        return None
+
+
+def _refers_to_itself(schema: Json) -> bool:
+    """Tell whether a definition leads back to itself, which can't be written without references."""
+    leads = {
+        name: set(_REFERENCE.findall(json.dumps(d))) for name, d in schema.get("$defs", {}).items()
+    }
+
+    def reached(name: str, seen: frozenset[str]) -> bool:
+        return name in seen or any(reached(n, seen | {name}) for n in leads.get(name, ()))
+
+    return any(reached(name, frozenset()) for name in leads)
+
+
+_REFERENCE = re.compile(r'"#/\$defs/([^"]+)"')
+
+
+def _described(json_schema: dict[str, Any], schema: type) -> dict[str, Any]:
+    """Add what LangChain lets a TypedDict say of its fields: `Annotated[str, ..., "the name"]`."""
+    if not is_typeddict(schema):
+        return json_schema
+    for name, hint in get_type_hints(schema, include_extras=True).items():
+        told = [each for each in getattr(hint, "__metadata__", ()) if isinstance(each, str)]
+        if told and name in json_schema.get("properties", {}):
+            json_schema["properties"][name].setdefault("description", told[-1])
+    return json_schema
 
 
 def _has_instances(schema: type) -> bool:
     return is_basemodel_subclass(schema) or dataclasses.is_dataclass(schema)
 
 
-def _builder(schema: Any, json_schema: dict[str, Any]) -> Callable[[Any], Any]:
-    if isinstance(schema, type) and dataclasses.is_dataclass(schema):
-        return TypeAdapter(schema).validate_python
-    if isinstance(schema, type) and issubclass(schema, BaseModel):
-        return schema.model_validate
-    if isinstance(schema, type) and is_basemodel_subclass(schema):
-        return schema.parse_obj  # type: ignore[attr-defined,no-any-return]  # pydantic v1's
-    return _validator(json_schema)
+def _validated(value: Any, schema: Json) -> Any:
+    from jsonschema.validators import validator_for  # noqa: PLC0415  for those who use it
 
-
-def _validator(schema: Json) -> Callable[[Any], Any]:
-    from jsonschema import Draft202012Validator  # noqa: PLC0415  for those who use it
-
-    validator = Draft202012Validator(schema)
-
-    def validate(value: Any) -> Any:
-        problems = [f"{each.json_path}: {each.message}" for each in validator.iter_errors(value)]
-        if problems:
-            raise ValueError("; ".join(problems))
-        return value
-
-    return validate
+    errors = validator_for(schema)(schema).iter_errors(value)
+    if problems := [f"{each.json_path}: {each.message}" for each in errors]:
+        raise ValueError("; ".join(problems))
+    return value
 
 
 def _bounded(schema: Any, length: int) -> Any:
@@ -134,20 +212,6 @@ _VALUES = frozenset({"const", "default", "enum", "examples"})
 _BOUNDS = frozenset({"const", "enum", "format", "maxLength", "pattern"})
 
 
-def _attempted(build: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    def attempt(value: Any) -> Any:
-        try:
-            return build(value)
-        except (ValidationError, ValueError, TypeError):
-            return None
-
-    return attempt
-
-
-def _as_is(value: Any) -> Any:
-    return value if isinstance(value, dict) else None
-
-
 # Schemas that nothing can conform to.
 
 
@@ -161,7 +225,7 @@ def check_schema(schema: Any) -> None:
     import jsonschema  # noqa: PLC0415  for those who use it
 
     try:
-        jsonschema.Draft202012Validator.check_schema(schema)
+        jsonschema.validators.validator_for(schema).check_schema(schema)
     except jsonschema.SchemaError as error:
         raise SchemaError(
             f"the schema is malformed at {error.json_path}: {error.message}"

@@ -1,5 +1,6 @@
 """`Settings`: the fields that every chat model has, and what LangChain asks about them."""
 
+import dataclasses
 import functools
 import json
 import re
@@ -10,7 +11,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 from langchain_core.language_models import BaseChatModel
 from langchain_core.language_models.base import LangSmithParams
 from langchain_core.utils.utils import secret_from_env
-from pydantic import BeforeValidator, ConfigDict, Field, SecretStr, model_validator
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
 
 from chatwright.core.protocols import PROTOCOLS, ToolProtocol
 from chatwright.core.tags import ReasoningTags
@@ -28,6 +29,12 @@ _PLUMBING = frozenset(BaseChatModel.model_fields) - {"output_version"}
 _SECRET = frozenset({"api_key"})
 _TRACING = frozenset({"ls_structured_output_format", "structured_output_format", "stream"})
 _KNOWN = frozenset({"parallel_tool_calls", "response_format", "strict", "tool_choice", "tools"})
+
+
+def _not_empty(tags: ReasoningTags) -> ReasoningTags:
+    if not (tags.open and tags.close):
+        raise ValueError("a tag of reasoning can't be empty")
+    return tags
 
 
 class Settings(BaseChatModel):
@@ -65,7 +72,7 @@ class Settings(BaseChatModel):
     """How tools are spoken of with a source that reads nothing but text."""
     tool_retries: int = Field(default=1, ge=0)
     """How often to ask again where a call was forced and did not come."""
-    reasoning_tags: ReasoningTags | None = ReasoningTags()
+    reasoning_tags: Annotated[ReasoningTags, AfterValidator(_not_empty)] | None = ReasoningTags()
     """What stands around reasoning in the text. None: the text is left as it is."""
     keep_reasoning: bool = False
     """Whether earlier answers keep their reasoning when they are sent back; servers differ."""
@@ -179,7 +186,13 @@ class Settings(BaseChatModel):
             "stop": self.stops_for_call(stop),
             "call": {key: value for key, value in kwargs.items() if key not in _TRACING},
         }
-        return json.dumps(identity, sort_keys=True, default=repr)
+        return json.dumps(_plain(identity), sort_keys=True)
+
+    @property
+    def lc_attributes(self) -> dict[str, Any]:
+        """Serialize a protocol as the dict that makes it."""
+        own = self.tool_protocol
+        return {} if isinstance(own, str) else {"tool_protocol": dataclasses.asdict(own)}
 
     @property
     def lc_secrets(self) -> dict[str, str]:
@@ -245,6 +258,17 @@ class Settings(BaseChatModel):
     def _set_chatwright_version(self) -> Self:
         self._add_version("chatwright", VERSION)
         return self
+
+
+def _plain(value: Any) -> Any:
+    """Return a value as JSON has it, the same in every process."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(each) for key, each in value.items()}
+    if isinstance(value, set | frozenset):
+        return sorted(map(repr, value))
+    if isinstance(value, list | tuple):
+        return [_plain(each) for each in value]
+    return value if isinstance(value, str | int | float | None) else repr(value)
 
 
 @functools.cache

@@ -1,5 +1,6 @@
 """`with_structured_output`: asked for, validated, and asked for again where it does not conform."""
 
+import contextlib
 from collections.abc import AsyncIterator, Generator, Iterator, Mapping, Sequence
 from typing import Any, Literal, Protocol, TypeAlias
 
@@ -17,11 +18,11 @@ from langchain_core.messages import (
 from langchain_core.prompt_values import PromptValue
 from langchain_core.runnables import Runnable, RunnableConfig, RunnableSerializable
 from langchain_core.runnables.config import patch_config
-from pydantic import ConfigDict
+from pydantic import ConfigDict, Field
 
 from chatwright.errors import ParameterError, StructureError
 from chatwright.langchain.capabilities import Capabilities
-from chatwright.langchain.schemas import Target
+from chatwright.langchain.schemas import Target, traced
 
 __all__ = ["Method", "StructuredOutput", "structured"]
 
@@ -62,8 +63,8 @@ def structured(
     if method is None:
         can = model.capabilities()
         method = "function_calling" if can.tools and not can.response_format else "json_schema"
-    traced = {"kwargs": {"method": method, "strict": strict}, "schema": target.schema}
-    bound = {**parameters, "ls_structured_output_format": traced}
+    trace = {"kwargs": {"method": method, "strict": strict}, "schema": traced(target)}
+    bound = {**parameters, "ls_structured_output_format": trace}
     if method == "function_calling":
         runnable = model.bind_tools([target.tool(strict)], tool_choice=target.name, **bound)
     elif method == "json_schema":
@@ -107,7 +108,7 @@ class StructuredOutput(RunnableSerializable[LanguageModelInput, Any]):
     by_call: bool
     briefer: Sequence[Mapping[str, Any]] = ()
     include_raw: bool = False
-    retries: int = 2
+    retries: int = Field(default=2, ge=0)
 
     model_config = ConfigDict(arbitrary_types_allowed=True, protected_namespaces=())
 
@@ -217,9 +218,11 @@ class StructuredOutput(RunnableSerializable[LanguageModelInput, Any]):
         messages, more = next(steps)
         while True:
             growing = _Growing(self.target, by_call=self.by_call)
-            async for chunk in self.model.astream(messages, config, **kwargs, **more):
-                for shown in self._shown(growing.feed(chunk)):
-                    yield shown
+            source: Any = self.model.astream(messages, config, **kwargs, **more)
+            async with contextlib.aclosing(source) as chunks:
+                async for chunk in chunks:
+                    for shown in self._shown(growing.feed(chunk)):
+                        yield shown
             try:
                 messages, more = steps.send(growing.message())
             except StopIteration as ended:
@@ -243,9 +246,11 @@ class StructuredOutput(RunnableSerializable[LanguageModelInput, Any]):
         messages: list[BaseMessage] = _as_messages(given)
         more: Mapping[str, Any] = {}
         briefer = [*self.briefer]
-        for attempt in range(1, self.retries + 2):
+        attempts = 0
+        for _ in range(self.retries + 1):
             answer = yield messages, more
-            metadata = {**answer.response_metadata, "attempts": attempt}
+            attempts += answer.response_metadata.get("attempts", 1)
+            metadata = {**answer.response_metadata, "attempts": attempts}
             raw = answer.model_copy(update={"response_metadata": metadata})
             try:
                 parsed = self.target.build(_json_of(raw, self.target, by_call=self.by_call))
@@ -278,11 +283,15 @@ class _Growing:
         self._target = target
         self._by_call = by_call
         self._chunks: list[AIMessageChunk] = []
+        self._whole: AIMessage | None = None
         self._json = ""
         self.result: Any = None
 
     def feed(self, chunk: Any) -> Sequence[Any]:
         """Take a chunk; return the result, if it has grown."""
+        if not isinstance(chunk, AIMessageChunk):  # the model does not stream
+            self._whole = chunk
+            return ()
         self._chunks.append(chunk)
         new = self._call_json(chunk) if self._by_call else chunk.text
         if not new:
@@ -306,6 +315,8 @@ class _Growing:
 
     def message(self) -> AIMessage:
         """Return the whole answer."""
+        if self._whole is not None:
+            return self._whole
         first, *others = self._chunks
         whole = first + others if others else first
         message = message_chunk_to_message(whole)
@@ -334,18 +345,19 @@ def _complaint(answer: AIMessage, error: Exception) -> list[BaseMessage]:
     text = f"This does not conform to the schema: {error}\nAnswer again, and mend that."
     if answer.response_metadata.get("finish_reason") == "length":
         text = "This got too long and was cut. Answer again, and be brief."
-    if answer.tool_calls:
-        return [
-            ToolMessage(text, tool_call_id=call["id"], name=call["name"], status="error")
-            for call in answer.tool_calls
-        ]
-    return [HumanMessage(text)]
+    calls = [*answer.tool_calls, *answer.invalid_tool_calls]
+    return [
+        ToolMessage(text, tool_call_id=call["id"] or "", name=call["name"], status="error")
+        for call in calls
+    ] or [HumanMessage(text)]
 
 
 def _as_messages(given: LanguageModelInput) -> list[BaseMessage]:
     if isinstance(given, PromptValue):
         return given.to_messages()
-    return convert_to_messages([given] if isinstance(given, str) else given)
+    if isinstance(given, Sequence):
+        return convert_to_messages([given] if isinstance(given, str) else given)
+    raise TypeError(f"a model takes a str, messages or a PromptValue, not {given!r}")
 
 
 def _total(pieces: Sequence[Any]) -> Any:

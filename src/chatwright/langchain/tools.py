@@ -55,8 +55,12 @@ def _from_dict(tool: Tool, strict: bool | None) -> Tool:
         if strict is None:
             return tool
         return {**tool, "function": {**tool["function"], "strict": strict}}
-    is_schema = {"input_schema", "parameters", "properties"} & tool.keys()
-    return _convert(tool, strict) if is_schema else tool
+    if tool.get("type") == "function" and "name" in tool:  # the form of OpenAI's Responses
+        tool = {key: value for key, value in tool.items() if key != "type"}
+    described = {"input_schema", "parameters", "properties"} & tool.keys()
+    if described or tool.keys() == {"name", "description"}:
+        return _convert(tool, strict)
+    return tool
 
 
 def _convert(tool: ToolLike, strict: bool | None) -> Tool:
@@ -84,7 +88,8 @@ def as_choice(choice: Any, tools: Sequence[Mapping[str, Any]]) -> Any:
         tools: The bound tools, in OpenAI's form.
 
     Returns:
-        None, `auto`, `none`, `required`, or `{"type": "function", "function": {"name": …}}`.
+        None, `auto`, `none`, `required`, or `{"type": "function", "function": {"name": …}}`; a dict
+        that names no tool as it is.
 
     Raises:
         ParameterError: A choice that is none of these, or of a tool that is not bound.
@@ -96,9 +101,11 @@ def as_choice(choice: Any, tools: Sequence[Mapping[str, Any]]) -> Any:
     if choice in ("auto", "none"):
         return choice
     if isinstance(choice, Mapping):
-        name = choice.get("function", choice).get("name")
-        if name is None:  # a provider's own form
-            return dict(choice)
+        function = choice.get("function", choice)
+        name = function.get("name") if isinstance(function, Mapping) else function
+        if name is None:  # Anthropic's form, or another provider's own
+            kind = choice.get("type")
+            return as_choice(kind, tools) if kind in {"any", "auto", "none"} else dict(choice)
     else:
         name = choice
     if name not in map(tool_name, tools):
@@ -116,7 +123,7 @@ def _refuse(choice: Any, tools: Sequence[Mapping[str, Any]]) -> None:
 
 def is_forced(choice: Any) -> bool:
     """Tell whether a choice in OpenAI's form wants a call."""
-    return choice == "required" or isinstance(choice, Mapping)
+    return choice == "required" or chosen_name(choice) is not None
 
 
 def chosen_name(choice: Any) -> str | None:

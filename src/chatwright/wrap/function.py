@@ -122,17 +122,7 @@ class ChatFunction(ChatModel):
 
     def capabilities(self) -> Capabilities:
         """Return what the function names: `tools`, `tool_choice`, `response_format`."""
-        return self._capabilities
-
-    @functools.cached_property
-    def _capabilities(self) -> Capabilities:
-        names = self._parameters.keys()
-        return Capabilities(
-            tools="tools" in names,
-            tool_choice="tool_choice" in names,
-            response_format="response_format" in names,
-            inputs=self.inputs,
-        )
+        return _capabilities(frozenset(self._parameters), self.inputs)
 
     def source_name(self) -> str:
         """Return the function's name, for errors."""
@@ -165,7 +155,8 @@ class ChatFunction(ChatModel):
     @property
     def lc_attributes(self) -> dict[str, Any]:
         """Serialize the function by its name; `load` finds it where it has been made a model."""
-        return {"function": self._reference}
+        inputs = {"inputs": sorted(self.inputs)} if self.inputs else {}
+        return {**super().lc_attributes, "function": self._reference, **inputs}
 
     def __getstate__(self) -> dict[Any, Any]:
         """Pickle the function by name, where its name leads back to it."""
@@ -214,7 +205,7 @@ def chat_model(
     return ChatFunction(function=function, **fields)
 
 
-_DERIVED = frozenset({"_capabilities", "_parameters", "_reference", "_runs_async"})
+_DERIVED = frozenset({"_parameters", "_reference", "_runs_async"})
 _NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 
 
@@ -237,6 +228,16 @@ def _parameters(function: object) -> Mapping[str, inspect.Parameter]:
     if "messages" not in parameters:
         raise DefinitionError(f"{name}() takes no 'messages'; add it: def {name}(messages, ...)")
     return parameters
+
+
+@functools.lru_cache
+def _capabilities(names: frozenset[str], inputs: frozenset[Medium]) -> Capabilities:
+    return Capabilities(
+        tools="tools" in names,
+        tool_choice="tool_choice" in names,
+        response_format="response_format" in names,
+        inputs=inputs,
+    )
 
 
 def _problem(function: str, parameter: inspect.Parameter) -> str | None:

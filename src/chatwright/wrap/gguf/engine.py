@@ -86,6 +86,11 @@ class Engine:
         return self._server is not None
 
     @property
+    def known(self) -> bool:
+        """Whether `properties` are at hand."""
+        return bool(self._properties)
+
+    @property
     def queue_size(self) -> int:
         """How many requests wait for a slot."""
         return self._gate.queue_size

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from chatwright.errors import ParameterError
+from chatwright.langchain.request import schema_of
 
 __all__ = ["grammar_of"]
 
@@ -22,7 +23,7 @@ def grammar_of(response_format: Mapping[str, Any]) -> str:
     Raises:
         ParameterError: It is neither `json_schema` with a schema nor `json_object`.
     """
-    schema = (response_format.get("json_schema") or {}).get("schema")
+    schema = schema_of(response_format)
     if schema is None and response_format.get("type") != "json_object":
         raise ParameterError(
             f"response_format={response_format!r} is not understood; it can be "

@@ -212,12 +212,13 @@ class ChatGGUF(ChatModel):
     def plan(self, request: Request, can: Capabilities | None = None) -> Plan:
         """Return how the call is carried out; the chat template has its say in it."""
         _ = self.engine.properties
-        if not self.fetch_urls:
-            self._refuse_urls(request)
         can = can or self.capabilities()
         if request.response_format is not None:  # llama.cpp parses calls or follows a grammar
             can = replace(can, tools=False)
-        return super().plan(request, can)
+        made = super().plan(request, can)
+        if not self.fetch_urls:
+            self._refuse_urls(made.request)
+        return made
 
     def _refuse_urls(self, request: Request) -> None:
         """Raise for media that llama.cpp would fetch.
@@ -226,16 +227,16 @@ class ChatGGUF(ChatModel):
             ContentError: There is such a block.
         """
         for message in request.messages:
-            for block in message.content_blocks if isinstance(message.content, list) else ():
-                if url := block.get("url"):
+            for block in message.content if isinstance(message.content, list) else ():
+                if isinstance(block, dict) and (url := block.get("url")):
                     raise ContentError(
                         f"{self.model_name} fetches nothing unless fetch_urls=True; give the "
                         f"content of {url!r} as base64"
                     )
 
     def plans_slowly(self) -> bool:
-        """Tell whether the weights have yet to be loaded."""
-        return not self.engine.loaded
+        """Tell whether the weights have yet to be loaded, or to be asked about."""
+        return not self.engine.known
 
     def with_structured_output(
         self, schema: Any, *, method: Method | None = None, **kwargs: Any
