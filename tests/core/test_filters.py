@@ -212,7 +212,10 @@ def test_tags_inside_of_calls_and_json_are_left(data):
     ("script", "expected"),
     [
         ([ToolCallDelta(name="f", args={"a": 1}), ToolCallDelta(name="g", args={})], ["f", "g"]),
-        ([ToolCallDelta(name="f", args='{"a": 1}'), ToolCallDelta(name="f", args='{"a": 2}')], "ff"),
+        (
+            [ToolCallDelta(name="f", args='{"a": 1}'), ToolCallDelta(name="f", args='{"a": 2}')],
+            "ff",
+        ),
         ([ToolCallDelta(name="f", args='{"a"'), ToolCallDelta(name="f", args=": 1}")], "f"),
     ],
 )

@@ -204,4 +204,4 @@ def test_request_parts_reach_the_function():
     got = shows.invoke(
         "x", tools=[{"a": 1}], tool_choice="any", response_format={"b": 2}, model="other"
     )
-    assert got.text == "([{'a': 1}], 'any', {'b': 2}, 'other', None)"
+    assert got.text == "([{'a': 1}], 'required', {'b': 2}, 'other', None)"
