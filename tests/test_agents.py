@@ -221,7 +221,7 @@ async def test_agents_give_structured_output_by_either_strategy(model, strategy)
 @pytest.fixture(scope="module")
 def smollm2():
     return ChatGGUF(
-        model_path="smollm2", temperature=0.0, seed=7, n_ctx=2048, n_parallel=4, max_tokens=100
+        model_path="smollm2", temperature=0.0, seed=7, n_ctx=1024, n_parallel=4, max_tokens=100
     )
 
 

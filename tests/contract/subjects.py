@@ -145,9 +145,21 @@ SMOLLM2 = functools.partial(
     temperature=0.0,
     seed=7,
     max_tokens=10,
-    n_ctx=512,
+    n_ctx=1024,
     n_parallel=4,
 )
+
+
+@functools.cache
+def loaded() -> ChatModel:
+    """Hold the weights for the whole run: with the last model of them they would be freed."""
+    return SMOLLM2()
+
+
+def gguf(**fields: Any) -> ChatModel:
+    loaded()
+    return SMOLLM2(**fields)
+
 
 SUBJECTS = [
     Subject("returns", function(returns, **COUNTED), streams=False),
@@ -160,7 +172,7 @@ SUBJECTS = [
     Subject(
         "echo", functools.partial(CustomChatModelAdvanced, n=9, model_name="echo"), "What is t"
     ),
-    Subject("gguf", lambda **fields: SMOLLM2(**fields), "The capital of France is Paris."),
+    Subject("gguf", gguf, "The capital of France is Paris."),
 ]
 
 # Ways of asking. Each returns the whole message, so that all can be compared.

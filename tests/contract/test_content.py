@@ -308,7 +308,7 @@ def test_explain_of_a_bound_model_knows_what_is_bound():
 
 
 def test_gguf_explains_the_prompt_that_its_template_makes():
-    model = ChatGGUF(model_path="smollm2", n_ctx=512, n_parallel=4)
+    model = ChatGGUF(model_path="smollm2", n_ctx=1024, n_parallel=4)
     explained = model.explain(TALK)
     assert explained["prompt"] == (
         "<|im_start|>system\nBe kind.\n\nBe brief.<|im_end|>\n"

@@ -21,6 +21,7 @@ from contract.subjects import (
     Subclass,
     async_generator,
     coroutine,
+    loaded,
     native,
     returns,
     yields,
@@ -37,6 +38,11 @@ SOURCES = {
     "Echo": (CustomChatModelAdvanced, {"n": 9, "model_name": "echo"}),
     "GGUF": (ChatGGUF, {"model_path": "smollm2", "n_ctx": 1024}),
 }
+
+
+@pytest.fixture(scope="module", autouse=True)
+def weights():
+    return loaded()  # for the whole run
 
 
 @pytest.mark.xfail(reason="core loads no third party's class by 'all'", raises=ValueError)

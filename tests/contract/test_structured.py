@@ -411,7 +411,8 @@ async def test_O1_gguf_by_every_method_streams_too(smollm2, method):
     prompt = [PROMPT[0], ("human", "Make up a thing.")]
     partials = [*structured.stream(prompt)]
     assert len(partials) > 3
-    assert partials[-1] == await structured.ainvoke(prompt)
+    for answer in (partials[-1], await structured.ainvoke(prompt)):  # no LLM says a thing twice
+        Thing.model_validate(answer)
 
 
 def test_gguf_asks_again_for_less_where_an_answer_was_cut():

@@ -1,7 +1,7 @@
 """Checked by mypy and pyright, never run."""
 
 from collections.abc import AsyncIterator, Iterator
-from typing import assert_type
+from typing import Any, assert_type
 
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, BaseMessage
@@ -51,6 +51,13 @@ class AsyncSubclass(ChatModel):
         return request.messages[-1].text
 
 
+def look(city: str) -> str:
+    return city
+
+
+assert_type(generator.bind_tools([look], tool_choice="any").invoke("x"), AIMessage)
+assert_type(generator.bind(temperature=1).explain("x"), dict[str, Any])
+assert_type(generator.with_structured_output(dict).invoke("x"), Any)
 assert_type(generator, ChatFunction)
 assert_type(returning, ChatFunction)
 assert_type(coroutine, ChatFunction)

@@ -19,7 +19,10 @@ class Filter(Protocol):
         """Whether the filter has ended the answer."""
 
     def passes(self, text: str) -> bool:
-        """Tell, fast, whether `text` would go out as it is and change nothing: nearly always."""
+        """Tell, fast, whether `text`, never empty, goes out as it is: nearly always.
+
+        Otherwise, and where another filter does not let it pass, `feed` gets it.
+        """
 
     def feed(self, piece: Piece) -> Sequence[Piece]:
         """Take the next piece, return the pieces that can go out now."""

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, TypeAlias
 
-__all__ = ["Capabilities", "Medium", "RolePolicy"]
+__all__ = ["AS_THEY_ARE", "Capabilities", "Medium", "RolePolicy"]
 
 Medium: TypeAlias = Literal["image", "audio", "video", "file"]
 
@@ -23,7 +23,7 @@ class RolePolicy(NamedTuple):
     developer: Literal["developer", "system", "user"] = "developer"
 
 
-_AS_THEY_ARE = RolePolicy()
+AS_THEY_ARE = RolePolicy()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,4 +49,4 @@ class Capabilities:
     response_format: bool = False
     schema_in_prompt: bool = False
     inputs: frozenset[Medium] = frozenset()
-    roles: RolePolicy = _AS_THEY_ARE
+    roles: RolePolicy = AS_THEY_ARE

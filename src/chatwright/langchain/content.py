@@ -11,7 +11,7 @@ from chatwright.errors import ContentError
 __all__ = ["normalized"]
 
 _REASONING = frozenset({"reasoning", "reasoning_content", "redacted_thinking", "thinking"})
-_AS_THEY_ARE = frozenset({"human", "system"})
+_PLAIN_ROLES = frozenset({"human", "system"})
 _CALLS = frozenset(
     {
         *("invalid_tool_call", "tool_call", "tool_call_chunk", "tool_use"),
@@ -42,7 +42,7 @@ def normalized(
     Raises:
         ContentError: A block that the source does not read.
     """
-    if all(type(each.content) is str and each.type in _AS_THEY_ARE for each in messages):
+    if all(type(each.content) is str and each.type in _PLAIN_ROLES for each in messages):
         return messages  # nearly always
     return [
         each

@@ -14,7 +14,7 @@ from chatwright.core.stop import StopFilter
 from chatwright.core.tags import ReasoningTags, TagFilter
 from chatwright.core.toolcalls import ToolCallFilter
 from chatwright.errors import ParameterError
-from chatwright.langchain.capabilities import Capabilities, RolePolicy
+from chatwright.langchain.capabilities import AS_THEY_ARE, Capabilities, RolePolicy
 from chatwright.langchain.prompted import (
     json_instructions,
     with_calls_as_text,
@@ -115,13 +115,10 @@ def plan(bare: Plan, can: Capabilities, protocol: ToolProtocol, roles: RolePolic
         made = _prompted(made, can, protocol)
     if asked.response_format is not None and not made.begun:
         made = _with_format(made, asked.response_format, can)._replace(wants_json=True)
-    if roles != _AS_THEY_ARE:
+    if roles != AS_THEY_ARE:
         messages = with_roles(made.request.messages, roles)
         made = made._replace(request=replace(made.request, messages=messages))
     return made
-
-
-_AS_THEY_ARE = RolePolicy()
 
 
 def _has_calls(request: Request) -> bool:

@@ -18,7 +18,7 @@ from typing_extensions import get_type_hints, is_typeddict
 
 from chatwright.errors import ParameterError, SchemaError
 
-__all__ = ["Target", "as_format", "check_schema", "target_of", "traced"]
+__all__ = ["VALUES", "Target", "as_format", "check_schema", "target_of", "traced"]
 
 Json = Mapping[str, Any]
 
@@ -199,7 +199,7 @@ def _bounded(schema: Any, length: int) -> Any:
         return [_bounded(each, length) for each in schema]
     if not isinstance(schema, Mapping):
         return schema
-    bounded = {k: v if k in _VALUES else _bounded(v, length) for k, v in schema.items()}
+    bounded = {k: v if k in VALUES else _bounded(v, length) for k, v in schema.items()}
     if schema.get("type") == "string" and not _BOUNDS & schema.keys():
         bounded["maxLength"] = max(length, schema.get("minLength", 0))
     if schema.get("type") == "array":
@@ -208,7 +208,8 @@ def _bounded(schema: Any, length: int) -> Any:
 
 
 _FEW = 5
-_VALUES = frozenset({"const", "default", "enum", "examples"})
+VALUES = frozenset({"const", "default", "enum", "examples"})
+"""Keywords of JSON schema whose values are values, and no schemas."""
 _BOUNDS = frozenset({"const", "enum", "format", "maxLength", "pattern"})
 
 

@@ -98,7 +98,8 @@ class StructuredOutput(RunnableSerializable[LanguageModelInput, Any]):
         model: The chat model, with the format or the tool bound.
         target: What is asked for.
         by_call: Whether it comes as a tool call, or as the answer's text.
-        briefer: Call parameters for other attempts where an answer got too long and was cut.
+        briefer: Call parameters for other attempts where an answer got too long and was cut: they
+            bound texts and lists that the schema does not, as `response_metadata["bounded"]` says.
         include_raw: Whether the result is a dict of `raw`, `parsed` and `parsing_error`.
         retries: How often to ask again, with what was wrong.
     """
@@ -167,6 +168,11 @@ class StructuredOutput(RunnableSerializable[LanguageModelInput, Any]):
     ) -> AsyncIterator[Any]:
         """Do what `transform` does."""
         return self._atransform_stream_with_config(input, self._atransform, config, **kwargs)
+
+    def explain(self, input: Any, **kwargs: Any) -> dict[str, Any]:  # noqa: A002
+        """Return what the LLM would be given first; see `ChatModel.explain`."""
+        explained: dict[str, Any] = self.model.explain(input, **kwargs)  # type: ignore[attr-defined]
+        return explained
 
     # The four drives of one conversation.
 
@@ -251,13 +257,15 @@ class StructuredOutput(RunnableSerializable[LanguageModelInput, Any]):
             answer = yield messages, more
             attempts += answer.response_metadata.get("attempts", 1)
             metadata = {**answer.response_metadata, "attempts": attempts}
+            if more:
+                metadata["bounded"] = True
             raw = answer.model_copy(update={"response_metadata": metadata})
             try:
                 parsed = self.target.build(_json_of(raw, self.target, by_call=self.by_call))
             except Exception as error:  # noqa: BLE001  a schema's own validators may raise anything
                 problem: Exception = error
                 messages = [*messages, answer, *_complaint(answer, error)]
-                if answer.response_metadata.get("finish_reason") == "length" and briefer:
+                if _was_cut(answer) and briefer:
                     more = briefer.pop(0)
                 continue
             return self._result(raw, parsed, None)
@@ -340,10 +348,14 @@ def _json_of(message: AIMessage, target: Target, *, by_call: bool) -> Any:
     raise ValueError(f"there is no call of the tool {target.name}")
 
 
+def _was_cut(answer: AIMessage) -> bool:
+    return bool(answer.response_metadata.get("finish_reason") == "length")
+
+
 def _complaint(answer: AIMessage, error: Exception) -> list[BaseMessage]:
     """Return what tells the LLM what was wrong."""
     text = f"This does not conform to the schema: {error}\nAnswer again, and mend that."
-    if answer.response_metadata.get("finish_reason") == "length":
+    if _was_cut(answer):
         text = "This got too long and was cut. Answer again, and be brief."
     calls = [*answer.tool_calls, *answer.invalid_tool_calls]
     return [

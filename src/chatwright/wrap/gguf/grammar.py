@@ -6,6 +6,7 @@ from typing import Any
 
 from chatwright.errors import ParameterError
 from chatwright.langchain.request import schema_of
+from chatwright.langchain.schemas import VALUES
 
 __all__ = ["grammar_of"]
 
@@ -40,10 +41,7 @@ def _closed(schema: Any) -> Any:
         return [_closed(each) for each in schema]
     if not isinstance(schema, Mapping):
         return schema
-    closed = {
-        key: value if key in {"const", "default", "enum", "examples"} else _closed(value)
-        for key, value in schema.items()
-    }
+    closed = {key: value if key in VALUES else _closed(value) for key, value in schema.items()}
     if isinstance(closed.get("properties"), Mapping) and _describes_object(closed):
         closed.setdefault("additionalProperties", False)
     return closed

@@ -201,7 +201,9 @@ class ChatGGUF(ChatModel):
                 body[name] = value
         if request.response_format is not None:
             if self.grammar:
-                raise ParameterError("grammar and response_format exclude each other; drop one")
+                raise ParameterError(
+                    "grammar excludes response_format and forced calls, which need one of their own"
+                )
             body["grammar"] = grammar_of(request.response_format)
         return body
 
