@@ -81,9 +81,9 @@ class Answer:
     def _delta(self, item: object) -> Sequence[Piece]:
         match item:
             case str():  # a subclass, such as the `.text` of LangChain's messages
-                return self._piece(str(item))
+                return self.feed(str(item))
             case Text():
-                return self._piece(item.text or "")
+                return self.feed(str(item.text or ""))
             case Reasoning():
                 return self._piece(item) if item.text else ()
             case ToolCallDelta():

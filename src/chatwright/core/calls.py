@@ -63,6 +63,8 @@ class CallRepair:
             self._calls.append(call)
         call.source_id = call.source_id or piece.id
         args = _as_text(piece.args)
+        if args.strip() == "null" and not call.begun:
+            args = ""  # no arguments
         call.take(args)
         if call.open:
             return (ToolCallDelta(call.index, args=args),) if args else ()
@@ -96,4 +98,4 @@ def _begins_another(call: _Call, piece: ToolCallDelta) -> bool:
 def _as_text(args: object) -> str:
     if isinstance(args, Mapping):
         return json.dumps(args, ensure_ascii=False)
-    return args if isinstance(args, str) and args.strip() != "null" else ""
+    return args if isinstance(args, str) else ""

@@ -50,7 +50,7 @@ class TagFilter:
         self._tags = tags
         self._opens = (tags.open, verbatim[0]) if verbatim else (tags.open,)
         self._verbatim_end = verbatim[1] if verbatim else ""
-        self._firsts = "".join({"`", *(each[0] for each in self._opens)})
+        self._first, self._other_first = tags.open[0], self._opens[-1][0]
         self._inside = self._thought = tags.in_prompt
         self._held = ""
         self._code = ""  # what began the code, or the verbatim text, that this is in
@@ -63,9 +63,8 @@ class TagFilter:
         """Tell whether the text can neither hold a tag nor begin code."""
         if not self._idle and (self._begun or text[0].isspace()):
             return False
-        for first in self._firsts:
-            if first in text:
-                return False
+        if "`" in text or self._first in text or self._other_first in text:
+            return False
         self._begun = self._spoken = self._idle = True
         return True
 

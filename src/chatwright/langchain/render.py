@@ -7,7 +7,6 @@ The renderers share one interface: `piece` turns one piece of the answer into wh
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import Any, Generic, Protocol, TypeVar
 
 from langchain_core.messages import AIMessage, AIMessageChunk, InvalidToolCall, ToolCall
@@ -174,10 +173,13 @@ class ChunkRenderer:
     def _fragment(self, index: int, args: str) -> ChatGenerationChunk:
         """Render a later piece of a call. pydantic would try to parse each, for quadratic time."""
         call = tool_call_chunk(args=args, index=index)
-        if not self._v1:
-            return _clone(content="", tool_call_chunks=[call])
-        metadata = {"output_version": "v1"}
-        return _clone(content=[dict(call)], tool_call_chunks=[call], response_metadata=metadata)
+        chunk = _clone("")
+        fields = chunk.message.__dict__
+        fields["tool_call_chunks"].append(call)
+        if self._v1:
+            fields["content"] = [dict(call)]
+            fields["response_metadata"]["output_version"] = "v1"
+        return chunk
 
 
 class EventRenderer:
@@ -326,32 +328,28 @@ _set_dict, _set_fields_set, _set_extra, _set_private = (
 )
 
 
-def _clone(
-    content: Any,
-    tool_call_chunks: Sequence[Mapping[str, Any]] = (),
-    response_metadata: Mapping[str, Any] = MappingProxyType({}),
-) -> ChatGenerationChunk:
-    """Build a chunk without pydantic, which validates every field anew for each.
+def _clone(text: str) -> ChatGenerationChunk:
+    """Build what `_chunk(content=text)` builds, at a fifth of the cost.
 
-    A template's `__dict__` is copied, and only what could be shared between chunks is made fresh.
-    For plain text and for fragments of calls only: the validators that are skipped matter for
-    everything else. A test compares the two.
+    pydantic validates every field anew for each chunk; here a template's `__dict__` is copied, and
+    only what could be shared between chunks is made fresh. For plain text and for fragments of
+    calls only: the validators that are skipped matter for everything else. A test compares the two.
     """
     message = object.__new__(AIMessageChunk)
     fields = _MESSAGE.__dict__.copy()
-    fields["content"] = content
+    fields["content"] = text
     fields["additional_kwargs"] = {}
-    fields["response_metadata"] = {**response_metadata}
+    fields["response_metadata"] = {}
     fields["tool_calls"] = []
     fields["invalid_tool_calls"] = []
-    fields["tool_call_chunks"] = [*tool_call_chunks]
+    fields["tool_call_chunks"] = []
     _set_dict(message, fields)
     _set_fields_set(message, _MESSAGE.__pydantic_fields_set__.copy())
     _set_extra(message, {})
     _set_private(message, None)
     generation = object.__new__(ChatGenerationChunk)
     fields = _GENERATION.__dict__.copy()
-    fields["text"] = content if isinstance(content, str) else ""
+    fields["text"] = text
     fields["message"] = message
     _set_dict(generation, fields)
     _set_fields_set(generation, _GENERATION.__pydantic_fields_set__.copy())
