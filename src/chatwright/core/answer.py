@@ -24,6 +24,7 @@ class Answer:
 
     __slots__ = (
         "_filters",
+        "_passes",
         "_repair",
         "_said",
         "_source",
@@ -41,7 +42,7 @@ class Answer:
 
     def __init__(self, filters: Sequence[Filter] = (), *, source: str = "the source") -> None:
         """Start with nothing."""
-        self._filters = filters
+        self._use(filters)
         self._source = source
         self._repair = CallRepair()
         self._said = 0
@@ -55,6 +56,10 @@ class Answer:
         self.reasoning: list[str] = []
         self.finish_reason: str | None = None
         self.metadata: dict[str, Any] = {}
+
+    def _use(self, filters: Sequence[Filter]) -> None:
+        self._filters = filters
+        self._passes = [each.passes for each in filters]
 
     @property
     def stop_sequence(self) -> str | None:
@@ -72,8 +77,8 @@ class Answer:
             return self._delta(item)
         if not item:
             return ()
-        for each in self._filters:
-            if not each.passes(item):
+        for passes in self._passes:
+            if not passes(item):
                 return self._piece(item)
         self.text.append(item)
         return (item,)
@@ -116,7 +121,7 @@ class Answer:
 
     def again(self, filters: Sequence[Filter]) -> None:
         """Begin another attempt at the same answer; what the attempts spend is added up."""
-        self._filters = filters
+        self._use(filters)
         self._spent.append(self._usage)
         self._usage, self.empty, self.finish_reason = None, True, None
         self.done, self._said = False, len(self.text)

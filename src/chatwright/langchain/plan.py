@@ -122,10 +122,8 @@ def plan(bare: Plan, can: Capabilities, protocol: ToolProtocol, roles: RolePolic
 
 
 def _has_calls(request: Request) -> bool:
-    return any(
-        isinstance(each, AIMessage) and (each.tool_calls or each.invalid_tool_calls)
-        for each in request.messages
-    )
+    answers = [each for each in request.messages if isinstance(each, AIMessage)]
+    return any(each.tool_calls or each.invalid_tool_calls for each in answers)
 
 
 def _native(made: Plan, can: Capabilities) -> Plan:

@@ -118,12 +118,12 @@ class ChunkRenderer:
 
     def piece(self, piece: Piece) -> Sequence[ChatGenerationChunk]:
         """Render one piece as one chunk."""
+        if type(piece) is str and not self._v1:
+            return (_clone(piece),)
         if isinstance(piece, ToolCallDelta):
             return (self._call(piece),)
-        if self._v1:
+        if self._v1 or isinstance(piece, str):
             return (self._v1_chunk(piece),)
-        if isinstance(piece, str):
-            return (_clone(piece),)
         return (_chunk(content="", additional_kwargs={"reasoning_content": piece.text}),)
 
     def last(self, summary: Summary) -> Sequence[ChatGenerationChunk]:
