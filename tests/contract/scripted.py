@@ -6,6 +6,7 @@ from typing import Any
 
 from chatwright import Capabilities, ChatModel, CustomChatModelAdvanced, chat_model
 from chatwright.testing import ScriptedModel
+from contract.subjects import SMOLLM2, loaded
 
 NATIVE = Capabilities(tools=True, tool_choice=True)
 
@@ -69,6 +70,14 @@ TEXT_SOURCES: dict[str, Callable[..., ChatModel]] = {
     each.__name__: each
     for each in (returns, yields, coroutine, async_generator, subclass, async_subclass, echo)
 }
+
+
+def gguf(script: Sequence[str], **fields: Any) -> ChatModel:
+    """Make the real engine write the script, by a grammar that admits nothing else."""
+    loaded()
+    text = "".join(script).replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    literal = {"grammar": f'root ::= "{text}"', "max_tokens": 200}
+    return SMOLLM2(**{**literal, **fields})
 
 
 def native_yields(script: Sequence[Any], **fields: Any) -> ChatModel:

@@ -16,7 +16,7 @@ from chatwright import (
     chat_model,
 )
 from chatwright.testing import ScriptedModel
-from contract.scripted import TEXT_SOURCES
+from contract.scripted import TEXT_SOURCES, gguf
 from contract.subjects import MODES, PROMPT, SUBJECTS, total
 
 THOUGHT = "<think>\nhmm, `why`?\n</think>\n\nParis."
@@ -34,9 +34,12 @@ def version(request):
 # Reasoning.
 
 
-@pytest.mark.parametrize("source", TEXT_SOURCES)
+SOURCES = {**TEXT_SOURCES, "gguf": gguf}
+
+
+@pytest.mark.parametrize("source", SOURCES)
 async def test_M1_tagged_reasoning_is_a_block_before_the_text(source, mode, version):
-    model = TEXT_SOURCES[source](pieces(THOUGHT), output_version=version)
+    model = SOURCES[source](pieces(THOUGHT), output_version=version)
     message = await mode(model, "x")
     assert message.text == "Paris."
     blocks = message.content_blocks
@@ -54,9 +57,9 @@ async def test_M1_a_source_may_yield_reasoning_itself(make, mode, version):
     assert [block["type"] for block in message.content_blocks] == ["reasoning", "text"]
 
 
-@pytest.mark.parametrize("source", TEXT_SOURCES)
+@pytest.mark.parametrize("source", SOURCES)
 async def test_M2_blocks_have_stable_indexes(source):
-    model = TEXT_SOURCES[source](pieces(THOUGHT), output_version="v1")
+    model = SOURCES[source](pieces(THOUGHT), output_version="v1")
     for chunks in (list(model.stream("x")), [each async for each in model.astream("x")]):
         indexes = {(b["type"], b["index"]) for chunk in chunks for b in chunk.content}
         assert indexes == {("reasoning", 0), ("text", 1)}
