@@ -49,7 +49,7 @@ def stream(model: Any, per: int) -> Callable[[], float]:
 
 def bind() -> Callable[[], float]:
     model = Words()
-    return timed(lambda: [model.bind_tools(TOOLS) for _ in range(100)], 100)
+    return timed(lambda: [model.bind_tools(TOOLS) for _ in range(1000)], 1000)
 
 
 def bind_anew() -> Callable[[], float]:

@@ -33,11 +33,12 @@ def _as_tool(tool: ToolLike, strict: bool | None) -> Tool:
     if isinstance(tool, dict):
         return _from_dict(tool, strict)
     key = id(tool), strict
-    # A LangChain tool can be changed; its class, or a function, is what it is.
-    stamp = (tool.name, tool.description, tool.args_schema) if isinstance(tool, BaseTool) else None
-    cached = _converted.get(key)
-    if cached is not None and cached[0]() is tool and cached[1] == stamp:
-        return cached[2]
+    if (cached := _converted.get(key)) is not None and cached[0]() is tool:
+        stamp = cached[1]
+        if stamp is None or stamp == _stamp(tool):
+            return cached[2]
+    # A LangChain tool can be changed; a class, or a function, is what it is.
+    stamp = _stamp(tool) if isinstance(tool, BaseTool) else None
     converted = _convert(tool, strict)
     try:
         forget = weakref.ref(tool, lambda _: _converted.pop(key, None))
@@ -45,6 +46,10 @@ def _as_tool(tool: ToolLike, strict: bool | None) -> Tool:
         return converted
     _converted[key] = forget, stamp, converted
     return converted
+
+
+def _stamp(tool: Any) -> tuple[Any, ...]:
+    return tool.name, tool.description, tool.args_schema
 
 
 _converted: dict[tuple[int, bool | None], tuple[weakref.ref[Any], Any, Tool]] = {}
