@@ -18,7 +18,7 @@ from typing_extensions import get_type_hints, is_typeddict
 
 from chatwright.errors import ParameterError, SchemaError
 
-__all__ = ["VALUES", "Target", "as_format", "check_schema", "target_of", "traced"]
+__all__ = ["VALUES", "Target", "as_format", "bounded", "check_schema", "target_of", "traced"]
 
 Json = Mapping[str, Any]
 
@@ -72,7 +72,7 @@ class Target:
         Args:
             length: The characters that a text may have where the schema does not bound it.
         """
-        return replace(self, schema=_bounded(self.schema, length))
+        return replace(self, schema=bounded(self.schema, length))
 
     def tool(self, strict: bool | None) -> dict[str, Any]:
         """Return the target as a tool in OpenAI's form."""
@@ -194,17 +194,20 @@ def _validated(value: Any, schema: Json) -> Any:
     return value
 
 
-def _bounded(schema: Any, length: int) -> Any:
+def bounded(schema: Any, length: int) -> Any:
+    """Return a schema with a bound to every text, of `length` characters, and to every list."""
     if isinstance(schema, list):
-        return [_bounded(each, length) for each in schema]
+        return [bounded(each, length) for each in schema]
     if not isinstance(schema, Mapping):
         return schema
-    bounded = {k: v if k in VALUES else _bounded(v, length) for k, v in schema.items()}
+    made = {
+        key: value if key in VALUES else bounded(value, length) for key, value in schema.items()
+    }
     if schema.get("type") == "string" and not _BOUNDS & schema.keys():
-        bounded["maxLength"] = max(length, schema.get("minLength", 0))
+        made["maxLength"] = max(length, schema.get("minLength", 0))
     if schema.get("type") == "array":
-        bounded.setdefault("maxItems", max(_FEW, schema.get("minItems", 0)))
-    return bounded
+        made.setdefault("maxItems", max(_FEW, schema.get("minItems", 0)))
+    return made
 
 
 _FEW = 5

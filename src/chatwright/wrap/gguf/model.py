@@ -15,6 +15,7 @@ from chatwright.langchain.model import ChatModel
 from chatwright.langchain.openai import as_openai
 from chatwright.langchain.plan import Plan
 from chatwright.langchain.request import Request
+from chatwright.langchain.schemas import bounded
 from chatwright.langchain.structured import Method, StructuredOutput
 from chatwright.wrap.gguf import weights
 from chatwright.wrap.gguf.engine import Engine, EngineOptions, shared
@@ -220,7 +221,17 @@ class ChatGGUF(ChatModel):
         made = super().plan(request, can)
         if not self.fetch_urls:
             self._refuse_urls(made.request)
-        return made
+        return self._fitting(made) if made.begun else made
+
+    def _fitting(self, made: Plan) -> Plan:
+        """Bound the texts of a forced call, so that it is complete before its tokens run out.
+
+        A small LLM can lose itself in a text that nothing ends; a character takes a token at most
+        in most languages, and half of the tokens are left for the rest of the call.
+        """
+        tokens = self.max_tokens or self.n_ctx // 2
+        wanted = bounded(made.request.response_format, max(16, tokens // 2))
+        return made._replace(request=replace(made.request, response_format=wanted))
 
     def _refuse_urls(self, request: Request) -> None:
         """Raise for media that llama.cpp would fetch.
