@@ -17,18 +17,22 @@ MAY = {
     "langchain": ({"core", "deltas", "errors", "langchain"}, LANGCHAIN | {"pydantic_core"}),
     "wrap": ({"core", "deltas", "errors", "langchain", "wrap"}, LANGCHAIN),
     "run": ({"core", "run"}, {"langchain_core"}),
-    "testing": ({"deltas", "langchain"}, {"pydantic"}),
+    "testing": ({"deltas", "langchain", "testing"}, {"pydantic"}),
     "cli": ({"cli", "errors", "run", "wrap"}, {"langchain_core", "pydantic", "rich", "typer"}),
     "__init__": ({"core", "deltas", "errors", "langchain", "wrap"}, set()),
 }
 ONE_LIBRARY = {
     "langchain/prices.py": {"genai_prices"},
     "langchain/schemas.py": {"jsonschema"},
+    "wrap/endpoint/auth.py": {"httpx2"},
+    "wrap/endpoint/exchange.py": {"tenacity"},
+    "wrap/endpoint/http.py": {"httpx2"},
+    "wrap/endpoint/spec.py": {"jmespath"},
     "wrap/echo.py": {"chatwright"},
     "wrap/function.py": {"cloudpickle"},
     "wrap/gguf/engine.py": {"xllamacpp"},
-    "wrap/gguf/exchange.py": {"orjson"},
     "wrap/gguf/weights.py": {"huggingface_hub", "platformdirs"},
+    "wrap/jsonio.py": {"orjson"},
     "cli/chat.py": {"platformdirs", "readline"},
 }
 

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from chatwright.core.tags import ReasoningTags
     from chatwright.deltas import Delta, Finish, Reasoning, Text, ToolCallDelta, Usage
     from chatwright.errors import (
+        AuthenticationError,
         ChatwrightError,
         ContentError,
         DefinitionError,
@@ -19,9 +20,12 @@ if TYPE_CHECKING:
         InvalidRequestError,
         LoadError,
         MissingExtraError,
+        NotFoundError,
         OutputError,
         ParameterError,
+        PermissionDeniedError,
         PromptTooLongError,
+        RateLimitError,
         SchemaError,
         SourceConnectionError,
         SourceError,
@@ -33,7 +37,12 @@ if TYPE_CHECKING:
     from chatwright.langchain.model import ChatModel
     from chatwright.langchain.prices import CostCallbackHandler, Price
     from chatwright.langchain.request import Request
+    from chatwright.langchain.transcript import Transcript
     from chatwright.wrap.echo import CustomChatModelAdvanced
+    from chatwright.wrap.endpoint.auth import OAuth2ClientCredentials
+    from chatwright.wrap.endpoint.model import ChatEndpoint
+    from chatwright.wrap.endpoint.quirks import Quirks
+    from chatwright.wrap.endpoint.spec import WireSpec
     from chatwright.wrap.function import ChatFunction, chat_model
     from chatwright.wrap.gguf import ChatGGUF
     from chatwright.wrap.load import load
@@ -43,6 +52,7 @@ _HOMES = {
     "chatwright.core.tags": ("ReasoningTags",),
     "chatwright.deltas": ("Delta", "Finish", "Reasoning", "Text", "ToolCallDelta", "Usage"),
     "chatwright.errors": (
+        "AuthenticationError",
         "ChatwrightError",
         "ContentError",
         "DefinitionError",
@@ -50,9 +60,12 @@ _HOMES = {
         "InvalidRequestError",
         "LoadError",
         "MissingExtraError",
+        "NotFoundError",
         "OutputError",
         "ParameterError",
+        "PermissionDeniedError",
         "PromptTooLongError",
+        "RateLimitError",
         "SchemaError",
         "SourceConnectionError",
         "SourceError",
@@ -64,7 +77,12 @@ _HOMES = {
     "chatwright.langchain.model": ("ChatModel",),
     "chatwright.langchain.prices": ("CostCallbackHandler", "Price"),
     "chatwright.langchain.request": ("Request",),
+    "chatwright.langchain.transcript": ("Transcript",),
     "chatwright.wrap.echo": ("CustomChatModelAdvanced",),
+    "chatwright.wrap.endpoint.auth": ("OAuth2ClientCredentials",),
+    "chatwright.wrap.endpoint.model": ("ChatEndpoint",),
+    "chatwright.wrap.endpoint.quirks": ("Quirks",),
+    "chatwright.wrap.endpoint.spec": ("WireSpec",),
     "chatwright.wrap.function": ("ChatFunction", "chat_model"),
     "chatwright.wrap.gguf": ("ChatGGUF",),
     "chatwright.wrap.load": ("load",),
@@ -76,7 +94,9 @@ __all__ = [
     "LLAMA3",
     "MISTRAL",
     "REACT",
+    "AuthenticationError",
     "Capabilities",
+    "ChatEndpoint",
     "ChatFunction",
     "ChatGGUF",
     "ChatModel",
@@ -91,10 +111,15 @@ __all__ = [
     "InvalidRequestError",
     "LoadError",
     "MissingExtraError",
+    "NotFoundError",
+    "OAuth2ClientCredentials",
     "OutputError",
     "ParameterError",
+    "PermissionDeniedError",
     "Price",
     "PromptTooLongError",
+    "Quirks",
+    "RateLimitError",
     "Reasoning",
     "ReasoningTags",
     "Request",
@@ -107,8 +132,10 @@ __all__ = [
     "Text",
     "ToolCallDelta",
     "ToolProtocol",
+    "Transcript",
     "Usage",
     "WeightsError",
+    "WireSpec",
     "chat_model",
     "load",
 ]

@@ -12,8 +12,12 @@
     └── SourceError              (ModelError)   the model's misbehaviour
         ├── OutputError          (TypeError)    it yielded what no source may yield
         ├── StructureError       (OutputParserException)  its answer does not conform to the schema
-        ├── EngineError          (ModelAPIError)
+        ├── EngineError          (ModelAPIError) a local engine, or a server, failed
         ├── InvalidRequestError  (ModelInvalidRequestError)
+        ├── AuthenticationError  (ModelAuthenticationError)
+        ├── PermissionDeniedError (ModelPermissionDeniedError)
+        ├── NotFoundError        (ModelNotFoundError)
+        ├── RateLimitError       (ModelRateLimitError)
         ├── PromptTooLongError   (ContextOverflowError)
         ├── SourceTimeoutError   (ModelTimeoutError, TimeoutError)
         └── SourceConnectionError (ModelConnectionError, ConnectionError)
@@ -26,14 +30,19 @@ for Python's `TimeoutError` and `ConnectionError`, which become their counterpar
 from langchain_core.exceptions import (
     ContextOverflowError,
     ModelAPIError,
+    ModelAuthenticationError,
     ModelConnectionError,
     ModelError,
     ModelInvalidRequestError,
+    ModelNotFoundError,
+    ModelPermissionDeniedError,
+    ModelRateLimitError,
     ModelTimeoutError,
     OutputParserException,
 )
 
 __all__ = [
+    "AuthenticationError",
     "ChatwrightError",
     "ContentError",
     "DefinitionError",
@@ -41,9 +50,12 @@ __all__ = [
     "InvalidRequestError",
     "LoadError",
     "MissingExtraError",
+    "NotFoundError",
     "OutputError",
     "ParameterError",
+    "PermissionDeniedError",
     "PromptTooLongError",
+    "RateLimitError",
     "SchemaError",
     "SourceConnectionError",
     "SourceError",
@@ -100,6 +112,17 @@ class MissingExtraError(ChatwrightError, ImportError):
 class SourceError(ChatwrightError, ModelError):
     """The model, or what stands behind it, misbehaved."""
 
+    partial_text = ""
+    """What of the answer's text had come."""
+    status: int | None = None
+    """The HTTP status, where a server answered."""
+    request_id: str | None = None
+    """The server's name for the request, where it gave one."""
+    body: str = ""
+    """The first 2 kB of what a server, or a program, said of it; secrets are masked."""
+    retry_after: float | None = None
+    """Seconds after which a server asks to try again."""
+
 
 class OutputError(SourceError, TypeError):
     """A source yielded or returned what no source may, or nothing at all."""
@@ -110,11 +133,27 @@ class StructureError(SourceError, OutputParserException):
 
 
 class EngineError(SourceError, ModelAPIError):
-    """A local engine failed."""
+    """A local engine, a server or a program failed."""
 
 
 class InvalidRequestError(SourceError, ModelInvalidRequestError):
-    """The engine refuses the request as it is."""
+    """The engine, or the server, refuses the request as it is."""
+
+
+class AuthenticationError(SourceError, ModelAuthenticationError):
+    """The server does not know the key (HTTP 401), or none could be had."""
+
+
+class PermissionDeniedError(SourceError, ModelPermissionDeniedError):
+    """The server does not allow this to the key (HTTP 403)."""
+
+
+class NotFoundError(SourceError, ModelNotFoundError):
+    """The server has no such model, or no such address (HTTP 404)."""
+
+
+class RateLimitError(SourceError, ModelRateLimitError):
+    """The server wants fewer requests (HTTP 429)."""
 
 
 class PromptTooLongError(SourceError, ContextOverflowError):
@@ -122,11 +161,13 @@ class PromptTooLongError(SourceError, ContextOverflowError):
 
     Args:
         message: What happened and what mends it.
-        prompt_tokens: The prompt's length, in tokens.
-        context_tokens: The context's length, in tokens.
+        prompt_tokens: The prompt's length, in tokens; None where it was not told.
+        context_tokens: The context's length, in tokens; likewise.
     """
 
-    def __init__(self, message: str, prompt_tokens: int, context_tokens: int) -> None:
+    def __init__(
+        self, message: str, prompt_tokens: int | None = None, context_tokens: int | None = None
+    ) -> None:
         """Keep both numbers beside the message."""
         super().__init__(message, prompt_tokens, context_tokens)
         self.prompt_tokens = prompt_tokens

@@ -7,7 +7,7 @@ import re
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.messages import (
@@ -20,6 +20,7 @@ from langchain_core.messages import (
 )
 
 from chatwright import (
+    ChatEndpoint,
     ChatGGUF,
     ChatModel,
     CustomChatModelAdvanced,
@@ -28,6 +29,7 @@ from chatwright import (
     Usage,
     chat_model,
 )
+from chatwright.testing import Received, Upstream
 from contract import little
 
 ANSWER = ("The", " capi", "tal of", " France is", " Paris", ".")
@@ -92,20 +94,24 @@ class AsyncSubclass(ChatModel):
 @chat_model
 def native(messages, tools=None, tool_choice=None, response_format=None):
     """Reads tools and formats itself, as an LLM behind an API does."""
+    functions = [each["function"] for each in tools or ()]
+    schema = response_format and (response_format.get("json_schema", {}).get("schema") or {})
+    parameters = {each["name"]: each.get("parameters", {}) for each in functions}
+    yield from natively(messages, parameters, tool_choice, schema)
+
+
+def natively(messages, tools, tool_choice, schema):
+    """Answer as an LLM behind an API does; `tools` are their arguments' schemas by name."""
     yield tokens(messages)
     question = messages[-1].text
-    if response_format:
-        schema = response_format.get("json_schema", {}).get("schema")
+    if schema is not None:
         keys = re.findall(r"'(\w+)'", question)
         yield json.dumps(little.example(schema, question) if schema else dict.fromkeys(keys, "x"))
     elif tools and messages[-1].type != "tool":
-        name = tool_choice["function"]["name"] if isinstance(tool_choice, dict) else None
-        functions = [each["function"] for each in tools]
-        chosen = next((each for each in functions if each["name"] == name), functions[0])
-        args = json.dumps(
-            little.example(chosen.get("parameters", {}), question), ensure_ascii=False
-        )
-        yield ToolCallDelta(0, "call_1", chosen["name"], args[:5])
+        named = tool_choice["function"]["name"] if isinstance(tool_choice, dict) else None
+        name = named if named in tools else next(iter(tools))
+        args = json.dumps(little.example(tools[name], question), ensure_ascii=False)
+        yield ToolCallDelta(0, "call_1", name, args[:5])
         yield ToolCallDelta(0, args=args[5:])
     else:
         yield from pieces(messages)
@@ -161,6 +167,73 @@ def gguf(**fields: Any) -> ChatModel:
     return SMOLLM2(**fields)
 
 
+# Servers. All of them are one, on loopback; the address says what it answers.
+
+
+@functools.cache
+def upstream() -> Upstream:
+    return Upstream(lambda received: SCRIPTS[received.path.split("/")[1]](received)).start()
+
+
+SCRIPTS: dict[str, Callable[[Received], Sequence[Any]]] = {}
+
+
+def serving(script: Callable[[Received], Any], key: str | None = None) -> str:
+    """Have the server answer by `script` at the address that is returned."""
+    key = key or f"s{len(SCRIPTS)}"
+    SCRIPTS[key] = script
+    return f"{upstream().url}/{key}"
+
+
+class Said(NamedTuple):
+    """One message as the server got it."""
+
+    type: str
+    text: str
+
+
+LANGCHAINS = {"user": "human", "developer": "system", "assistant": "ai"}
+
+
+def spoken(received: Received) -> Iterator[Any]:
+    """Answer a request of any wire as `native` does."""
+    asked = received.asked
+    if asked is None:  # the endpoint file's own way
+        body = received.body
+        messages = [Said(each["who"], each["says"]) for each in body["conversation"]]
+        return natively(messages, {}, None, None)
+    messages = [Said(LANGCHAINS.get(role, role), text) for role, text in asked.messages]
+    return natively(messages, asked.tools, asked.tool_choice, asked.schema)
+
+
+OWN_WAY = {
+    "request": {
+        "body": {"conversation": "${messages}", "heat": "${temperature}"},
+        "message": {"who": "${role}", "says": "${text}"},
+        "roles": {"user": "human", "assistant": "ai"},
+    },
+    "response": {
+        "framing": "ndjson",
+        "text": "text",
+        "done": "done",
+        "usage": {"input_tokens": "usage.in", "output_tokens": "usage.out"},
+    },
+}
+WIRES: dict[str, tuple[str, Any]] = {
+    "openai": ("/v1", "openai"),
+    "ollama": ("", "ollama"),
+    "anthropic": ("/v1", "anthropic"),
+    "responses": ("/v1", "responses"),
+    "own_way": ("/generate", OWN_WAY),
+}
+
+
+def endpoint(wire: str, **fields: Any) -> ChatModel:
+    path, how = WIRES[wire]
+    base_url = serving(spoken, "spoken") + path
+    return ChatEndpoint(**{"base_url": base_url, "wire": how, "model_name": wire, **fields})
+
+
 SUBJECTS = [
     Subject("returns", function(returns, **COUNTED), streams=False),
     Subject("yields", function(yields)),
@@ -172,6 +245,7 @@ SUBJECTS = [
     Subject(
         "echo", functools.partial(CustomChatModelAdvanced, n=9, model_name="echo"), "What is t"
     ),
+    *(Subject(wire, functools.partial(endpoint, wire)) for wire in WIRES),
     Subject("gguf", gguf, "The capital of France is Paris."),
 ]
 

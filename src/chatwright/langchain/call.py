@@ -60,7 +60,7 @@ class Call(Generic[T]):
     def drive(self) -> Iterator[T]:
         """Yield what the renderer makes of the answer; before the last, the source is closed."""
         for start in self._attempts(self._prepare()):
-            with _Translated(self._source), contextlib.closing(read(start)) as items:
+            with _Translated(self._source, self._answer), contextlib.closing(read(start)) as items:
                 for item in items:
                     yield from self._feed(item)
                     if self._answer.done:
@@ -73,7 +73,7 @@ class Call(Generic[T]):
         plan = await asyncio.to_thread(self._prepare) if self._blocks else self._prepare()
         for start in self._attempts(plan):
             source = aread(start, runs_async=self._runs_async)
-            with _Translated(self._source):
+            with _Translated(self._source, self._answer):
                 async with contextlib.aclosing(source) as items:
                     async for item in items:
                         for rendered in self._feed(item):
@@ -110,25 +110,34 @@ class Call(Generic[T]):
 
 
 class _Translated:
-    """Raises Python's own time-outs and lost connections as LangChain's."""
+    """Raises Python's own time-outs and lost connections as LangChain's, with the partial text."""
 
-    __slots__ = ("_source",)
+    __slots__ = ("_answer", "_source")
 
-    def __init__(self, source: str) -> None:
+    def __init__(self, source: str, answer: Answer) -> None:
         self._source = source
+        self._answer = answer
 
     def __enter__(self) -> None:
         pass
 
     def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
-        if isinstance(error, ChatwrightError):
+        if error is None:
             return
+        translated = error if isinstance(error, ChatwrightError) else self._translation(error)
+        if isinstance(translated, SourceError) and not translated.partial_text:
+            translated.partial_text = "".join(self._answer.text)
+        if translated not in (None, error):
+            raise translated from error
+
+    def _translation(self, error: BaseException) -> SourceError | None:
         if isinstance(error, asyncio.CancelledError) and not _is_cancelled():
-            raise SourceError(f"{self._source} cancelled itself") from error
+            return SourceError(f"{self._source} cancelled itself")
         if isinstance(error, TimeoutError):
-            raise SourceTimeoutError(f"{self._source} timed out: {error}") from error
+            return SourceTimeoutError(f"{self._source} timed out: {error}")
         if isinstance(error, ConnectionError):
-            raise SourceConnectionError(f"{self._source} lost its connection: {error}") from error
+            return SourceConnectionError(f"{self._source} lost its connection: {error}")
+        return None
 
 
 def _is_cancelled() -> bool:

@@ -11,7 +11,15 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 from langchain_core.language_models import BaseChatModel
 from langchain_core.language_models.base import LangSmithParams
 from langchain_core.utils.utils import secret_from_env
-from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    model_validator,
+)
 
 from chatwright.core.protocols import PROTOCOLS, ToolProtocol
 from chatwright.core.tags import ReasoningTags
@@ -88,6 +96,15 @@ class Settings(BaseChatModel):
     """Names of call parameters that are no fields; `reply` finds them in `request.parameters`."""
     fixed: ClassVar[frozenset[str]] = frozenset({"api_key", "price", "stop", "streaming"})
     """Names of fields that a call can't set."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _take_model_as_its_name(cls, values: Any) -> Any:
+        """Take `model`, as calls and most of LangChain's models have it, for `model_name`."""
+        if isinstance(values, dict) and "model" in values and "model" not in cls.model_fields:
+            values = {**values, "model_name": values["model"]}
+            del values["model"]
+        return values
 
     # The values in force for one call.
 
@@ -262,6 +279,8 @@ class Settings(BaseChatModel):
 
 def _plain(value: Any) -> Any:
     """Return a value as JSON has it, the same in every process."""
+    if isinstance(value, BaseModel):
+        value = value.model_dump()
     if isinstance(value, Mapping):
         return {str(key): _plain(each) for key, each in value.items()}
     if isinstance(value, set | frozenset):

@@ -7,12 +7,17 @@ from typing import Any
 from langchain_core.language_models import BaseChatModel
 
 from chatwright.errors import LoadError
+from chatwright.wrap.endpoint.file import endpoint_file
+from chatwright.wrap.endpoint.model import ChatEndpoint
 from chatwright.wrap.function import chat_model
 from chatwright.wrap.gguf import ChatGGUF, weights
 
 __all__ = ["load"]
 
-FORMS = "smollm2, gguf:PATH, hf:OWNER/REPO/FILE.gguf, or MODULE:ATTRIBUTE"
+FORMS = (
+    "smollm2, gguf:PATH, hf:OWNER/REPO/FILE.gguf, http://HOST/v1#MODEL, FILE.toml, or "
+    "MODULE:ATTRIBUTE"
+)
 
 
 def load(model: str, **fields: Any) -> BaseChatModel:
@@ -20,8 +25,10 @@ def load(model: str, **fields: Any) -> BaseChatModel:
 
     Args:
         model: `smollm2`; `gguf:weights.gguf`, or just a path that ends in `.gguf`;
-            `hf:owner/repo/file.gguf`; or `package.module:attribute`, where the attribute is a chat
-            model of any make, a class of chat models, or a function that takes `messages`.
+            `hf:owner/repo/file.gguf`; `http://host:8000/v1#model-name`, a server that speaks
+            OpenAI's wire; `acme.toml`, an endpoint file; or `package.module:attribute`, where the
+            attribute is a chat model of any make, a class of chat models, or a function that takes
+            `messages`.
         **fields: The model's fields, such as `temperature`.
 
     Raises:
@@ -34,8 +41,10 @@ def load(model: str, **fields: Any) -> BaseChatModel:
         return ChatGGUF(model_path=model.removeprefix("gguf:"), **fields)
     if model.startswith("gguf:"):
         return ChatGGUF(model_path=model.removeprefix("gguf:"), **fields)
-    if model.startswith(("http://", "https://")) or model.endswith(".toml"):
-        raise LoadError(f"{model!r} is an endpoint; this version loads {FORMS}")
+    if model.endswith(".toml"):
+        return endpoint_file(model, **fields)
+    if model.startswith(("http://", "https://")):
+        return ChatEndpoint(base_url=model, **fields)
     module, separator, path = model.partition(":")
     if not separator or not module or not path:
         raise LoadError(f"{model!r} names no model; it can be {FORMS}")
@@ -82,6 +91,8 @@ def available() -> list[tuple[str, str, str]]:
             "a file of Hugging Face's hub",
             _state("huggingface_hub", "hub"),
         ),
+        ("http://HOST/v1#MODEL", "a server that speaks OpenAI's wire", "ready"),
+        ("FILE.toml", "an endpoint file, as `chatwright probe` writes them", "ready"),
         ("MODULE:ATTRIBUTE", "a chat model, its class, or a function of messages", "ready"),
     ]
 

@@ -1,4 +1,4 @@
-"""llama.cpp's events in, deltas out. The one file that imports orjson."""
+"""llama.cpp's events in, deltas out."""
 
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -12,6 +12,7 @@ from chatwright.errors import (
     PromptTooLongError,
     SourceTimeoutError,
 )
+from chatwright.wrap.jsonio import dumps, loads
 
 __all__ = ["Exchange", "as_exception"]
 
@@ -50,7 +51,7 @@ class Exchange:
             EngineError: llama.cpp failed.
             SourceTimeoutError: The time ran out.
         """
-        raw = _orjson().dumps(body)
+        raw = dumps(body)
         admitted = complete(raw, self._receive, self._channel, self._deadline)
         if self._error is not None:
             raise self._error
@@ -60,7 +61,7 @@ class Exchange:
     def _receive(self, raw: bytes) -> bool:
         """Take one event; return True to stop. xllamacpp would swallow an exception."""
         try:
-            return self._event(_orjson().loads(raw))
+            return self._event(loads(raw))
         except BaseException as error:  # noqa: BLE001  raised again in `run`
             self._error = error
             return True
@@ -138,9 +139,3 @@ def as_exception(error: Mapping[str, Any]) -> Exception:
     if kind == "invalid_request_error":
         return InvalidRequestError(f"llama.cpp refuses the request: {message}")
     return EngineError(f"llama.cpp failed: {message}")
-
-
-def _orjson() -> Any:
-    import orjson  # noqa: PLC0415  comes with the extra that brings llama.cpp
-
-    return orjson

@@ -1,7 +1,4 @@
-"""The doubles that Chatwright tests itself with.
-
-`ScriptedModel` answers from a script, fails where that says so, and remembers what it was asked.
-"""
+"""`ScriptedModel`: a chat model that plays a script, and remembers what it was asked."""
 
 import asyncio
 import time

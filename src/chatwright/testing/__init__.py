@@ -1,0 +1,20 @@
+"""The doubles that Chatwright tests itself with.
+
+`ScriptedModel` answers from a script, fails where that says so, and remembers what it was asked.
+`Upstream` is a server on loopback that plays scripts over OpenAI's, Ollama's and Anthropic's wires.
+"""
+
+from chatwright.testing.doubles import Pause, Raise, ScriptedModel
+from chatwright.testing.upstream import Bytes, Cut, Received, Refuse, Stall, Upstream
+
+__all__ = [
+    "Bytes",
+    "Cut",
+    "Pause",
+    "Raise",
+    "Received",
+    "Refuse",
+    "ScriptedModel",
+    "Stall",
+    "Upstream",
+]

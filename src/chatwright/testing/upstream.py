@@ -1,0 +1,336 @@
+"""`Upstream`: a server on loopback that plays scripts over the wires, faults included.
+
+HTTP/1.1 by hand, because a library would not send what is broken.
+"""
+
+import asyncio
+import contextlib
+import json
+import socket
+import ssl
+import struct
+import threading
+import time
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+from chatwright.deltas import Usage
+from chatwright.testing.doubles import Pause
+from chatwright.testing.speech import Asked, Speech, asked
+
+__all__ = ["Bytes", "Cut", "Received", "Refuse", "Stall", "Upstream"]
+
+
+@dataclass(frozen=True, slots=True)
+class Bytes:
+    """A script's item: send these bytes as they are.
+
+    Args:
+        data: The bytes.
+    """
+
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """A script's item: end the connection.
+
+    Args:
+        reset: By a reset instead of an orderly close.
+        politely: After the body's proper end, as if the answer were complete.
+    """
+
+    reset: bool = False
+    politely: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Stall:
+    """A script's item: send nothing more, and keep the connection open."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refuse:
+    """A script's first item: answer with another status than 200.
+
+    Args:
+        status: The status.
+        message: What the error says.
+        headers: Further headers.
+        body: The body, in place of an error in the wire's own form.
+    """
+
+    status: int
+    message: str = "refused"
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes | None = None
+
+
+@dataclass
+class Received:
+    """A request that came.
+
+    Args:
+        path: Its target, query included.
+        headers: Its headers, names in lower case.
+        raw: Its body.
+        at: When it had come, by `time.monotonic`.
+    """
+
+    path: str
+    headers: Mapping[str, str]
+    raw: bytes
+    at: float
+    speech: Speech | None = None
+    asked: Asked | None = None
+    peer: Any = None
+    ended: str | None = None
+    """How its answer ended: `sent`, or `lost` where the client went away first."""
+    ended_at: float = 0.0
+
+    @property
+    def body(self) -> Any:
+        """The body, as JSON."""
+        return json.loads(self.raw) if self.raw else None
+
+
+Script = Iterable[Any] | Callable[[Received], Iterable[Any]]
+
+
+class Upstream:
+    """A server on loopback, in a thread of its own.
+
+    It tells wires by the ends of their paths, and streams where it is asked to. Requests of other
+    paths get the script's texts as lines of JSON: `{"text": …}`, then `{"done": true}`.
+
+    Args:
+        script: What to answer: deltas (`str`, `Reasoning`, `ToolCallDelta`, `Usage`, `Finish`) and
+            `Pause`, `Bytes`, `Cut`, `Stall`, `Refuse`; or a function of a `Received` that returns
+            them.
+        tls: A server's TLS context. Default: plain HTTP.
+        whole: Whether to answer in one piece even where a stream is asked for.
+
+    Example:
+        ```python
+        with Upstream(["Hel", "lo"]) as upstream:
+            ChatEndpoint(base_url=f"{upstream.url}/v1", model="m").invoke("Hi")
+            upstream.requests[0].asked.messages
+        ```
+    """
+
+    def __init__(
+        self, script: Script = (), *, tls: ssl.SSLContext | None = None, whole: bool = False
+    ) -> None:
+        """Prepare; it listens from `start` on."""
+        self.script = script
+        self.whole = whole
+        self.requests: list[Received] = []
+        self.connections = 0
+        self._tls = tls
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._run, name="chatwright-upstream", daemon=True)
+        self._ready = threading.Event()
+        self._port = 0
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    @property
+    def url(self) -> str:
+        """Its address, without a path."""
+        scheme, host = ("https", "localhost") if self._tls else ("http", "127.0.0.1")
+        return f"{scheme}://{host}:{self._port}"
+
+    def start(self) -> Self:
+        """Listen."""
+        self._thread.start()
+        self._ready.wait()
+        return self
+
+    def stop(self) -> None:
+        """End everything."""
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+
+    def __enter__(self) -> Self:
+        """Listen."""
+        return self.start()
+
+    def __exit__(self, *_: object) -> None:
+        """End everything."""
+        self.stop()
+
+    def _run(self) -> None:
+        server = self._loop.run_until_complete(
+            asyncio.start_server(self._serve, "127.0.0.1", 0, ssl=self._tls, backlog=2048)
+        )
+        self._port = server.sockets[0].getsockname()[1]
+        self._ready.set()
+        self._loop.run_forever()
+        server.close()
+        for task in self._tasks:
+            task.cancel()
+        self._loop.run_until_complete(asyncio.gather(*self._tasks, return_exceptions=True))
+        self._loop.run_until_complete(self._loop.shutdown_asyncgens())
+        self._loop.close()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        if task is not None:
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+        self.connections += 1
+        with contextlib.suppress(
+            ConnectionError, asyncio.CancelledError, asyncio.IncompleteReadError, ssl.SSLError
+        ):
+            while await self._answer(reader, writer):
+                pass
+        writer.close()
+        with contextlib.suppress(ConnectionError, ssl.SSLError, TimeoutError):
+            await writer.wait_closed()
+
+    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+        """Answer one request; return whether the connection goes on."""
+        received = await _received(reader)
+        received.peer = writer.get_extra_info("peercert")
+        self.requests.append(received)
+        if found := asked(received.path.partition("?")[0], _body(received)):
+            received.speech, received.asked = found
+        script = self.script(received) if callable(self.script) else self.script
+        items: Iterator[Any] = iter(script)
+        first = next(items, None)
+        if isinstance(first, Refuse):
+            return await _refuse(writer, received, first)
+        lost = asyncio.ensure_future(_gone(reader))
+        try:
+            sending = asyncio.ensure_future(self._send(writer, received, first, items))
+            await asyncio.wait({lost, sending}, return_when=asyncio.FIRST_COMPLETED)
+            if not sending.done():
+                sending.cancel()
+                received.ended, received.ended_at = "lost", time.monotonic()
+                return False
+            try:
+                goes_on = sending.result()
+            except ConnectionError:
+                received.ended, received.ended_at = "lost", time.monotonic()
+                return False
+            received.ended, received.ended_at = "sent", time.monotonic()
+            return goes_on
+        finally:
+            lost.cancel()
+
+    async def _send(
+        self,
+        writer: asyncio.StreamWriter,
+        received: Received,
+        first: Any,
+        items: Iterator[Any],
+    ) -> bool:
+        rest = items if first is None else _chained(first, items)
+        speech, wanted = received.speech, received.asked
+        if speech and wanted and (self.whole or not wanted.stream):
+            kept = [each for each in rest if not isinstance(each, Pause)]
+            body = json.dumps(speech.whole(kept, wanted), ensure_ascii=False).encode()
+            writer.write(_head(200, {"Content-Type": "application/json"}, len(body)) + body)
+            await writer.drain()
+            return True
+        media = speech.media_type if speech else "application/x-ndjson"
+        writer.write(_head(200, {"Content-Type": media}, None))
+        pieces = speech.stream(rest, wanted) if speech and wanted else _lines(rest)
+        async for data in _paced(pieces):
+            if isinstance(data, Cut):
+                return await _cut(writer, data)
+            if isinstance(data, Stall):
+                await writer.drain()
+                await asyncio.Event().wait()
+            writer.write(b"%x\r\n%b\r\n" % (len(data), data))
+            await writer.drain()
+        writer.write(b"0\r\n\r\n")
+        await writer.drain()
+        return True
+
+
+async def _gone(reader: asyncio.StreamReader) -> None:
+    """Wait until the client goes away; reading would take bytes of its next request."""
+    while not (reader.at_eof() or reader.exception()):  # noqa: ASYNC110  it has no event for it
+        await asyncio.sleep(0.01)
+
+
+def _chained(first: Any, items: Iterator[Any]) -> Iterator[Any]:
+    yield first
+    yield from items
+
+
+async def _paced(pieces: Iterable[Any]) -> AsyncIterator[Any]:
+    for each in pieces:
+        if isinstance(each, Pause):
+            await asyncio.sleep(each.seconds)
+        elif isinstance(each, Bytes):
+            if each.data:
+                yield each.data
+        else:
+            yield each
+
+
+def _lines(items: Iterable[Any]) -> Iterator[Any]:
+    for each in items:
+        if isinstance(each, str):
+            yield json.dumps({"text": each}).encode() + b"\n"
+        elif isinstance(each, Usage):
+            usage = {"in": each.input_tokens, "out": each.output_tokens}
+            yield json.dumps({"usage": usage}).encode() + b"\n"
+        elif isinstance(each, Pause | Bytes | Cut | Stall):
+            yield each
+    yield b'{"done": true}\n'
+
+
+async def _received(reader: asyncio.StreamReader) -> Received:
+    head = await reader.readuntil(b"\r\n\r\n")
+    request, *lines = head.decode("latin-1").split("\r\n")
+    headers = {}
+    for line in filter(None, lines):
+        name, _, value = line.partition(":")
+        headers[name.strip().lower()] = value.strip()
+    raw = await reader.readexactly(int(headers.get("content-length", 0)))
+    return Received(request.split(" ")[1], headers, raw, time.monotonic())
+
+
+def _body(received: Received) -> Any:
+    try:
+        return received.body
+    except ValueError:
+        return None
+
+
+def _head(status: int, headers: Mapping[str, str], length: int | None) -> bytes:
+    size = {"Transfer-Encoding": "chunked"} if length is None else {"Content-Length": str(length)}
+    lines = [f"{name}: {value}\r\n" for name, value in {**headers, **size}.items()]
+    return f"HTTP/1.1 {status} Said\r\n{''.join(lines)}\r\n".encode("latin-1")
+
+
+async def _refuse(writer: asyncio.StreamWriter, received: Received, refusal: Refuse) -> bool:
+    body = refusal.body
+    if body is None:
+        fields: Mapping[str, Any] = {"error": refusal.message}
+        if received.speech:
+            fields = received.speech.error(refusal.status, refusal.message)
+        body = json.dumps(fields).encode()
+    headers = {"Content-Type": "application/json", **refusal.headers}
+    writer.write(_head(refusal.status, headers, len(body)) + body)
+    await writer.drain()
+    received.ended, received.ended_at = "sent", time.monotonic()
+    return True
+
+
+async def _cut(writer: asyncio.StreamWriter, cut: Cut) -> bool:
+    if cut.politely:
+        writer.write(b"0\r\n\r\n")
+        await writer.drain()
+        return True
+    await writer.drain()
+    if cut.reset:
+        raw = writer.get_extra_info("socket")
+        # SO_LINGER of no time: a close is a reset.
+        raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        writer.transport.abort()
+    return False

@@ -1,0 +1,206 @@
+"""What a server says has failed, as the error that LangChain has for it."""
+
+import re
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+from chatwright.errors import (
+    AuthenticationError,
+    EngineError,
+    InvalidRequestError,
+    NotFoundError,
+    PermissionDeniedError,
+    PromptTooLongError,
+    RateLimitError,
+    SourceError,
+    SourceTimeoutError,
+)
+from chatwright.wrap.jsonio import dumps, loads
+
+__all__ = ["SHOWN_BYTES", "Mask", "failure", "reported", "retry_after"]
+
+SHOWN_BYTES = 2048
+"""How much of a body an error shows."""
+
+_KINDS: Mapping[int, type[SourceError]] = {
+    401: AuthenticationError,
+    403: PermissionDeniedError,
+    404: NotFoundError,
+    408: SourceTimeoutError,
+    429: RateLimitError,
+    504: SourceTimeoutError,
+}
+_NAMED: Mapping[str, int] = {
+    # OpenAI's and Anthropic's `type` or `code` of an error, and the status that goes with it
+    "api_error": 500,
+    "authentication_error": 401,
+    "exceed_context_size_error": 400,
+    "insufficient_quota": 429,
+    "invalid_api_key": 401,
+    "invalid_request_error": 400,
+    "model_not_found": 404,
+    "not_found_error": 404,
+    "overloaded_error": 529,
+    "permission_error": 403,
+    "rate_limit_error": 429,
+    "rate_limit_exceeded": 429,
+    "request_too_large": 413,
+    "server_error": 500,
+    "timeout_error": 504,
+}
+_TOO_LONG = re.compile(
+    r"context[_ ](length|size|window)|maximum context|too many tokens|prompt is too long"
+    r"|exceeds? the (available )?context|exceed_context",
+    re.IGNORECASE,
+)
+_TOKENS = re.compile(r"(\d[\d,]*) (?:tokens|maximum)")
+_REFUSED = 400
+_CONFLICT = 409
+_SERVER = 500
+_REQUEST_IDS = ("x-request-id", "request-id", "apim-request-id", "x-amzn-requestid", "cf-ray")
+
+
+class Mask:
+    """Hides secrets in what is shown.
+
+    Args:
+        secrets: What to hide; those shorter than four characters would hide too much.
+    """
+
+    SHORTEST = 4
+
+    def __init__(self, secrets: Iterable[str] = ()) -> None:
+        """Start with these."""
+        self._secrets: set[str] = set()
+        for each in secrets:
+            self.add(each)
+
+    def add(self, secret: str) -> None:
+        """Hide this one, too; of `Bearer KEY`, the key as well."""
+        for each in (secret, *secret.split(" ")):
+            if len(each) >= self.SHORTEST and each not in {"Bearer", "Basic"}:
+                self._secrets.add(each)
+
+    def __call__(self, text: str) -> str:
+        """Return the text with its secrets hidden."""
+        for each in sorted(self._secrets, key=len, reverse=True):
+            text = text.replace(each, "***")
+        return text
+
+
+def failure(
+    status: int, body: bytes, headers: Mapping[str, str], *, name: str, mask: Mask
+) -> SourceError:
+    """Return what a status of 300 or above stands for.
+
+    Args:
+        status: The HTTP status.
+        body: What came with it.
+        headers: The response's headers.
+        name: The model's name.
+        mask: Hides secrets.
+    """
+    shown = mask(body.decode("utf-8", "replace"))[:SHOWN_BYTES]
+    said = _said(shown)
+    error = _made(status, f"{name}: HTTP {status}: {said or 'without a word'}{_hint(status)}")
+    error.body = shown
+    error.request_id = next((headers[each] for each in _REQUEST_IDS if each in headers), None)
+    error.retry_after = retry_after(headers.get("retry-after"))
+    if status < _REFUSED:
+        there = mask(headers.get("location", "which it does not name"))
+        moved = f"{name}: HTTP {status}: the server sends on to another address; use that: {there}"
+        error.args = (moved,)
+    return error
+
+
+def reported(error: Any, *, name: str, mask: Mask) -> SourceError:
+    """Return what an error stands for that a server reports inside of its answer."""
+    fields = error if isinstance(error, Mapping) else {"message": str(error)}
+    inner = fields.get("error")
+    if isinstance(inner, Mapping):
+        fields = inner
+    elif isinstance(inner, str):
+        fields = {**fields, "message": inner}
+    status = _status(fields)
+    shown = mask(dumps(error).decode())[:SHOWN_BYTES]
+    message = mask(str(fields.get("message") or fields.get("detail") or shown))[:SHOWN_BYTES]
+    made = _made(status, f"{name}: the server reports in its answer: {message}")
+    made.body = shown
+    return made
+
+
+def _status(fields: Mapping[str, Any]) -> int:
+    for key in ("status", "status_code", "code", "type"):
+        value = fields.get(key)
+        if isinstance(value, str) and value.isdigit():
+            value = int(value)
+        if isinstance(value, int) and 400 <= value < 600:  # noqa: PLR2004  failures
+            return value
+        if isinstance(value, str) and value in _NAMED:
+            return _NAMED[value]
+    return _SERVER
+
+
+def _made(status: int, message: str) -> SourceError:
+    if _TOO_LONG.search(message) and status < _SERVER:
+        error: SourceError = PromptTooLongError(message, *_lengths(message))
+    else:
+        kind = _KINDS.get(status, EngineError if status >= _SERVER else InvalidRequestError)
+        error = kind(message)
+    error.status = status
+    if status == _CONFLICT:
+        error.is_retryable = True
+    return error
+
+
+def _lengths(message: str) -> tuple[int | None, int | None]:
+    """Return the lengths of prompt and context, where the message names the two in tokens."""
+    found = sorted({int(each.replace(",", "")) for each in _TOKENS.findall(message)})
+    return (found[-1], found[0]) if len(found) == 2 else (None, None)  # noqa: PLR2004  both
+
+
+def _said(body: str) -> str:
+    """Return the message in a body, if there is one; else the body."""
+    try:
+        fields = loads(body)
+    except SourceError:
+        return " ".join(body.split())
+    if isinstance(fields, Mapping):
+        inner = fields.get("error", fields)
+        if isinstance(inner, str):
+            return inner
+        if isinstance(inner, Mapping) and isinstance(inner.get("message"), str):
+            return str(inner["message"])
+    return " ".join(body.split())
+
+
+def _hint(status: int) -> str:
+    if status == 401:  # noqa: PLR2004
+        return " (give the key as api_key, or as CHATWRIGHT_API_KEY)"
+    if status in {404, 405}:
+        return " (is the address right? OpenAI's wire usually ends in /v1)"
+    return ""
+
+
+def retry_after(value: str | None, now: datetime | None = None) -> float | None:
+    """Return the seconds that a `Retry-After` header asks for (RFC 9110, section 10.2.3).
+
+    Args:
+        value: Seconds, or an HTTP date.
+        now: The time to count from. Default: now.
+    """
+    if not value:
+        return None
+    try:
+        return max(0.0, float(value))
+    except ValueError:
+        pass
+    try:
+        then = parsedate_to_datetime(value)
+    except ValueError:
+        return None
+    if then.tzinfo is None:
+        then = then.replace(tzinfo=UTC)
+    return max(0.0, (then - (now or datetime.now(UTC))).total_seconds())

@@ -1,0 +1,147 @@
+"""Endpoint files: an endpoint described in TOML, with no code in it."""
+
+import os
+import re
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, SecretStr, ValidationError
+
+from chatwright.errors import LoadError
+from chatwright.wrap.endpoint.auth import OAuth2ClientCredentials
+from chatwright.wrap.endpoint.model import ChatEndpoint
+
+__all__ = ["endpoint_file"]
+
+_ENVIRONMENT = re.compile(r"\$\{env:([^}]*)\}")
+_TABLES = frozenset({"request", "response"})
+_RENAMED = {"url": "base_url", "model": "model_name"}
+
+
+class OAuthSpec(BaseModel):
+    """The table `oauth`: the arguments of `OAuth2ClientCredentials`."""
+
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
+
+    token_url: str
+    client_id: str
+    client_secret: SecretStr
+    scope: str | None = None
+    audience: str | None = None
+    early: float = 60.0
+    in_body: bool = False
+
+
+def endpoint_file(path: str | Path, **fields: Any) -> ChatEndpoint:
+    """Return the endpoint that a file describes.
+
+    Args:
+        path: The file. `url` and `model` are its first keys; `wire` names a wire, or the tables
+            `request` and `response` describe one (`RequestSpec`, `ResponseSpec`); `quirks`,
+            `headers`, `oauth`, `key_env` (the environment variable with the key) and the fields of
+            `ChatEndpoint` may follow. `${env:NAME}` stands for an environment variable.
+        **fields: Fields of `ChatEndpoint`, which take precedence.
+
+    Raises:
+        LoadError: The file can't be read, or something in it is wrong; with line and key.
+    """
+    path = Path(path)
+    try:
+        text = path.read_text(encoding="utf-8")
+        found = tomllib.loads(text)
+    except OSError as error:
+        raise LoadError(f"{path} can't be read: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise LoadError(f"{path} is no TOML: {error}") from None
+    try:
+        return ChatEndpoint(**{**_fields(_with_environment(found, ())), **fields})
+    except _Wrong as wrong:
+        raise LoadError(f"{_place(path, text, wrong.keys)}: {wrong}") from None
+    except ValidationError as error:
+        problems = [
+            f"{_place(path, text, _keys(each['loc']))}: {each['msg'].removeprefix('Value error, ')}"
+            for each in error.errors(include_input=False, include_url=False)
+        ]
+        raise LoadError("\n".join(problems)) from None
+
+
+class _Wrong(Exception):  # noqa: N818  it never leaves this module
+    def __init__(self, keys: Sequence[str], problem: str) -> None:
+        super().__init__(problem)
+        self.keys = keys
+
+
+def _with_environment(value: Any, keys: tuple[str, ...]) -> Any:
+    """Return what was found in the file with the environment's values in their places."""
+    if isinstance(value, Mapping):
+        return {key: _with_environment(each, (*keys, key)) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_with_environment(each, keys) for each in value]
+    if not isinstance(value, str):
+        return value
+
+    def of_environment(hole: re.Match[str]) -> str:
+        if (found := os.environ.get(hole[1])) is None:
+            raise _Wrong(keys, f"the environment variable {hole[1]} is not set")
+        return found
+
+    return _ENVIRONMENT.sub(of_environment, value)
+
+
+def _fields(found: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields of `ChatEndpoint`."""
+    fields = {_RENAMED.get(key, key): value for key, value in found.items() if key not in _TABLES}
+    if "url" not in found:
+        raise _Wrong(("url",), "the URL is missing")
+    tables = {key: found[key] for key in _TABLES & found.keys()}
+    if tables and "wire" in found:
+        raise _Wrong(("wire",), "give a wire's name, or the tables request and response; not both")
+    if tables:
+        fields["wire"] = tables
+    if (name := fields.pop("key_env", None)) is not None:
+        if name not in os.environ:
+            raise _Wrong(("key_env",), f"the environment variable {name} is not set")
+        fields["api_key"] = os.environ[name]
+    if (oauth := fields.pop("oauth", None)) is not None:
+        fields["auth"] = _oauth(oauth)
+    return fields
+
+
+def _oauth(table: Any) -> OAuth2ClientCredentials:
+    try:
+        spec = OAuthSpec.model_validate(table)
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False)[0]
+        raise _Wrong(("oauth", *map(str, first["loc"])), first["msg"]) from None
+    return OAuth2ClientCredentials(**dict(spec))
+
+
+def _keys(location: Sequence[int | str]) -> tuple[str, ...]:
+    """Return a pydantic location as the keys that lead to it in the file."""
+    back = {ours: theirs for theirs, ours in _RENAMED.items()}
+    keys = [back.get(each, each) for each in location if isinstance(each, str)]
+    if keys[:1] == ["wire"]:  # a union: the location names its member
+        keys = [each for each in keys[1:] if each not in {"WireSpec", "str"}] or ["wire"]
+    return tuple(each for each in keys if "[" not in each)
+
+
+def _place(path: Path, text: str, keys: Sequence[str]) -> str:
+    """Return `file:line: key`; the line of the deepest key that is there."""
+    line, deepest = 1, 0
+    table: tuple[str, ...] = ()
+    for number, each in enumerate(map(str.strip, text.splitlines()), 1):
+        if header := re.match(r"\[+\s*([^\]]+?)\s*\]+", each):
+            here = table = _split(header[1])
+        elif key := re.match(r"([\w.\"'-]+)\s*=", each):
+            here = (*table, *_split(key[1]))
+        else:
+            continue
+        if deepest < len(here) <= len(keys) and here == tuple(keys[: len(here)]):
+            line, deepest = number, len(here)
+    return f"{path}:{line}: {'.'.join(keys)}"
+
+
+def _split(keys: str) -> tuple[str, ...]:
+    return tuple(each.strip(" \"'") for each in keys.split("."))

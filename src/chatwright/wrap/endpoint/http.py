@@ -1,0 +1,377 @@
+"""HTTP by httpx2: one client per event loop, closed with it; the one border to the network."""
+
+import asyncio
+import functools
+import ssl
+import threading
+import weakref
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any
+
+import httpx2
+
+from chatwright.errors import (
+    EngineError,
+    ParameterError,
+    SourceConnectionError,
+    SourceError,
+    SourceTimeoutError,
+)
+
+__all__ = ["BasicAuth", "Client", "Limits", "Network", "Response", "client"]
+
+BasicAuth = httpx2.BasicAuth
+Client = httpx2.AsyncClient
+KEEPALIVE_SECONDS = 30.0
+"""How long an idle connection is kept."""
+SETTLE_SECONDS = 0.25
+"""How long the end of a body may take once the answer has ended: its connection is then kept."""
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """How the network is reached.
+
+    Args:
+        ca_file: A file of certificates to trust instead of the system's; None for the system's.
+        verify: Whether certificates are looked at.
+        client_cert: A file with the client's certificate (and its key).
+        client_key: A file with its key, where that is another one.
+        proxy: The proxy's URL; None for what the environment says.
+        trust_env: Whether the environment is asked for proxies and certificates.
+    """
+
+    ca_file: str | None = None
+    verify: bool = True
+    client_cert: str | None = None
+    client_key: str | None = None
+    proxy: str | None = None
+    trust_env: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Time limits, in seconds.
+
+    Args:
+        connect: For a connection.
+        first_token: For the answer to begin.
+        token: Between two pieces of the answer.
+        total: For all of it.
+    """
+
+    connect: float
+    first_token: float
+    token: float
+    total: float
+
+
+@functools.lru_cache(maxsize=32)
+def _context(network: Network) -> ssl.SSLContext:
+    """Return the TLS context; making one takes longer than a whole request.
+
+    Raises:
+        ParameterError: A file that can't be read, or that holds no certificate.
+    """
+    try:
+        if not network.verify:
+            context = httpx2.create_ssl_context(verify=False)
+        elif network.ca_file:
+            context = ssl.create_default_context(cafile=network.ca_file)
+        else:
+            context = httpx2.create_ssl_context(trust_env=network.trust_env)
+        if network.client_cert:
+            context.load_cert_chain(network.client_cert, network.client_key)
+    except OSError as error:  # ssl's errors are some, too
+        named = [
+            each for each in (network.ca_file, network.client_cert, network.client_key) if each
+        ]
+        raise ParameterError(
+            f"no certificate can be read from {', '.join(named)}: {error}"
+        ) from error
+    return context
+
+
+def _made(network: Network) -> Client:
+    try:
+        return Client(
+            verify=_context(network),
+            proxy=network.proxy,
+            trust_env=network.trust_env,
+            limits=httpx2.Limits(
+                max_connections=None,
+                max_keepalive_connections=100,
+                keepalive_expiry=KEEPALIVE_SECONDS,
+            ),
+        )
+    except (ImportError, ValueError, httpx2.InvalidURL) as error:
+        raise ParameterError(f"the proxy can't be used: {error}") from None
+
+
+class _Clients:
+    """One client per event loop and key, closed with the loop."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._held: dict[Any, dict[Any, tuple[Client, AsyncGenerator[Client]]]] = {}
+
+    async def get(self, key: Any, make: Callable[[], Client]) -> Client:
+        """Return the running loop's client for the key."""
+        loop = asyncio.get_running_loop()
+        found = self._held.get(loop, {}).get(key)
+        if found is not None and not found[0].is_closed:
+            return found[0]
+        # A loop closes its async generators before it ends itself; so this one closes the client.
+        holder = self._hold(loop, make())
+        made = await anext(holder)
+        with self._lock:
+            for ended in [each for each in self._held if each.is_closed()]:
+                del self._held[ended]
+            self._held.setdefault(loop, {})[key] = made, holder
+        return made
+
+    async def _hold(self, loop: asyncio.AbstractEventLoop, made: Client) -> AsyncGenerator[Client]:
+        try:
+            yield made
+        finally:
+            with self._lock:
+                self._held.pop(loop, None)
+            await made.aclose()
+
+
+_clients = _Clients()
+
+
+async def client(network: Network, own: Client | Callable[[], Client] | None = None) -> Client:
+    """Return the running loop's client.
+
+    Args:
+        network: How the network is reached.
+        own: The user's own client; or a function that makes one, which is called once per loop.
+
+    Raises:
+        ParameterError: A file, or a proxy, that can't be used; or a client of another loop.
+    """
+    if own is None:
+        return await _clients.get(network, functools.partial(_made, network))
+    if isinstance(own, Client):
+        return _of_this_loop(own)
+    return await _clients.get(own, own)
+
+
+_owners: weakref.WeakKeyDictionary[Client, Any] = weakref.WeakKeyDictionary()
+
+
+def _of_this_loop(own: Client) -> Client:
+    loop = asyncio.get_running_loop()
+    owner = _owners.setdefault(own, weakref.ref(loop))()
+    if owner is not loop:
+        raise ParameterError(
+            "the client given as http_client belongs to another event loop; give a function that "
+            "makes one, which is called once per loop (code without async has a loop of its own)"
+        )
+    return own
+
+
+class Response:
+    """One response on its way, under time limits; errors come out as ours.
+
+    Args:
+        made: The loop's client.
+        limits: The time limits.
+        name: The model's name, for errors.
+    """
+
+    def __init__(self, made: Client, limits: Limits, name: str) -> None:
+        """Start the clock."""
+        self._client = made
+        self._name = name
+        self._watch = _Watch(limits)
+        self._response: httpx2.Response | None = None
+        self.status = 0
+        self.headers: Mapping[str, str] = {}
+        self.sent: Mapping[str, str] = {}
+
+    async def open(
+        self, url: str, body: bytes, headers: Mapping[str, str], auth: Any, query: Mapping[str, str]
+    ) -> None:
+        """Send the request and wait for the response's headers.
+
+        Raises:
+            SourceConnectionError: There is no connection, or it was lost.
+            SourceTimeoutError: A time limit ran out.
+            ParameterError: The address is none.
+        """
+        limits = self._watch.limits
+        timeout = httpx2.Timeout(None, connect=limits.connect, write=limits.first_token)
+        with _Translated(self), self._watch:
+            request = self._client.build_request(
+                "POST", url, content=body, headers=headers, timeout=timeout
+            )
+            if query:
+                request.url = _Quiet(request.url.copy_merge_params(query))
+            self._response = await self._client.send(request, auth=auth, stream=True)
+        self.sent = self._response.request.headers
+        self.status = self._response.status_code
+        self.headers = self._response.headers
+
+    async def read(self) -> AsyncIterator[bytes]:
+        """Yield the body's bytes as they come.
+
+        Raises:
+            SourceConnectionError: The connection was lost.
+            SourceTimeoutError: A time limit ran out.
+        """
+        response = self._response
+        assert response is not None  # noqa: S101  it has been opened
+        plain = response.headers.get("content-encoding", "identity") == "identity"
+        # httpx2's own iterators add nothing to a stream that is not compressed, at 3 µs a piece.
+        stream: Any = response.stream if plain else response.aiter_bytes()
+        pieces = aiter(stream)
+        with _Translated(self):
+            while True:
+                with self._watch:
+                    try:
+                        data = await anext(pieces)
+                    except StopAsyncIteration:
+                        return
+                yield data
+
+    def began(self, grace: float | None = None) -> None:
+        """Say that a piece of the answer has come: now the limit between two of them holds.
+
+        Args:
+            grace: Seconds that hold instead, once the answer has ended.
+        """
+        self._watch.restart(grace)
+
+    async def settle(self, pieces: AsyncIterator[bytes]) -> None:
+        """Read to the end of the body, if that comes soon: its connection is then kept."""
+        self._watch.restart(SETTLE_SECONDS)
+        try:
+            async for _ in pieces:
+                pass
+        except SourceError:
+            pass
+
+    async def close(self) -> None:
+        """Close the response; a connection whose body has not ended is closed, too."""
+        self._watch.stop()
+        if self._response is not None:
+            await self._response.aclose()
+
+
+class _Quiet(httpx2.URL):
+    """A URL that does not show its query, where a key may stand: httpx2 logs URLs."""
+
+    def __str__(self) -> str:
+        return str(self.copy_with(query=None))
+
+    def __repr__(self) -> str:
+        return repr(httpx2.URL(str(self)))
+
+
+class _Translated:
+    """Raises httpx2's errors as ours."""
+
+    __slots__ = ("_name",)
+
+    def __init__(self, response: Response) -> None:
+        self._name = response._name  # noqa: SLF001  its own
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self, kind: object, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        # What they say of the request is ours to say: it may hold secrets; so no cause is kept.
+        if isinstance(error, httpx2.TimeoutException):
+            raise SourceTimeoutError(f"{self._name}: {_named(error)} within its limit") from None
+        if isinstance(error, httpx2.DecodingError):
+            raise EngineError(f"{self._name}: the body can't be decompressed: {error}") from None
+        if isinstance(error, httpx2.UnsupportedProtocol | httpx2.InvalidURL):
+            raise ParameterError(f"{self._name}: base_url is no address: {error}") from None
+        if isinstance(error, httpx2.TransportError):
+            raise SourceConnectionError(f"{self._name}: {_named(error)}: {error}") from None
+        if isinstance(error, httpx2.HTTPError):
+            raise EngineError(f"{self._name}: {error}") from None
+
+
+def _named(error: httpx2.HTTPError) -> str:
+    said: dict[type[httpx2.HTTPError], str] = {
+        httpx2.ConnectTimeout: "no connection",
+        httpx2.WriteTimeout: "the request was not taken",
+        httpx2.PoolTimeout: "no connection was free",
+        httpx2.ConnectError: "no connection",
+        httpx2.ProxyError: "the proxy refuses",
+        httpx2.ReadError: "the connection was lost",
+        httpx2.RemoteProtocolError: "the connection was lost",
+    }
+    return said.get(type(error), type(error).__name__)
+
+
+class _Watch:
+    """Ends a wait whose time has run out: one timer per response, not one per wait.
+
+    It works as `asyncio.timeout` does, which can't be held over the `yield` of a generator.
+    """
+
+    def __init__(self, limits: Limits) -> None:
+        self.limits = limits
+        self._loop = asyncio.get_running_loop()
+        now = self._loop.time()
+        self._end = now + limits.total
+        self._between = limits.token
+        self._limit = "first_token_timeout", limits.first_token
+        self._deadline = min(now + limits.first_token, self._end)
+        self._timer: asyncio.TimerHandle | None = None
+        self._task: asyncio.Task[Any] | None = None
+        self._cancelling = 0
+        self._expired = False
+
+    def restart(self, grace: float | None = None) -> None:
+        """Count anew, from now on by the limit between two pieces, or by a shorter one."""
+        if grace is None:
+            self._deadline = min(self._loop.time() + self._between, self._end)
+        else:
+            self._deadline = self._loop.time() + grace
+        self._limit = "token_timeout", self._between
+        if self._timer is not None and self._timer.when() > self._deadline:
+            self.stop()  # the next wait sets another
+
+    def stop(self) -> None:
+        """Forget the timer."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def __enter__(self) -> None:
+        task = self._task = asyncio.current_task()
+        self._cancelling = task.cancelling() if task else 0
+        if self._timer is None:
+            self._timer = self._loop.call_at(self._deadline, self._look)
+
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
+        task, self._task = self._task, None
+        if not self._expired or task is None:
+            return
+        self._expired = False
+        if task.uncancel() <= self._cancelling and isinstance(error, asyncio.CancelledError):
+            name, seconds = self._limit
+            if self._deadline >= self._end:
+                name, seconds = "timeout", self.limits.total
+            raise SourceTimeoutError(f"{seconds:g} s ran out ({name})") from None
+
+    def _look(self) -> None:
+        """End the wait, or come again when its time has moved on."""
+        self._timer = None
+        if self._task is None:  # nobody waits: the next wait sets the timer
+            return
+        if self._loop.time() < self._deadline:
+            self._timer = self._loop.call_at(self._deadline, self._look)
+            return
+        self._expired = True
+        self._task.cancel()

@@ -1,0 +1,348 @@
+"""`ChatEndpoint`: a server behind a URL as a chat model."""
+
+import functools
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Annotated, Any
+from urllib.parse import parse_qsl, unquote, urlsplit, urlunsplit
+
+from langchain_core.language_models import ModelProfile
+from langchain_core.utils.utils import secret_from_env
+from pydantic import BeforeValidator, Field, SecretStr, field_validator, model_validator
+
+from chatwright.errors import ParameterError
+from chatwright.langchain.binding import BoundModel
+from chatwright.langchain.capabilities import Capabilities
+from chatwright.langchain.model import ChatModel
+from chatwright.langchain.request import Request
+from chatwright.wrap.endpoint.auth import KeyAuth, secret
+from chatwright.wrap.endpoint.exchange import Exchange, Retries
+from chatwright.wrap.endpoint.failure import Mask
+from chatwright.wrap.endpoint.http import BasicAuth, Limits, Network, Response, client
+from chatwright.wrap.endpoint.quirks import Quirks
+from chatwright.wrap.endpoint.spec import WireSpec
+from chatwright.wrap.endpoint.wire import Ask, Wire, Written
+from chatwright.wrap.endpoint.wires import WIRES
+from chatwright.wrap.jsonio import dumps
+
+__all__ = ["ChatEndpoint"]
+
+_VALUES = ("include_stop", "max_tokens", "seed", "temperature", "top_p")
+_COMMON = frozenset({"extra_body", "headers"})
+_HIDDEN = frozenset({"headers"})
+
+
+def _as_secrets(headers: Any) -> Any:
+    if isinstance(headers, Mapping):
+        return {name: SecretStr(secret(value)) for name, value in headers.items()}
+    return headers
+
+
+Secrets = Annotated[dict[str, SecretStr], BeforeValidator(_as_secrets)]
+
+
+class ChatEndpoint(ChatModel):
+    """A server behind a URL, spoken to in OpenAI's, Ollama's, Anthropic's or its own way.
+
+    Nothing is sent before the first call. There is one pool of connections per event loop (code
+    without async has one loop in common), shared by all models that reach the network in the same
+    way, and closed with the loop.
+
+    Connect errors, the statuses 408, 409, 429, 500, 502, 503, 504, 529 and what a server reports as
+    one of these are asked again, `max_retries` times, with full jitter or after the time that
+    `Retry-After` asks for, but never once a piece of the answer has been handed out.
+
+    Raises:
+        AuthenticationError, PermissionDeniedError, NotFoundError, RateLimitError,
+        InvalidRequestError, PromptTooLongError, EngineError: What the server answers; with
+            `status`, `request_id` and `body`, the first 2 kB; secrets are masked.
+        SourceTimeoutError: A time limit ran out; with `partial_text`.
+        SourceConnectionError: There is no connection, or it was lost; with `partial_text`.
+        OutputError: What came is not of the wire.
+
+    Example:
+        ```python
+        model = ChatEndpoint(base_url="http://localhost:8000/v1", model="my-model")
+        model.invoke("Say hello.")
+        ```
+    """
+
+    base_url: str
+    """Where the server is, up to what the wire appends: `http://host:8000/v1`. A name and password
+    in it, and a query, are taken out of it and kept secret."""
+    wire: str | WireSpec = "openai"
+    """How the server is spoken to: `openai`, `ollama`, `anthropic`, `responses`; or a description
+    of its own way, as an endpoint file has it in the tables `request` and `response`."""
+    quirks: Quirks = Quirks()
+    """What the server does its own way."""
+    api_key: SecretStr | Callable[..., Any] | None = Field(  # type: ignore[assignment]  # wider
+        default_factory=secret_from_env("CHATWRIGHT_API_KEY", default=None)
+    )
+    """The key; or a function or coroutine function that returns it, called for each request, and
+    once more where the server refuses it. Default: `CHATWRIGHT_API_KEY`, if set."""
+    auth: Any = Field(default=None, exclude=True)
+    """`OAuth2ClientCredentials`, or any `httpx2.Auth`; it takes the place of the key."""
+    headers: Secrets | Callable[..., Any] = Field(default_factory=dict, exclude=True)
+    """Headers of every request; or a function, or a coroutine function, that returns them. They are
+    kept out of cache keys, traces, errors and logs; `headers=` of a call adds to them."""
+    query: Secrets = Field(default_factory=dict, exclude=True)
+    """Query parameters of every request, kept secret likewise."""
+    extra_body: dict[str, Any] = Field(default_factory=dict)
+    """Further fields of the request's body; `extra_body=` of a call adds to them."""
+
+    timeout: float = Field(default=3600.0, gt=0, allow_inf_nan=False)
+    """Seconds that one answer may take in all."""
+    connect_timeout: float = Field(default=10.0, gt=0, allow_inf_nan=False)
+    """Seconds that a connection may take."""
+    first_token_timeout: float = Field(default=900.0, gt=0, allow_inf_nan=False)
+    """Seconds until an answer begins. Models that reason without a word need long."""
+    token_timeout: float = Field(default=300.0, gt=0, allow_inf_nan=False)
+    """Seconds between two pieces of an answer."""
+    max_retries: int = Field(default=2, ge=0)
+    """Attempts after a failed one."""
+    retry_after_limit: float = Field(default=60.0, ge=0, allow_inf_nan=False)
+    """The longest wait between attempts, in seconds; no server is waited for that asks for more."""
+
+    verify: bool = True
+    """Whether the server's certificate is looked at."""
+    ca_file: str | None = None
+    """A file of certificates to trust instead of the system's."""
+    client_cert: str | None = None
+    """A file with the client's certificate, and its key unless `client_key` has it."""
+    client_key: str | None = None
+    """A file with the key of `client_cert`."""
+    proxy: SecretStr | None = Field(default=None, exclude=True)
+    """The proxy's URL. Default None: what the environment says."""
+    trust_env: bool = True
+    """Whether proxies and certificates are taken from the environment."""
+    http_client: Any = Field(default=None, exclude=True)
+    """An `httpx2.AsyncClient` of your own, for one event loop; or a function that makes one, called
+    once per loop. It brings its own network settings."""
+
+    fixed = ChatModel.fixed | {
+        *("auth", "base_url", "ca_file", "client_cert", "client_key", "extra_body", "headers"),
+        *("http_client", "proxy", "query", "quirks", "trust_env", "verify", "wire"),
+    }
+
+    @model_validator(mode="before")
+    @classmethod
+    def _keep_the_url_clean(cls, values: Any) -> Any:
+        """Move what is secret in the URL where secrets are."""
+        if not isinstance(values, dict) or not isinstance(values.get("base_url"), str):
+            return values
+        values = {
+            name: each for name, each in values.items() if each is not None or name != "timeout"
+        }
+        parts = urlsplit(values["base_url"])
+        if parts.scheme not in {"http", "https"} or not parts.hostname:
+            raise ValueError("base_url has to begin with http:// or https:// and name a host")
+        host = parts.netloc.rpartition("@")[2]
+        if parts.username is not None and values.get("auth") is None:
+            password = unquote(parts.password or "")
+            values["auth"] = BasicAuth(unquote(parts.username), password)
+        if parts.query:
+            values["query"] = {**dict(parse_qsl(parts.query)), **values.get("query", {})}
+        if parts.fragment and not values.keys() & {"model", "model_name"}:
+            values["model_name"] = parts.fragment
+        values["base_url"] = urlunsplit((parts.scheme, host, parts.path.rstrip("/"), "", ""))
+        return values
+
+    @field_validator("wire")
+    @classmethod
+    def _know_the_wire(cls, wire: str | WireSpec) -> str | WireSpec:
+        if isinstance(wire, str) and wire not in WIRES:
+            raise ValueError(f"there is no wire {wire!r}; there are {', '.join(WIRES)}")
+        return wire
+
+    @field_validator("http_client")
+    @classmethod
+    def _take_async_clients(cls, own: Any) -> Any:
+        if own is not None and not callable(own) and not hasattr(own, "aclose"):
+            raise ValueError(
+                "http_client has to be an httpx2.AsyncClient, or a function that makes one; it "
+                "serves code without async, too"
+            )
+        return own
+
+    # The call.
+
+    def reply(self, request: Request) -> Any:
+        """Ask the server."""
+        ask, wire = self._ask(request), self._wire
+        written = self._written(ask)
+        mask = Mask(map(secret, self.query.values()))
+        send = functools.partial(
+            self._send, request, written, dumps(written.body), mask, time.monotonic()
+        )
+        return Exchange(
+            send,
+            reader=functools.partial(wire.reader, ask),
+            framing=wire.framing if ask.quirks.stream else _whole(wire.framing),
+            ends=bool(ask.quirks.ends),
+            retries=Retries(self.max_retries, self.retry_after_limit, self.timeout),
+            name=self.model_name,
+            mask=mask,
+        ).deltas()
+
+    async def _send(
+        self, request: Request, written: Written, body: bytes, mask: Mask, started: float
+    ) -> Response:
+        limits = Limits(
+            connect=self.connect_timeout,
+            first_token=self.first_token_timeout,
+            token=self.token_timeout,
+            total=max(0.0, self.timeout - (time.monotonic() - started)),
+        )
+        headers = await self._headers(request, written, mask)
+        made = await client(self._network(), self.http_client)
+        response = Response(made, limits, self.model_name)
+        query = {name: secret(value) for name, value in self.query.items()}
+        await response.open(written.url, body, headers, self._auth(), query)
+        for name in ("authorization", self._wire.key_header):
+            mask.add(response.sent.get(name, ""))
+        return response
+
+    def replies_async(self) -> bool:
+        """Say that `reply` belongs on an event loop."""
+        return True
+
+    def source_name(self) -> str:
+        """Return the model's name, for errors."""
+        return self.model_name
+
+    def _ask(self, request: Request) -> Ask:
+        values = {name: getattr(self, name) for name in _VALUES}
+        named = None if self.model_name == self._default_model_name() else self.model_name
+        return Ask(named, request, values, self.known_quirks, self.base_url)
+
+    def _default_model_name(self) -> str:
+        return urlsplit(self.base_url).netloc
+
+    def _written(self, ask: Ask) -> Written:
+        written = self._wire.write(ask)
+        extra = {**self.extra_body, **(ask.request.parameters.get("extra_body") or {})}
+        if not extra:
+            return written
+        if not isinstance(written.body, Mapping):
+            raise ParameterError(f"{self.model_name}: extra_body needs a body that is an object")
+        return written._replace(body={**written.body, **extra})
+
+    async def _headers(self, request: Request, written: Written, mask: Mask) -> dict[str, str]:
+        given: Any = self.headers
+        if callable(given):
+            given = given()
+            if isinstance(given, Awaitable):
+                given = await given
+        given = {**(given or {}), **(request.parameters.get("headers") or {})}
+        secrets = {str(name): secret(value) for name, value in given.items()}
+        for value in secrets.values():
+            mask.add(value)
+        return {
+            "Accept": "text/event-stream, application/x-ndjson, application/json",
+            "Accept-Encoding": "identity",
+            "Content-Type": "application/json",
+            "User-Agent": "chatwright",
+            **self._wire.headers,
+            **written.headers,
+            **secrets,
+        }
+
+    def _auth(self) -> Any:
+        if self.auth is not None or self.api_key is None:
+            return self.auth
+        return KeyAuth(self.api_key, self._wire.key_header, self._wire.key_prefix)
+
+    def _network(self) -> Network:
+        return Network(
+            ca_file=self.ca_file,
+            verify=self.verify,
+            client_cert=self.client_cert,
+            client_key=self.client_key,
+            proxy=None if self.proxy is None else secret(self.proxy),
+            trust_env=self.trust_env,
+        )
+
+    # What the server can do.
+
+    @property
+    def _wire(self) -> Wire:
+        return WIRES[self.wire] if isinstance(self.wire, str) else self.wire.wire
+
+    @property
+    def known_quirks(self) -> Quirks:
+        """The server's quirks, and the wire's where none are set."""
+        return self.quirks.over(self._wire.quirks)
+
+    def capabilities(self) -> Capabilities:
+        """Return what the wire and the quirks say."""
+        return self.known_quirks.capabilities()
+
+    def _resolve_model_profile(self) -> ModelProfile:
+        profile = super()._resolve_model_profile()
+        if tokens := self.known_quirks.context_tokens:
+            profile["max_input_tokens"] = tokens
+        return profile
+
+    def _accepted(self) -> frozenset[str]:
+        return self._wire.accepts | _COMMON
+
+    # What is shown of it.
+
+    def bind(self, **kwargs: Any) -> BoundModel:
+        """Return the model with call parameters bound to it; headers stay secret."""
+        if "headers" in kwargs:
+            kwargs["headers"] = _as_secrets(kwargs["headers"])
+        return super().bind(**kwargs)
+
+    def explained(self, request: Request) -> dict[str, Any]:
+        """Return the HTTP request: `method`, `url`, `headers` and `body`; secrets are masked."""
+        written = self._written(self._ask(request))
+        own = {} if callable(self.headers) else self.headers
+        hidden = {**own, **(request.parameters.get("headers") or {})}
+        if self.auth is not None or self.api_key is not None:
+            hidden[self._wire.key_header if self.auth is None else "Authorization"] = ""
+        query = "&".join(f"{name}=***" for name in self.query)
+        return {
+            "method": "POST",
+            "url": f"{written.url}?{query}" if query else written.url,
+            "headers": {
+                "Content-Type": "application/json",
+                **self._wire.headers,
+                **written.headers,
+                **dict.fromkeys(hidden, "***"),
+            },
+            "body": written.body,
+        }
+
+    def _get_invocation_params(
+        self, stop: list[str] | None = None, **kwargs: Any
+    ) -> dict[str, Any]:
+        shown = {name: value for name, value in kwargs.items() if name not in _HIDDEN}
+        return super()._get_invocation_params(stop, **shown)
+
+    def _get_llm_string(self, stop: list[str] | None = None, **kwargs: Any) -> str:
+        shown = {name: value for name, value in kwargs.items() if name not in _HIDDEN}
+        return super()._get_llm_string(stop, **shown)
+
+    @property
+    def lc_attributes(self) -> dict[str, Any]:
+        """Serialize values as the dicts that make them."""
+        quirks = self.quirks.model_dump(mode="json", exclude_none=True)
+        spec = {} if isinstance(self.wire, str) else {"wire": self.wire.model_dump(mode="json")}
+        return {**super().lc_attributes, "quirks": quirks, **spec}
+
+    def __getstate__(self) -> dict[Any, Any]:
+        """Pickle, unless a live client is held.
+
+        Raises:
+            ParameterError: `http_client` is a client; a function that makes one pickles.
+        """
+        if hasattr(self.http_client, "aclose"):
+            raise ParameterError(
+                "a live http_client can't be pickled; give a function that makes one instead"
+            )
+        return super().__getstate__()
+
+
+def _whole(framing: str) -> str:
+    return "json" if framing in {"sse", "ndjson"} else framing

@@ -1,0 +1,73 @@
+"""`Quirks`: what a server does its own way."""
+
+from typing import Literal, TypeAlias
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from chatwright.langchain.capabilities import Capabilities, Medium, RolePolicy
+
+__all__ = ["Quirks"]
+
+ToolChoice: TypeAlias = Literal["auto", "none", "required", "function"]
+
+
+class Quirks(BaseModel):
+    """What a server does its own way. What is None is as the wire has it.
+
+    `chatwright probe` finds these out and writes them down.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    stream: bool | None = None
+    """Whether it streams. False: the answer comes in one piece."""
+    stream_usage: bool | None = None
+    """Whether it takes `stream_options`, which asks for usage in streams."""
+    ends: bool | None = None
+    """Whether the end of an answer is marked. False: the end of the bytes is all there is, so that
+    a lost connection can't be told from the end."""
+    stop: Literal["kept", "reported", "dropped"] | None = None
+    """What becomes of the stop sequence that ends an answer: it is kept in the text, or reported
+    beside it, or dropped. Where it is dropped it is not sent, unless `include_stop` is False."""
+    tools: bool | None = None
+    """Whether it reads `tools`. False: tools are taught in the system prompt."""
+    tool_choice: frozenset[ToolChoice] | None = None
+    """The forms of `tool_choice` that it honours; `function` names a tool."""
+    response_format: Literal["json_schema", "json_object", "none"] | None = None
+    """What it makes of `response_format`."""
+    system: Literal["keep", "first", "user"] | None = None
+    """What becomes of system messages, as in `RolePolicy`."""
+    merge: bool | None = None
+    """Whether consecutive messages of one role have to become one."""
+    developer: Literal["developer", "system", "user"] | None = None
+    """The role by which developer messages go."""
+    max_tokens: str | None = None
+    """The name of the parameter that bounds the answer, such as `max_completion_tokens`."""
+    parameters: dict[str, str] | None = None
+    """Other names for parameters; an empty one leaves the parameter out."""
+    reasoning: str | None = None
+    """The field by which earlier reasoning goes back, where `keep_reasoning` is True."""
+    inputs: frozenset[Medium] | None = None
+    """Content beside text that it reads: `image`, `audio`, `video`, `file`."""
+    context_tokens: int | None = Field(default=None, ge=1)
+    """The length of its context, in tokens."""
+
+    def over(self, base: "Quirks") -> "Quirks":
+        """Return these quirks, and the other's where these are unset."""
+        given = {name: value for name, value in self if value is not None}
+        return base.model_copy(update=given) if given else base
+
+    def capabilities(self) -> Capabilities:
+        """Return what they make of the server."""
+        choices = self.tool_choice or frozenset()
+        return Capabilities(
+            tools=bool(self.tools),
+            tool_choice={"required", "function"} <= choices,
+            response_format=self.response_format == "json_schema",
+            inputs=self.inputs or frozenset(),
+            roles=RolePolicy(
+                system=self.system or "keep",
+                merge=bool(self.merge),
+                developer=self.developer or "developer",
+            ),
+        )

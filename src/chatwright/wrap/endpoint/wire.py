@@ -1,0 +1,137 @@
+"""What a wire is: how a request is written, and how an answer is read."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, Protocol
+
+from chatwright.deltas import Delta, Finish
+from chatwright.langchain.request import Request
+from chatwright.wrap.endpoint.quirks import Quirks
+
+__all__ = ["Ask", "Reader", "Wire", "Written", "finish_reason"]
+
+
+class Ask(NamedTuple):
+    """What a wire writes a request of.
+
+    Args:
+        model: The model's name; None where none was given, for servers that have but one.
+        request: What is asked.
+        values: The parameters that are set, by their standard names; None for none.
+        quirks: The server's, complete.
+        base_url: Where the server is.
+    """
+
+    model: str | None
+    request: Request
+    values: Mapping[str, Any]
+    quirks: Quirks
+    base_url: str
+
+    def parameters(self, *names: str) -> dict[str, Any]:
+        """Return the named parameters that are set, by the names that the server has for them."""
+        renamed = self.quirks.parameters or {}
+        given = {**self.values, **self.request.parameters}
+        wanted = names or (given.keys() - _NO_PARAMETERS)
+        found = {name: given[name] for name in given if name in wanted}
+        if (name := self.quirks.max_tokens) and "max_tokens" in found:
+            found[name] = found.pop("max_tokens")
+        return {
+            renamed.get(name, name): value
+            for name, value in found.items()
+            if value is not None and renamed.get(name, name)
+        }
+
+    def named(self) -> dict[str, str]:
+        """Return the body's field for the model, if one was named."""
+        return {} if self.model is None else {"model": self.model}
+
+    def stops(self) -> list[str]:
+        """Return the stop sequences to send: none where the server would lose text by them."""
+        include = self.values.get("include_stop")
+        return [] if include and self.quirks.stop == "dropped" else [*self.request.stop]
+
+
+_NO_PARAMETERS = frozenset({"extra_body", "headers", "include_stop", "strict"})
+
+
+class Written(NamedTuple):
+    """A request as a wire writes it.
+
+    Args:
+        url: Where it goes.
+        body: Its JSON body.
+        headers: Headers that the wire wants, secrets excluded.
+    """
+
+    url: str
+    body: Any
+    headers: Mapping[str, str]
+
+
+class Reader(Protocol):
+    """Reads one answer: payloads in, deltas out. No I/O."""
+
+    ended: bool
+    """Whether the answer is known to be complete."""
+
+    def read(self, payload: Any, /) -> Sequence[Delta]:
+        """Return what a payload says.
+
+        Raises:
+            SourceError: The server reports a failure, or what came can't be read.
+        """
+
+    def flush(self) -> Sequence[Delta]:
+        """Return what is left to say at the end."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wire:
+    """How a server is spoken to.
+
+    Args:
+        write: Writes a request.
+        reader: Makes the reader of its answer.
+        framing: How the answer is cut into payloads: a key of `FRAMINGS`.
+        quirks: What servers of this wire do unless theirs say otherwise.
+        accepts: Call parameters beside the model's fields.
+        key_header: The header that carries the key.
+        key_prefix: What stands before the key there.
+        headers: Further headers.
+    """
+
+    write: Callable[[Ask], Written]
+    reader: Callable[[Ask], Reader]
+    framing: str
+    quirks: Quirks
+    accepts: frozenset[str] = frozenset()
+    key_header: str = "Authorization"
+    key_prefix: str = "Bearer "
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+_REASONS = {
+    "completed": "stop",
+    "end_turn": "stop",
+    "eos": "stop",
+    "eos_token": "stop",
+    "function_call": "tool_calls",
+    "max_output_tokens": "length",
+    "max_tokens": "length",
+    "model_context_window_exceeded": "length",
+    "refusal": "content_filter",
+    "stop_sequence": "stop",
+    "tool_use": "tool_calls",
+}
+
+
+def finish_reason(reason: str) -> str:
+    """Return a finish reason by OpenAI's names, where it has one."""
+    return _REASONS.get(reason, reason)
+
+
+def finished(reason: str | None, metadata: Mapping[str, Any]) -> Finish:
+    """Return how an answer ended, without what is None."""
+    known = {name: value for name, value in metadata.items() if value is not None}
+    return Finish(finish_reason(reason or "stop"), known)

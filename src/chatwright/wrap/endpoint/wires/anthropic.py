@@ -1,0 +1,218 @@
+"""Anthropic's Messages. https://docs.anthropic.com/en/api/messages-streaming."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, cast
+
+from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
+
+from chatwright.deltas import Delta, Reasoning, ToolCallDelta, Usage
+from chatwright.errors import ContentError
+from chatwright.langchain.tools import chosen_name, tool_name
+from chatwright.wrap.endpoint.quirks import Quirks
+from chatwright.wrap.endpoint.wire import Ask, Wire, Written, finished
+from chatwright.wrap.endpoint.wires.openai import counted
+
+__all__ = ["WIRE"]
+
+MAX_TOKENS = 4096
+"""The longest answer where nothing else is said: the wire wants a number."""
+
+_PARAMETERS = (
+    "max_tokens",
+    "metadata",
+    "service_tier",
+    "temperature",
+    "thinking",
+    "top_k",
+    "top_p",
+)
+
+
+def _write(ask: Ask) -> Written:
+    request = ask.request
+    system = [each for each in request.messages if each.type == "system"]
+    others = [each for each in request.messages if each.type != "system"]
+    body: dict[str, Any] = {
+        **ask.named(),
+        ask.quirks.max_tokens or "max_tokens": MAX_TOKENS,
+        "messages": [_message(each) for each in others],
+        "stream": bool(ask.quirks.stream),
+        **ask.parameters(*_PARAMETERS),
+    }
+    if system:
+        body["system"] = "\n\n".join(each.text for each in system)
+    if stops := ask.stops():
+        body["stop_sequences"] = stops
+    if request.tools:
+        body["tools"] = [_tool(each) for each in request.tools]
+        parallel = request.parameters.get("parallel_tool_calls")
+        if (choice := _choice(request.tool_choice, parallel=parallel)) is not None:
+            body["tool_choice"] = choice
+    return Written(f"{ask.base_url}/messages", body, {})
+
+
+def _tool(tool: Mapping[str, Any]) -> Mapping[str, Any]:
+    if tool_name(tool) is None:
+        return tool  # one of Anthropic's own
+    function = tool["function"]
+    made = {
+        "name": function["name"],
+        "input_schema": function.get("parameters") or {"type": "object", "properties": {}},
+    }
+    if description := function.get("description"):
+        made["description"] = description
+    if "strict" in function:
+        made["strict"] = function["strict"]
+    return made
+
+
+def _choice(choice: Any, *, parallel: bool | None) -> dict[str, Any] | None:
+    if choice is None and parallel is None:
+        return None
+    if name := chosen_name(choice):
+        made: dict[str, Any] = {"type": "tool", "name": name}
+    else:
+        made = {"type": {"required": "any", None: "auto"}.get(choice, choice)}
+    if parallel is not None and made["type"] != "none":
+        made["disable_parallel_tool_use"] = not parallel
+    return made
+
+
+def _message(message: BaseMessage) -> dict[str, Any]:
+    if isinstance(message, ToolMessage):
+        result: dict[str, Any] = {
+            "type": "tool_result",
+            "tool_use_id": message.tool_call_id,
+            "content": _content(cast("Any", message.content)),
+        }
+        if message.status == "error":
+            result["is_error"] = True
+        return {"role": "user", "content": [result]}
+    if not isinstance(message, AIMessage):
+        return {"role": "user", "content": _content(cast("Any", message.content))}
+    return {"role": "assistant", "content": [*_answer(message)] or message.text}
+
+
+def _answer(message: AIMessage) -> Iterator[dict[str, Any]]:
+    if message.text:
+        yield {"type": "text", "text": message.text}
+    for call in message.tool_calls:
+        yield {"type": "tool_use", "id": call["id"], "name": call["name"], "input": call["args"]}
+    for invalid in message.invalid_tool_calls:  # its result refers to it
+        yield {
+            "type": "tool_use",
+            "id": invalid["id"],
+            "name": invalid["name"],
+            "input": {"invalid": invalid["args"] or ""},
+        }
+
+
+def _content(content: str | Sequence[Any]) -> str | list[dict[str, Any]]:
+    return content if isinstance(content, str) else [_block(each) for each in content]
+
+
+def _block(block: Mapping[str, Any]) -> dict[str, Any]:
+    kinds = {"image": "image", "file": "document"}
+    if block["type"] == "text":
+        return {"type": "text", "text": block["text"]}
+    if block["type"] not in kinds:
+        raise ContentError(f"Anthropic's wire has no form for {block['type']!r} content")
+    if "base64" in block:
+        media = block.get("mime_type") or "application/pdf"
+        source = {"type": "base64", "media_type": media, "data": block["base64"]}
+    else:
+        source = {"type": "url", "url": block.get("url")}
+    return {"type": kinds[block["type"]], "source": source}
+
+
+class _Reader:
+    """Reads events; each names its type."""
+
+    def __init__(self, ask: Ask) -> None:
+        self.ended = False
+        self._reports_stop = ask.quirks.stop == "reported"
+        self._reason: str | None = None
+        self._metadata: dict[str, Any] = {}
+        self._input = Usage()
+        self._calls: dict[int, int] = {}  # blocks that are calls, and which call each is
+
+    def read(self, payload: Any) -> Sequence[Delta]:
+        match payload.get("type"):
+            case "content_block_delta":
+                return [*self._delta(payload["delta"], payload.get("index", 0))]
+            case "content_block_start":
+                return [*self._block(payload["content_block"], payload.get("index", 0))]
+            case "message_start":
+                message = payload["message"]
+                self._metadata["id"] = message.get("id")
+                return [self._usage(message.get("usage") or {})]
+            case "message_delta":
+                return [*self._end(payload["delta"], payload.get("usage") or {})]
+            case "message_stop":
+                self.ended = True
+            case "message":  # a whole answer
+                blocks = enumerate(payload.get("content") or ())
+                deltas = [each for n, block in blocks for each in self._block(block, n)]
+                self._metadata["id"] = payload.get("id")
+                self.ended = True
+                return [*deltas, *self._end(payload, payload.get("usage") or {})]
+        return ()
+
+    def _block(self, block: Mapping[str, Any], index: int) -> Iterator[Delta]:
+        match block.get("type"):
+            case "text" if block.get("text"):
+                yield block["text"]
+            case "thinking" if block.get("thinking"):
+                yield Reasoning(block["thinking"])
+            case "tool_use":
+                call = self._calls[index] = len(self._calls)
+                args = block.get("input") or ""
+                yield ToolCallDelta(call, block.get("id"), block.get("name"), args)
+
+    def _delta(self, delta: Mapping[str, Any], index: int) -> Iterator[Delta]:
+        match delta.get("type"):
+            case "text_delta":
+                yield delta["text"]
+            case "thinking_delta":
+                yield Reasoning(delta["thinking"])
+            case "input_json_delta" if index in self._calls:
+                yield ToolCallDelta(self._calls[index], args=delta.get("partial_json") or "")
+
+    def _end(self, delta: Mapping[str, Any], usage: Mapping[str, Any]) -> Iterator[Delta]:
+        self._reason = delta.get("stop_reason") or self._reason
+        if self._reports_stop and (stop := delta.get("stop_sequence")):
+            yield stop
+        yield self._usage(usage)
+
+    def _usage(self, usage: Mapping[str, Any]) -> Usage:
+        """Count as LangChain does: input includes what was read from the cache, or put there."""
+        read, made = usage.get("cache_read_input_tokens"), usage.get("cache_creation_input_tokens")
+        spent = usage.get("input_tokens")
+        return Usage(
+            None if spent is None else spent + (read or 0) + (made or 0),
+            usage.get("output_tokens"),
+            counted(cache_read=read, cache_creation=made),
+        )
+
+    def flush(self) -> Sequence[Delta]:
+        return [finished(self._reason, self._metadata)]
+
+
+WIRE = Wire(
+    write=_write,
+    reader=_Reader,
+    framing="sse",
+    quirks=Quirks(
+        stream=True,
+        ends=True,
+        stop="reported",
+        tools=True,
+        tool_choice=frozenset({"auto", "none", "required", "function"}),
+        response_format="none",
+        developer="system",
+    ),
+    accepts=frozenset({"metadata", "service_tier", "thinking", "top_k"}),
+    key_header="x-api-key",
+    key_prefix="",
+    headers={"anthropic-version": "2023-06-01"},
+)

@@ -1,0 +1,130 @@
+"""Ollama's own chat, in lines of JSON.
+
+https://github.com/ollama/ollama/blob/main/docs/api.md#generate-a-chat-completion
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
+
+from chatwright.deltas import Delta, Reasoning, ToolCallDelta, Usage
+from chatwright.errors import ContentError
+from chatwright.langchain.request import schema_of
+from chatwright.wrap.endpoint.quirks import Quirks
+from chatwright.wrap.endpoint.wire import Ask, Wire, Written, finished
+
+__all__ = ["WIRE"]
+
+_OPTIONS = frozenset(
+    {
+        *("frequency_penalty", "max_tokens", "min_p", "mirostat", "mirostat_eta", "mirostat_tau"),
+        *("num_ctx", "num_gpu", "num_thread", "presence_penalty", "repeat_last_n"),
+        *("repeat_penalty", "seed", "temperature", "tfs_z", "top_k", "top_p", "typical_p"),
+    }
+)
+_TOP = frozenset({"keep_alive", "logprobs", "think", "top_logprobs"})
+_ROLES = {"ai": "assistant", "human": "user", "system": "system", "tool": "tool"}
+_NANOSECONDS_PER_MS = 1e6
+
+
+def _write(ask: Ask) -> Written:
+    request = ask.request
+    options = ask.parameters(*_OPTIONS)
+    if stops := ask.stops():
+        options["stop"] = stops
+    body: dict[str, Any] = {
+        **ask.named(),
+        "messages": [_message(each) for each in request.messages],
+        "stream": bool(ask.quirks.stream),
+        **ask.parameters(*_TOP),
+    }
+    if options:
+        body["options"] = options
+    if request.tools:
+        body["tools"] = request.tools
+    if request.response_format is not None:
+        body["format"] = schema_of(request.response_format) or "json"
+    return Written(f"{ask.base_url}/api/chat", body, {})
+
+
+def _message(message: BaseMessage) -> dict[str, Any]:
+    made: dict[str, Any] = {"role": _ROLES.get(message.type, message.type), "content": message.text}
+    if isinstance(message.content, list) and (images := [*_images(message.content)]):
+        made["images"] = images
+    if isinstance(message, ToolMessage) and message.name:
+        made["tool_name"] = message.name
+    if isinstance(message, AIMessage):
+        if message.tool_calls:
+            made["tool_calls"] = [
+                {"function": {"name": each["name"], "arguments": each["args"]}}
+                for each in message.tool_calls
+            ]
+        if reasoning := message.additional_kwargs.get("reasoning_content"):
+            made["thinking"] = reasoning
+    return made
+
+
+def _images(content: Sequence[Any]) -> Iterator[str]:
+    for block in content:
+        if block["type"] == "image":
+            if "base64" not in block:
+                raise ContentError(f"Ollama takes images as base64 only, not {block.get('url')!r}")
+            yield block["base64"]
+
+
+class _Reader:
+    """Reads lines; the last one has `done` and the counts."""
+
+    def __init__(self, ask: Ask) -> None:
+        del ask
+        self.ended = False
+        self._reason: str | None = None
+        self._metadata: dict[str, Any] = {}
+        self._calls = 0
+
+    def read(self, payload: Any) -> Sequence[Delta]:
+        deltas = [*self._message(payload.get("message") or {})]
+        if payload.get("done"):
+            self.ended, self._reason = True, payload.get("done_reason")
+            deltas.append(Usage(payload.get("prompt_eval_count"), payload.get("eval_count")))
+            durations = ("total_duration", "load_duration", "eval_duration")
+            self._metadata["timings"] = {
+                f"{name.removesuffix('_duration')}_ms": payload[name] / _NANOSECONDS_PER_MS
+                for name in durations
+                if name in payload
+            } or None
+        return deltas
+
+    def _message(self, message: Mapping[str, Any]) -> Iterator[Delta]:
+        if thinking := message.get("thinking"):
+            yield Reasoning(thinking)
+        if text := message.get("content"):
+            yield text
+        for call in message.get("tool_calls") or ():  # each comes whole
+            function = call.get("function") or {}
+            yield ToolCallDelta(
+                self._calls, call.get("id"), function.get("name"), function.get("arguments") or {}
+            )
+            self._calls += 1
+
+    def flush(self) -> Sequence[Delta]:
+        return [finished(self._reason, self._metadata)]
+
+
+WIRE = Wire(
+    write=_write,
+    reader=_Reader,
+    framing="ndjson",
+    quirks=Quirks(
+        stream=True,
+        ends=True,
+        stop="dropped",
+        tools=True,
+        tool_choice=frozenset({"auto"}),
+        response_format="json_schema",
+        developer="system",
+        max_tokens="num_predict",
+    ),
+    accepts=_OPTIONS | _TOP,
+)

@@ -1,0 +1,174 @@
+"""OpenAI's chat completions, and what vLLM, llama.cpp, Ollama, TGI and gateways make of them.
+
+https://platform.openai.com/docs/api-reference/chat
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from chatwright.deltas import Delta, Reasoning, ToolCallDelta, Usage
+from chatwright.langchain.openai import as_openai
+from chatwright.wrap.endpoint.quirks import Quirks
+from chatwright.wrap.endpoint.wire import Ask, Wire, Written, finished
+
+__all__ = ["WIRE"]
+
+_KEPT = ("id", "service_tier", "system_fingerprint", "timings")
+
+
+def _write(ask: Ask) -> Written:
+    quirks, request = ask.quirks, ask.request
+    body: dict[str, Any] = {
+        **ask.named(),
+        "messages": _messages(ask),
+        "stream": bool(quirks.stream),
+        **ask.parameters(),
+    }
+    if quirks.stream and quirks.stream_usage:
+        body["stream_options"] = {"include_usage": True}
+    if stops := ask.stops():
+        body["stop"] = stops
+    if request.tools:
+        body["tools"] = request.tools
+    if request.tool_choice is not None:
+        body["tool_choice"] = request.tool_choice
+    if request.response_format is not None:
+        body["response_format"] = request.response_format
+    return Written(f"{ask.base_url}/chat/completions", body, {})
+
+
+def _messages(ask: Ask) -> list[dict[str, Any]]:
+    messages = as_openai(ask.request.messages)
+    name = ask.quirks.reasoning
+    if name and name != "reasoning_content":
+        for message in messages:
+            if "reasoning_content" in message:
+                message[name] = message.pop("reasoning_content")
+    return messages
+
+
+class _Reader:
+    """Reads chunks, and whole answers: they differ in `delta` and `message` only."""
+
+    def __init__(self, ask: Ask) -> None:
+        self.ended = False
+        self._reports_stop = ask.quirks.stop == "reported"
+        self._stops = frozenset(ask.request.stop)
+        self._reason: str | None = None
+        self._metadata: dict[str, Any] = {}
+        self._calls = -1
+
+    def read(self, payload: Any) -> Sequence[Delta]:
+        deltas: list[Delta] = []
+        for choice in payload.get("choices") or ():
+            if choice.get("index"):
+                continue  # one answer is all that was asked for
+            deltas += self._choice(choice)
+        if usage := payload.get("usage"):
+            deltas.append(_usage(usage))
+        if self.ended:
+            self._metadata |= {key: payload[key] for key in _KEPT if payload.get(key)}
+        return deltas
+
+    def _choice(self, choice: Mapping[str, Any]) -> Iterator[Delta]:
+        delta = choice.get("delta") or choice.get("message") or {}
+        if reasoning := _reasoning(delta):
+            yield Reasoning(reasoning)
+        text = delta.get("content", choice.get("text"))  # `text`: the older completions
+        if type(text) is str:
+            yield text
+        elif text:
+            yield from _parts(text)
+        for call in delta.get("tool_calls") or ():
+            yield self._call(call, call.get("function") or {})
+        yield from self._rarities(choice, delta)
+        if reason := choice.get("finish_reason"):
+            self.ended, self._reason = True, reason
+            stop = choice.get("stop_reason")  # vLLM's
+            if self._reports_stop and stop in self._stops:
+                yield stop
+        elif "message" in choice:  # a whole answer
+            self.ended = True
+
+    def _rarities(self, choice: Mapping[str, Any], delta: Mapping[str, Any]) -> Iterator[Delta]:
+        if refusal := delta.get("refusal"):
+            self._metadata["refusal"] = self._metadata.get("refusal", "") + refusal
+            yield refusal
+        if function := delta.get("function_call"):  # before there were tools
+            yield self._call({"index": 0}, function)
+        if logprobs := choice.get("logprobs"):
+            kept = self._metadata.setdefault("logprobs", {"content": []})
+            kept["content"] += logprobs.get("content") or ()
+
+    def _call(self, call: Mapping[str, Any], function: Mapping[str, Any]) -> ToolCallDelta:
+        index = call.get("index")
+        if index is None:  # a fragment with a name begins a call
+            self._calls += bool(function.get("name"))
+            index = max(self._calls, 0)
+        return ToolCallDelta(
+            int(index), call.get("id"), function.get("name"), function.get("arguments") or ""
+        )
+
+    def flush(self) -> Sequence[Delta]:
+        return [finished(self._reason, self._metadata)]
+
+
+def _reasoning(delta: Mapping[str, Any]) -> str:
+    """Return the reasoning in a delta; there are three names for it, and some send it twice."""
+    found = delta.get("reasoning_content") or delta.get("reasoning")
+    if found is None and (details := delta.get("reasoning_details")):
+        return "".join(each.get("text") or each.get("summary") or "" for each in details)
+    return found if type(found) is str else ""
+
+
+def _parts(parts: Sequence[Mapping[str, Any]]) -> Iterator[Delta]:
+    """Yield what a content list holds, as Mistral's reasoning models answer."""
+    for part in parts:
+        thinking = part.get("thinking")
+        if isinstance(thinking, list):
+            thinking = "".join(each.get("text", "") for each in thinking)
+        if thinking:
+            yield Reasoning(thinking)
+        elif text := part.get("text"):
+            yield text
+
+
+def _usage(usage: Mapping[str, Any]) -> Usage:
+    prompt = usage.get("prompt_tokens_details") or {}
+    completion = usage.get("completion_tokens_details") or {}
+    return Usage(
+        usage.get("prompt_tokens"),
+        usage.get("completion_tokens"),
+        counted(cache_read=prompt.get("cached_tokens"), audio=prompt.get("audio_tokens")),
+        counted(reasoning=completion.get("reasoning_tokens"), audio=completion.get("audio_tokens")),
+    )
+
+
+def counted(**counts: int | None) -> dict[str, int]:
+    """Return the counts that a server gave."""
+    return {name: count for name, count in counts.items() if count is not None}
+
+
+WIRE = Wire(
+    write=_write,
+    reader=_Reader,
+    framing="sse",
+    quirks=Quirks(
+        stream=True,
+        stream_usage=True,
+        ends=True,
+        stop="dropped",
+        tools=True,
+        tool_choice=frozenset({"auto", "none", "required", "function"}),
+        response_format="json_schema",
+        reasoning="reasoning_content",
+    ),
+    accepts=frozenset(
+        {
+            *("frequency_penalty", "logit_bias", "logprobs", "metadata", "min_p", "modalities"),
+            *("prediction", "presence_penalty", "reasoning_effort", "repetition_penalty"),
+            *("safety_identifier", "service_tier", "store", "top_k", "top_logprobs", "user"),
+            *("chat_template_kwargs", "verbosity", "web_search_options"),
+        }
+    ),
+)

@@ -1,0 +1,180 @@
+"""OpenAI's Responses. https://platform.openai.com/docs/api-reference/responses."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
+
+from chatwright.deltas import Delta, Reasoning, ToolCallDelta, Usage
+from chatwright.errors import ContentError
+from chatwright.langchain.openai import as_openai
+from chatwright.langchain.tools import chosen_name, tool_name
+from chatwright.wrap.endpoint.failure import Mask, reported
+from chatwright.wrap.endpoint.quirks import Quirks
+from chatwright.wrap.endpoint.wire import Ask, Wire, Written, finished
+from chatwright.wrap.endpoint.wires.openai import counted
+
+__all__ = ["WIRE"]
+
+
+def _write(ask: Ask) -> Written:
+    request = ask.request
+    body: dict[str, Any] = {
+        **ask.named(),
+        "input": [item for each in request.messages for item in _items(each)],
+        "stream": bool(ask.quirks.stream),
+        "store": False,
+        **ask.parameters(),
+    }
+    if request.tools:
+        body["tools"] = [_tool(each) for each in request.tools]
+    if request.tool_choice is not None:
+        name = chosen_name(request.tool_choice)
+        body["tool_choice"] = {"type": "function", "name": name} if name else request.tool_choice
+    if request.response_format is not None:
+        body["text"] = {"format": _format(request.response_format)}
+    return Written(f"{ask.base_url}/responses", body, {})
+
+
+def _tool(tool: Mapping[str, Any]) -> Mapping[str, Any]:
+    if tool_name(tool) is None:
+        return tool  # one of OpenAI's own
+    return {"strict": False, **tool["function"], "type": "function"}
+
+
+def _format(wanted: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Flatten what chat completions nest."""
+    return {"type": wanted.get("type"), **(wanted.get("json_schema") or {})}
+
+
+def _items(message: BaseMessage) -> Iterator[dict[str, Any]]:
+    if isinstance(message, ToolMessage):
+        yield {
+            "type": "function_call_output",
+            "call_id": message.tool_call_id,
+            "output": message.text,
+        }
+        return
+    (made,) = as_openai([message])
+    content = made.get("content")
+    if isinstance(message, AIMessage):
+        if message.text:
+            yield {"role": "assistant", "content": message.text}
+        for call in made.get("tool_calls") or ():
+            function = call["function"]
+            yield {
+                "type": "function_call",
+                "call_id": call["id"],
+                "name": function["name"],
+                "arguments": function["arguments"],
+            }
+        return
+    parts = content if isinstance(content, str) else [_part(each) for each in content or ()]
+    yield {"role": made["role"], "content": parts}
+
+
+def _part(part: Mapping[str, Any]) -> dict[str, Any]:
+    match part["type"]:
+        case "text":
+            return {"type": "input_text", "text": part["text"]}
+        case "image_url":
+            return {"type": "input_image", "image_url": part["image_url"]["url"]}
+        case "file":
+            return {"type": "input_file", **part["file"]}
+    raise ContentError(f"OpenAI's Responses have no form for {part['type']!r} content")
+
+
+class _Reader:
+    """Reads events; each names its type."""
+
+    def __init__(self, ask: Ask) -> None:
+        self.ended = False
+        self._model = ask.model or "the server"
+        self._reason: str | None = None
+        self._metadata: dict[str, Any] = {}
+        self._calls: dict[int, int] = {}  # items that are calls, and which call each is
+
+    def read(self, payload: Any) -> Sequence[Delta]:
+        kind = payload.get("type")
+        match kind:
+            case "response.output_text.delta":
+                return [payload["delta"]]
+            case "response.reasoning_text.delta" | "response.reasoning_summary_text.delta":
+                return [Reasoning(payload["delta"])]
+            case "response.refusal.delta":
+                self._refuse(payload["delta"])
+                return [payload["delta"]]
+            case "response.function_call_arguments.delta":
+                call = self._calls.get(payload.get("output_index", 0), 0)
+                return [ToolCallDelta(call, args=payload["delta"])]
+            case "response.output_item.added":
+                item = payload.get("item") or {}
+                if item.get("type") == "function_call":
+                    return [self._begin(item, payload.get("output_index", 0))]
+            case "response.completed" | "response.incomplete":
+                return [*self._end(payload["response"])]
+            case "response.failed":
+                failed = payload["response"].get("error") or "it failed"
+                raise reported(failed, name=self._model, mask=Mask())
+            case None if payload.get("object") == "response":  # a whole answer
+                return [*self._whole(payload)]
+        return ()
+
+    def _begin(self, item: Mapping[str, Any], index: int, args: str = "") -> ToolCallDelta:
+        call = self._calls[index] = len(self._calls)
+        return ToolCallDelta(call, item.get("call_id"), item.get("name"), args)
+
+    def _refuse(self, refusal: str) -> None:
+        self._metadata["refusal"] = self._metadata.get("refusal", "") + refusal
+
+    def _whole(self, response: Mapping[str, Any]) -> Iterator[Delta]:
+        for index, item in enumerate(response.get("output") or ()):
+            if item.get("type") == "function_call":
+                yield self._begin(item, index, item.get("arguments") or "")
+            kind = Reasoning if item.get("type") == "reasoning" else str
+            for part in [*(item.get("summary") or ()), *(item.get("content") or ())]:
+                if refusal := part.get("refusal"):
+                    self._refuse(refusal)
+                yield kind(part.get("text") or refusal or "")
+        yield from self._end(response)
+
+    def _end(self, response: Mapping[str, Any]) -> Iterator[Delta]:
+        self.ended = True
+        details = response.get("incomplete_details") or {}
+        self._reason = details.get("reason") or response.get("status")
+        self._metadata["id"] = response.get("id")
+        usage = response.get("usage") or {}
+        inputs = usage.get("input_tokens_details") or {}
+        outputs = usage.get("output_tokens_details") or {}
+        yield Usage(
+            usage.get("input_tokens"),
+            usage.get("output_tokens"),
+            counted(cache_read=inputs.get("cached_tokens")),
+            counted(reasoning=outputs.get("reasoning_tokens")),
+        )
+
+    def flush(self) -> Sequence[Delta]:
+        return [finished(self._reason, self._metadata)]
+
+
+WIRE = Wire(
+    write=_write,
+    reader=_Reader,
+    framing="sse",
+    quirks=Quirks(
+        stream=True,
+        ends=True,
+        stop="dropped",
+        tools=True,
+        tool_choice=frozenset({"auto", "none", "required", "function"}),
+        response_format="json_schema",
+        max_tokens="max_output_tokens",
+    ),
+    accepts=frozenset(
+        {
+            *("include", "instructions", "max_tool_calls", "metadata", "previous_response_id"),
+            *("reasoning", "safety_identifier", "service_tier", "store", "top_logprobs"),
+            *("truncation", "user"),
+        }
+    ),
+)

@@ -1,0 +1,252 @@
+"""Bytes in, payloads out: what a server or a program writes, cut into pieces. No I/O.
+
+Each decoder has `feed(bytes)` and `flush()`, both of which give a list of payloads; wherever the
+bytes are cut, the payloads are the same.
+"""
+
+import codecs
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol, TypeAlias
+
+from chatwright.errors import EngineError
+
+__all__ = [
+    "FRAMINGS",
+    "LIMIT",
+    "Decoder",
+    "ErrorPayload",
+    "NdjsonDecoder",
+    "SseDecoder",
+    "TextDecoder",
+    "WholeDecoder",
+]
+
+LIMIT = 32 * 2**20
+"""The longest payload, in bytes, that is taken; a longer one is refused."""
+
+_BOM = b"\xef\xbb\xbf"
+
+
+class ErrorPayload(bytes):
+    """A payload that its server calls an error."""
+
+    __slots__ = ()
+
+
+class Decoder(Protocol):
+    """Cuts bytes into payloads."""
+
+    def feed(self, data: bytes, /) -> list[Any]:
+        """Take the next bytes and return the payloads that are complete."""
+
+    def flush(self) -> list[Any]:
+        """Return what is left at the end of the bytes."""
+
+
+Framing: TypeAlias = Callable[[], Decoder]
+
+
+class _Lines:
+    r"""Cuts bytes into lines, which end in \n, \r\n or \r."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._parts: list[bytes] = []
+        self._size = 0
+        self._first = True
+
+    def feed(self, data: bytes) -> list[bytes]:
+        if self._parts and self._parts[-1].endswith(b"\r"):
+            data = self._parts.pop() + data
+            self._size = sum(map(len, self._parts))
+        # A \r at the end may be half of a \r\n.
+        end = max(data.rfind(b"\n"), data.rfind(b"\r", 0, -1)) + 1
+        rest = data[end:] if end else data
+        if not end:
+            self._keep(rest)
+            return []
+        head = data[:end]
+        if self._parts:
+            head = b"".join([*self._parts, head])
+            self._parts, self._size = [], 0
+        lines = head.splitlines()
+        if len(head) > self._limit:
+            for line in lines:
+                self._check(len(line))
+        if rest:
+            self._keep(rest)
+        return self._without_bom(lines)
+
+    def flush(self) -> list[bytes]:
+        rest = b"".join(self._parts)
+        self._parts, self._size = [], 0
+        return self._without_bom(rest.splitlines())
+
+    def _without_bom(self, lines: list[bytes]) -> list[bytes]:
+        if self._first and lines:
+            self._first = False
+            lines[0] = lines[0].removeprefix(_BOM)
+        return lines
+
+    def _keep(self, rest: bytes) -> None:
+        self._parts.append(rest)
+        self._size += len(rest)
+        self._check(self._size)
+
+    def _check(self, size: int) -> None:
+        if size > self._limit:
+            raise too_long(self._limit)
+
+
+class NdjsonDecoder:
+    """One payload a line; empty lines are none.
+
+    Args:
+        limit: The longest payload, in bytes.
+    """
+
+    def __init__(self, limit: int = LIMIT) -> None:
+        """Start with nothing."""
+        self._lines = _Lines(limit)
+
+    def feed(self, data: bytes) -> list[bytes]:
+        """Return the lines that are complete.
+
+        Raises:
+            EngineError: A line is longer than the limit.
+        """
+        return [line for line in self._lines.feed(data) if line and not line.isspace()]
+
+    def flush(self) -> list[bytes]:
+        """Return the last line, where nothing ends it."""
+        return [line for line in self._lines.flush() if line and not line.isspace()]
+
+
+class SseDecoder:
+    """Server-sent events (WHATWG HTML, section 9.2): the payload is an event's data.
+
+    Beside the standard: an event that only the end of the bytes ends counts; so does a JSON object
+    that stands there bare, on one line or over the rest of the bytes, as servers answer that don't
+    stream after all.
+
+    Args:
+        limit: The longest event, in bytes.
+    """
+
+    def __init__(self, limit: int = LIMIT) -> None:
+        """Start with nothing."""
+        self._limit = limit
+        self._lines = _Lines(limit)
+        self._data: list[bytes] = []
+        self._size = 0
+        self._is_error = False
+        self._bare: list[bytes] = []
+
+    def feed(self, data: bytes) -> list[bytes]:
+        """Return the data of the events that are complete.
+
+        Raises:
+            EngineError: An event is longer than the limit.
+        """
+        payloads: list[bytes] = []
+        for line in self._lines.feed(data):
+            self._line(line, payloads)
+        return payloads
+
+    def flush(self) -> list[bytes]:
+        """Return what the end of the bytes ends."""
+        payloads: list[bytes] = []
+        for line in [*self._lines.flush(), b""]:
+            self._line(line, payloads)
+        if self._bare:
+            payloads.append(b"\n".join(self._bare))
+            self._bare = []
+        return payloads
+
+    def _line(self, line: bytes, payloads: list[bytes]) -> None:
+        if self._bare:
+            self._add(self._bare, line)
+        elif line.startswith(b"data:"):
+            self._add(self._data, line[6:] if line[5:6] == b" " else line[5:])
+        elif not line:
+            if self._data:
+                data = self._data[0] if len(self._data) == 1 else b"\n".join(self._data)
+                payloads.append(ErrorPayload(data) if self._is_error else data)
+                self._data = []
+            self._size, self._is_error = 0, False
+        elif line.startswith(b"event:"):
+            self._is_error = line[6:].strip() == b"error"
+        elif line.lstrip().startswith((b"{", b"[")):
+            if line.rstrip().endswith((b"}", b"]")):
+                payloads.append(line)
+            else:
+                self._add(self._bare, line)
+
+    def _add(self, lines: list[bytes], line: bytes) -> None:
+        lines.append(line)
+        self._size += len(line)
+        if self._size > self._limit:
+            raise too_long(self._limit)
+
+
+class WholeDecoder:
+    """Everything is one payload.
+
+    Args:
+        limit: The longest one, in bytes.
+    """
+
+    def __init__(self, limit: int = LIMIT) -> None:
+        """Start with nothing."""
+        self._limit = limit
+        self._parts: list[bytes] = []
+        self._size = 0
+
+    def feed(self, data: bytes) -> list[bytes]:
+        """Keep the bytes.
+
+        Raises:
+            EngineError: They are more than the limit.
+        """
+        self._parts.append(data)
+        self._size += len(data)
+        if self._size > self._limit:
+            raise too_long(self._limit)
+        return []
+
+    def flush(self) -> list[bytes]:
+        """Return everything, if there is anything."""
+        whole = b"".join(self._parts).removeprefix(_BOM)
+        self._parts = []
+        return [whole] if whole.strip() else []
+
+
+class TextDecoder:
+    """UTF-8 text as it comes; what is no UTF-8 becomes U+FFFD."""
+
+    def __init__(self) -> None:
+        """Start with nothing."""
+        self._decoder = codecs.getincrementaldecoder("utf-8-sig")("replace")
+
+    def feed(self, data: bytes) -> list[str]:
+        """Return the text that is complete."""
+        text = self._decoder.decode(data)
+        return [text] if text else []
+
+    def flush(self) -> list[str]:
+        """Return U+FFFD for half a character."""
+        text = self._decoder.decode(b"", final=True)
+        return [text] if text else []
+
+
+FRAMINGS: Mapping[str, Framing] = {
+    "json": WholeDecoder,
+    "ndjson": NdjsonDecoder,
+    "sse": SseDecoder,
+    "text": TextDecoder,
+}
+
+
+def too_long(limit: int) -> EngineError:
+    """Return the error for a payload above the limit."""
+    return EngineError(f"a single piece of the answer is longer than {limit} bytes; it is refused")
