@@ -24,10 +24,9 @@ MAY = {
 ONE_LIBRARY = {
     "langchain/prices.py": {"genai_prices"},
     "langchain/schemas.py": {"jsonschema"},
-    "wrap/endpoint/auth.py": {"httpx2"},
+    "wrap/described.py": {"jmespath"},
     "wrap/endpoint/exchange.py": {"tenacity"},
     "wrap/endpoint/http.py": {"httpx2"},
-    "wrap/endpoint/spec.py": {"jmespath"},
     "wrap/echo.py": {"chatwright"},
     "wrap/function.py": {"cloudpickle"},
     "wrap/gguf/engine.py": {"xllamacpp"},

@@ -38,6 +38,8 @@ if TYPE_CHECKING:
     from chatwright.langchain.prices import CostCallbackHandler, Price
     from chatwright.langchain.request import Request
     from chatwright.langchain.transcript import Transcript
+    from chatwright.wrap.command import ChatCommand
+    from chatwright.wrap.described import ResponseSpec
     from chatwright.wrap.echo import CustomChatModelAdvanced
     from chatwright.wrap.endpoint.auth import OAuth2ClientCredentials
     from chatwright.wrap.endpoint.model import ChatEndpoint
@@ -78,6 +80,8 @@ _HOMES = {
     "chatwright.langchain.prices": ("CostCallbackHandler", "Price"),
     "chatwright.langchain.request": ("Request",),
     "chatwright.langchain.transcript": ("Transcript",),
+    "chatwright.wrap.command": ("ChatCommand",),
+    "chatwright.wrap.described": ("ResponseSpec",),
     "chatwright.wrap.echo": ("CustomChatModelAdvanced",),
     "chatwright.wrap.endpoint.auth": ("OAuth2ClientCredentials",),
     "chatwright.wrap.endpoint.model": ("ChatEndpoint",),
@@ -96,6 +100,7 @@ __all__ = [
     "REACT",
     "AuthenticationError",
     "Capabilities",
+    "ChatCommand",
     "ChatEndpoint",
     "ChatFunction",
     "ChatGGUF",
@@ -123,6 +128,7 @@ __all__ = [
     "Reasoning",
     "ReasoningTags",
     "Request",
+    "ResponseSpec",
     "RolePolicy",
     "SchemaError",
     "SourceConnectionError",

@@ -4,9 +4,9 @@ import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from chatwright import Capabilities, ChatModel, CustomChatModelAdvanced, chat_model
+from chatwright import Capabilities, ChatModel, CustomChatModelAdvanced, Quirks, chat_model
 from chatwright.testing import ScriptedModel
-from contract.subjects import SMOLLM2, loaded
+from contract.subjects import SMOLLM2, endpoint, loaded, serving
 
 NATIVE = Capabilities(tools=True, tool_choice=True)
 
@@ -66,10 +66,14 @@ def echo(script: Sequence[str], **fields: Any) -> ChatModel:
     return Parrot(said="".join(script), n=10**6, **{"model_name": "echo", **fields})
 
 
+def served(wire: str, path: str, script: Sequence[Any], **fields: Any) -> ChatModel:
+    return endpoint(wire, base_url=serving(lambda _: script) + path, **fields)
+
+
 TEXT_SOURCES: dict[str, Callable[..., ChatModel]] = {
     each.__name__: each
     for each in (returns, yields, coroutine, async_generator, subclass, async_subclass, echo)
-}
+} | {"own_way": functools.partial(served, "own_way", "/generate")}
 
 
 def gguf(script: Sequence[str], **fields: Any) -> ChatModel:
@@ -102,4 +106,7 @@ NATIVE_SOURCES: dict[str, Callable[..., ChatModel]] = {
     "native_async": native_async,
     "native_subclass": functools.partial(subclass, can=NATIVE),
     "native_async_subclass": functools.partial(async_subclass, can=NATIVE),
+} | {
+    wire: functools.partial(served, wire, "/v1", quirks=Quirks(response_format="none"))
+    for wire in ("openai", "anthropic", "responses")
 }

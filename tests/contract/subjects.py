@@ -4,9 +4,11 @@ import asyncio
 import functools
 import json
 import re
+import sys
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from langchain_core.callbacks import BaseCallbackHandler
@@ -20,12 +22,14 @@ from langchain_core.messages import (
 )
 
 from chatwright import (
+    ChatCommand,
     ChatEndpoint,
     ChatGGUF,
     ChatModel,
     CustomChatModelAdvanced,
     Request,
     ToolCallDelta,
+    Transcript,
     Usage,
     chat_model,
 )
@@ -234,6 +238,28 @@ def endpoint(wire: str, **fields: Any) -> ChatModel:
     return ChatEndpoint(**{"base_url": base_url, "wire": how, "model_name": wire, **fields})
 
 
+MARKED = Transcript(
+    **{
+        role: f"\x1e{kind}\x1f{{text}}"
+        for role, kind in (("system", "system"), ("user", "human"), ("assistant", "ai"))
+    }
+)
+
+
+def command(**fields: Any) -> ChatModel:
+    imported = f"import sys; sys.path.insert(0, {HERE!r}); import program"
+    given = {
+        "transcript": MARKED,
+        "response": {"framing": "ndjson", "text": "text"},
+        "model_name": "command",
+        **COUNTED,
+        **fields,
+    }
+    return ChatCommand([sys.executable, "-I", "-S", "-c", imported, *ANSWER], **given)
+
+
+HERE = str(Path(__file__).parent)
+
 SUBJECTS = [
     Subject("returns", function(returns, **COUNTED), streams=False),
     Subject("yields", function(yields)),
@@ -245,6 +271,7 @@ SUBJECTS = [
     Subject(
         "echo", functools.partial(CustomChatModelAdvanced, n=9, model_name="echo"), "What is t"
     ),
+    Subject("command", command),
     *(Subject(wire, functools.partial(endpoint, wire)) for wire in WIRES),
     Subject("gguf", gguf, "The capital of France is Paris."),
 ]

@@ -372,7 +372,7 @@ def test_T12_T13_histories_of_every_form_are_accepted(make):
     bound = make(["fine"]).bind_tools([look])
     assert bound.invoke(HISTORY).text == "fine"
     assert before == HISTORY
-    asked = json.dumps(bound.explain(HISTORY)["messages"])
+    asked = json.dumps(bound.explain(HISTORY))
     assert "no signal" in asked
     assert "secret" not in asked
     assert "Let me see." in asked
@@ -459,8 +459,14 @@ REPAIRS = {
 }
 
 
+# The other wires have no way to say such things: a call's name begins it there.
+IRREGULAR = {
+    name: make for name, make in NATIVE_SOURCES.items() if name not in {"anthropic", "responses"}
+}
+
+
 @pytest.mark.parametrize("script", REPAIRS.values(), ids=REPAIRS)
-@pytest.mark.parametrize("make", NATIVE_SOURCES.values(), ids=NATIVE_SOURCES)
+@pytest.mark.parametrize("make", IRREGULAR.values(), ids=IRREGULAR)
 async def test_T5_irregular_calls_are_repaired(script, make, mode):
     message = await mode(make(script).bind_tools([look, clock]), "x")
     assert calls(message) == [("look", {"city": "a"}), CLOCK]

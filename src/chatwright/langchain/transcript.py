@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from langchain_core.messages import BaseMessage
 from pydantic import BaseModel, ConfigDict
 
-__all__ = ["TRANSCRIPTS", "Transcript"]
+__all__ = ["TRANSCRIPTS", "Transcript", "known_transcript", "transcript"]
 
 
 class Transcript(BaseModel):
@@ -65,3 +65,24 @@ TRANSCRIPTS: Mapping[str, Transcript] = {
     "bare": Transcript(user="{text}\n", assistant="{text}\n"),
 }
 """The transcripts that have a name. `bare` writes the texts and nothing else."""
+
+
+def known_transcript(named: str | Transcript) -> str | Transcript:
+    """Return the transcript as it was given.
+
+    Raises:
+        ValueError: There is none of this name.
+    """
+    known = ["auto", *TRANSCRIPTS]
+    if isinstance(named, str) and named not in known:
+        raise ValueError(f"there is no transcript {named!r}; there are {', '.join(known)}")
+    return named
+
+
+def transcript(named: str | Transcript, messages: Sequence[BaseMessage]) -> Transcript:
+    """Return the transcript of this name; `auto`: a lone message bare, anything else `plain`."""
+    if isinstance(named, Transcript):
+        return named
+    if named == "auto":
+        named = "bare" if len(messages) == 1 else "plain"
+    return TRANSCRIPTS[named]

@@ -170,7 +170,8 @@ class Upstream:
         server.close()
         for task in self._tasks:
             task.cancel()
-        self._loop.run_until_complete(asyncio.gather(*self._tasks, return_exceptions=True))
+        if self._tasks:
+            self._loop.run_until_complete(asyncio.wait(self._tasks))
         self._loop.run_until_complete(self._loop.shutdown_asyncgens())
         self._loop.close()
 

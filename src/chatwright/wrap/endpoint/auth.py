@@ -7,16 +7,18 @@ import weakref
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import urlsplit
 
-import httpx2
 from pydantic import SecretStr
 
 from chatwright.errors import AuthenticationError
-from chatwright.wrap.endpoint.failure import SHOWN_BYTES, Mask
+from chatwright.wrap.endpoint.http import Auth, BasicAuth, HttpRequest, HttpResponse
+from chatwright.wrap.failure import SHOWN_BYTES, Mask
 from chatwright.wrap.jsonio import loads
 
 __all__ = ["KeyAuth", "OAuth2ClientCredentials", "secret"]
 
+OK = 200
 UNAUTHORIZED = 401
 DEFAULT_LIFETIME = 3600.0
 """Seconds that a token is taken to last whose server does not say."""
@@ -27,7 +29,7 @@ def secret(value: Any) -> str:
     return value.get_secret_value() if isinstance(value, SecretStr) else str(value)
 
 
-class KeyAuth(httpx2.Auth):
+class KeyAuth(Auth):
     """Sets a key in a header. A callable key is asked again where the server refuses it (401).
 
     Args:
@@ -43,8 +45,8 @@ class KeyAuth(httpx2.Auth):
         self._prefix = prefix
 
     async def async_auth_flow(
-        self, request: httpx2.Request
-    ) -> AsyncGenerator[httpx2.Request, httpx2.Response]:
+        self, request: HttpRequest
+    ) -> AsyncGenerator[HttpRequest, HttpResponse]:
         """Send the request, once or twice."""
         key = await self._get()
         request.headers[self._header] = self._prefix + key
@@ -65,7 +67,7 @@ class KeyAuth(httpx2.Auth):
 
 
 @dataclass(eq=False)
-class OAuth2ClientCredentials(httpx2.Auth):
+class OAuth2ClientCredentials(Auth):
     """OAuth2's client credentials (RFC 6749, section 4.4): a token is fetched, kept and renewed.
 
     However many calls wait for it, one request fetches it. It is renewed before it expires, and
@@ -102,8 +104,8 @@ class OAuth2ClientCredentials(httpx2.Auth):
         self.client_secret = SecretStr(secret(self.client_secret))
 
     async def async_auth_flow(
-        self, request: httpx2.Request
-    ) -> AsyncGenerator[httpx2.Request, httpx2.Response]:
+        self, request: HttpRequest
+    ) -> AsyncGenerator[HttpRequest, HttpResponse]:
         """Send the request with a token; fetch one before, or another after, where need be."""
         refused: str | None = None
         for _ in range(2):
@@ -124,27 +126,27 @@ class OAuth2ClientCredentials(httpx2.Auth):
         """Return what must not be shown."""
         return [secret(self.client_secret), *([self._token] if self._token else [])]
 
-    def _asking(self) -> httpx2.Request:
+    def _asking(self) -> HttpRequest:
         fields = {"grant_type": "client_credentials", "scope": self.scope}
         fields["audience"] = self.audience
         headers = {"Accept": "application/json"}
         if self.in_body:
             fields |= {"client_id": self.client_id, "client_secret": secret(self.client_secret)}
-        made = httpx2.Request(
+        made = HttpRequest(
             "POST",
             self.token_url,
             data={name: value for name, value in fields.items() if value is not None},
             headers=headers,
         )
         if not self.in_body:
-            basic = httpx2.BasicAuth(self.client_id, secret(self.client_secret))
+            basic = BasicAuth(self.client_id, secret(self.client_secret))
             made = next(basic.auth_flow(made))
         return made
 
-    def _take(self, response: httpx2.Response, asked: float) -> None:
+    def _take(self, response: HttpResponse, asked: float) -> None:
         mask = Mask(self.secrets())
         shown = mask(response.text)[:SHOWN_BYTES]
-        if response.status_code != httpx2.codes.OK:
+        if response.status_code != OK:
             raise self._refused(
                 f"HTTP {response.status_code}: {shown}", response.status_code, shown
             )
@@ -156,7 +158,7 @@ class OAuth2ClientCredentials(httpx2.Auth):
         self._renew = asked + lifetime - min(self.early, lifetime / 2)
 
     def _refused(self, why: str, status: int | None, body: str) -> AuthenticationError:
-        host = httpx2.URL(self.token_url).host
+        host = urlsplit(self.token_url).hostname
         error = AuthenticationError(f"no token from {host}: {why}")
         error.status, error.body = status, body
         return error

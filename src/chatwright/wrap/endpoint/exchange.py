@@ -1,8 +1,8 @@
 """One answer of a server: asked for, asked for again where that may help, and read."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
-from typing import Any, NamedTuple, NoReturn
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from typing import NamedTuple, NoReturn
 
 from tenacity import (
     AsyncRetrying,
@@ -14,16 +14,13 @@ from tenacity import (
 )
 
 from chatwright.deltas import Delta
-from chatwright.errors import OutputError, SourceConnectionError, SourceError, SourceTimeoutError
-from chatwright.wrap.endpoint.failure import Mask, failure, reported
+from chatwright.errors import SourceConnectionError, SourceError, SourceTimeoutError
 from chatwright.wrap.endpoint.http import Response
-from chatwright.wrap.endpoint.wire import Reader
-from chatwright.wrap.framing import FRAMINGS, Decoder, ErrorPayload
-from chatwright.wrap.jsonio import loads
+from chatwright.wrap.failure import Mask, failure
+from chatwright.wrap.reading import Reading
 
 __all__ = ["Exchange", "Retries"]
 
-DONE = b"[DONE]"
 GRACE_SECONDS = 2.0
 """How long what follows the end of an answer, its usage say, may take."""
 BODY_BYTES = 2**16
@@ -74,9 +71,7 @@ class Exchange:
 
     Args:
         send: Sends the request and returns the response, opened.
-        reader: Makes a fresh reader of the answer.
-        framing: How the answer is cut into payloads.
-        ends: Whether the end of an answer is marked.
+        read: Makes what reads the answer.
         retries: When to ask again.
         name: The model's name, for errors.
         mask: Hides secrets.
@@ -85,25 +80,18 @@ class Exchange:
     def __init__(
         self,
         send: Callable[[], Awaitable[Response]],
+        read: Callable[[], Reading],
         *,
-        reader: Callable[[], Reader],
-        framing: str,
-        ends: bool,
         retries: Retries,
         name: str,
         mask: Mask,
     ) -> None:
         """Prepare; nothing is sent yet."""
         self._send = send
-        self._make_reader = reader
-        self._framing = framing
-        self._ends = ends
+        self._read = read
         self._retries = retries
         self._name = name
         self._mask = mask
-        self._decoder: Decoder = FRAMINGS[framing]()
-        self._reader: Reader
-        self._done = False
 
     async def deltas(self) -> AsyncGenerator[Delta]:
         """Yield what the server answers.
@@ -113,88 +101,54 @@ class Exchange:
         """
         async for attempt in self._retries.run():
             with attempt:
-                response, pieces, first = await self._begin()
+                response, reading, first = await self._begin()
         try:
             for delta in first:
                 yield delta
-            while not self._done:
-                for delta in await self._next(response, pieces):
+            while not reading.done:
+                for delta in await _next(response, reading):
                     yield delta
-            for delta in self._reader.flush():
-                yield delta
-            await response.settle(pieces)
+            await response.settle()
         finally:
             await response.close()
 
-    async def _begin(self) -> tuple[Response, AsyncIterator[bytes], Sequence[Delta]]:
+    async def _begin(self) -> tuple[Response, Reading, Sequence[Delta]]:
         """Ask, and wait for the first piece: until then, asking again can help."""
         response = await self._send()
         try:
-            pieces = response.read()
             if response.status >= 300:  # noqa: PLR2004  redirects and failures
-                await self._fail(response, pieces)
-            self._decoder, self._reader = FRAMINGS[self._framing](), self._make_reader()
-            self._done = False
+                await self._fail(response)
+            reading = self._read()
             first: Sequence[Delta] = ()
-            while not (first or self._done):
-                first = await self._next(response, pieces)
+            while not (first or reading.done):
+                first = await _next(response, reading)
         except BaseException:
             await response.close()
             raise
-        return response, pieces, first
+        return response, reading, first
 
-    async def _fail(self, response: Response, pieces: AsyncIterator[bytes]) -> NoReturn:
+    async def _fail(self, response: Response) -> NoReturn:
         body = b""
-        async for data in pieces:
+        while len(body) < BODY_BYTES and (data := await response.next()) is not None:
             body += data
-            if len(body) > BODY_BYTES:
-                break
         raise failure(response.status, body, response.headers, name=self._name, mask=self._mask)
 
-    async def _next(self, response: Response, pieces: AsyncIterator[bytes]) -> Sequence[Delta]:
-        """Return what the next bytes say."""
-        try:
-            data = await anext(pieces, None)
-        except SourceTimeoutError:
-            if not self._reader.ended:
-                raise
-            data = None  # all that matters has come
-        payloads = self._decoder.flush() if data is None else self._decoder.feed(data)
-        deltas = [delta for payload in payloads for delta in self._read(payload)]
-        if data is None and not self._done:
-            self._finish()
-        if self._reader.ended:
-            response.began(GRACE_SECONDS)
-        elif deltas:
-            response.began()
-        return deltas
 
-    def _read(self, payload: Any) -> Sequence[Delta]:
-        if payload == DONE or self._done:
-            self._done = True
-            return ()
-        try:
-            if type(payload) is str:
-                return self._reader.read(payload)
-            event = loads(payload)
-            if type(payload) is ErrorPayload or (type(event) is dict and event.get("error")):
-                raise reported(event, name=self._name, mask=self._mask)
-            return self._reader.read(event)
-        except SourceError as error:
-            if error.args and isinstance(error, OutputError):
-                error.args = (f"{self._name}: {self._mask(str(error))}",)
+async def _next(response: Response, reading: Reading) -> Sequence[Delta]:
+    """Return what the next bytes say."""
+    try:
+        data = await response.next()
+    except SourceTimeoutError:
+        if not reading.ended:
             raise
-        except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
-            shown = self._mask(payload[:200].decode("utf-8", "replace"))
-            raise OutputError(
-                f"{self._name}: the server's answer can't be read ({error!r}): {shown}"
-            ) from None
-
-    def _finish(self) -> None:
-        """Take the end of the bytes for the end of the answer, if it may be."""
-        self._done = True
-        if self._ends and not self._reader.ended:
-            raise SourceConnectionError(
-                f"{self._name}: the answer broke off: its bytes ended, but nothing marked its end "
-                "(for a server that never does, set the quirk ends=False)"
-            )
+        data = None  # all that matters has come
+    if data is None:
+        return reading.flush()
+    deltas = reading.feed(data)
+    if reading.done:
+        return [*deltas, *reading.flush()]
+    if reading.ended:
+        response.watch.restart(GRACE_SECONDS)
+    elif deltas:
+        response.watch.restart()
+    return deltas

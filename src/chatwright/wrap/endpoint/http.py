@@ -1,11 +1,12 @@
 """HTTP by httpx2: one client per event loop, closed with it; the one border to the network."""
 
 import asyncio
+import contextlib
 import functools
 import ssl
 import threading
 import weakref
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
@@ -19,10 +20,21 @@ from chatwright.errors import (
     SourceError,
     SourceTimeoutError,
 )
+from chatwright.wrap.watch import Watch
 
-__all__ = ["BasicAuth", "Client", "Limits", "Network", "Response", "client"]
+__all__ = [
+    "Auth",
+    "BasicAuth",
+    "Client",
+    "Network",
+    "Response",
+    "client",
+]
 
+Auth = httpx2.Auth
 BasicAuth = httpx2.BasicAuth
+HttpRequest = httpx2.Request
+HttpResponse = httpx2.Response
 Client = httpx2.AsyncClient
 KEEPALIVE_SECONDS = 30.0
 """How long an idle connection is kept."""
@@ -49,23 +61,6 @@ class Network:
     client_key: str | None = None
     proxy: str | None = None
     trust_env: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """Time limits, in seconds.
-
-    Args:
-        connect: For a connection.
-        first_token: For the answer to begin.
-        token: Between two pieces of the answer.
-        total: For all of it.
-    """
-
-    connect: float
-    first_token: float
-    token: float
-    total: float
 
 
 @functools.lru_cache(maxsize=32)
@@ -180,22 +175,30 @@ class Response:
 
     Args:
         made: The loop's client.
-        limits: The time limits.
+        watch: The time limits.
         name: The model's name, for errors.
     """
 
-    def __init__(self, made: Client, limits: Limits, name: str) -> None:
-        """Start the clock."""
+    def __init__(self, made: Client, watch: Watch, name: str) -> None:
+        """Prepare; nothing is sent yet."""
+        self.watch = watch
         self._client = made
         self._name = name
-        self._watch = _Watch(limits)
         self._response: httpx2.Response | None = None
+        self._pieces: AsyncGenerator[bytes] | None = None
         self.status = 0
         self.headers: Mapping[str, str] = {}
         self.sent: Mapping[str, str] = {}
 
     async def open(
-        self, url: str, body: bytes, headers: Mapping[str, str], auth: Any, query: Mapping[str, str]
+        self,
+        url: str,
+        body: bytes,
+        headers: Mapping[str, str],
+        *,
+        auth: Any,
+        query: Mapping[str, str],
+        connect_timeout: float,
     ) -> None:
         """Send the request and wait for the response's headers.
 
@@ -204,9 +207,8 @@ class Response:
             SourceTimeoutError: A time limit ran out.
             ParameterError: The address is none.
         """
-        limits = self._watch.limits
-        timeout = httpx2.Timeout(None, connect=limits.connect, write=limits.first_token)
-        with _Translated(self), self._watch:
+        timeout = httpx2.Timeout(None, connect=connect_timeout)
+        with _Translated(self), self.watch:
             request = self._client.build_request(
                 "POST", url, content=body, headers=headers, timeout=timeout
             )
@@ -216,49 +218,36 @@ class Response:
         self.sent = self._response.request.headers
         self.status = self._response.status_code
         self.headers = self._response.headers
+        # httpx2's own iterators add nothing to a stream that is not compressed, at 3 µs a piece.
+        plain = self.headers.get("content-encoding", "identity") == "identity"
+        stream: Any = self._response.stream if plain else self._response.aiter_bytes()
+        self._pieces = aiter(stream)
 
-    async def read(self) -> AsyncIterator[bytes]:
-        """Yield the body's bytes as they come.
+    async def next(self) -> bytes | None:
+        """Return the body's next bytes; None at its end.
 
         Raises:
             SourceConnectionError: The connection was lost.
             SourceTimeoutError: A time limit ran out.
         """
-        response = self._response
-        assert response is not None  # noqa: S101  it has been opened
-        plain = response.headers.get("content-encoding", "identity") == "identity"
-        # httpx2's own iterators add nothing to a stream that is not compressed, at 3 µs a piece.
-        stream: Any = response.stream if plain else response.aiter_bytes()
-        pieces = aiter(stream)
-        with _Translated(self):
-            while True:
-                with self._watch:
-                    try:
-                        data = await anext(pieces)
-                    except StopAsyncIteration:
-                        return
-                yield data
+        if self._pieces is None:
+            return None
+        with _Translated(self), self.watch:
+            return await anext(self._pieces, None)
 
-    def began(self, grace: float | None = None) -> None:
-        """Say that a piece of the answer has come: now the limit between two of them holds.
-
-        Args:
-            grace: Seconds that hold instead, once the answer has ended.
-        """
-        self._watch.restart(grace)
-
-    async def settle(self, pieces: AsyncIterator[bytes]) -> None:
+    async def settle(self) -> None:
         """Read to the end of the body, if that comes soon: its connection is then kept."""
-        self._watch.restart(SETTLE_SECONDS)
-        try:
-            async for _ in pieces:
+        self.watch.restart(SETTLE_SECONDS)
+        with contextlib.suppress(SourceError):
+            while await self.next() is not None:
                 pass
-        except SourceError:
-            pass
 
     async def close(self) -> None:
         """Close the response; a connection whose body has not ended is closed, too."""
-        self._watch.stop()
+        self.watch.stop()
+        pieces, self._pieces = self._pieces, None
+        if pieces is not None:
+            await pieces.aclose()
         if self._response is not None:
             await self._response.aclose()
 
@@ -311,67 +300,3 @@ def _named(error: httpx2.HTTPError) -> str:
         httpx2.RemoteProtocolError: "the connection was lost",
     }
     return said.get(type(error), type(error).__name__)
-
-
-class _Watch:
-    """Ends a wait whose time has run out: one timer per response, not one per wait.
-
-    It works as `asyncio.timeout` does, which can't be held over the `yield` of a generator.
-    """
-
-    def __init__(self, limits: Limits) -> None:
-        self.limits = limits
-        self._loop = asyncio.get_running_loop()
-        now = self._loop.time()
-        self._end = now + limits.total
-        self._between = limits.token
-        self._limit = "first_token_timeout", limits.first_token
-        self._deadline = min(now + limits.first_token, self._end)
-        self._timer: asyncio.TimerHandle | None = None
-        self._task: asyncio.Task[Any] | None = None
-        self._cancelling = 0
-        self._expired = False
-
-    def restart(self, grace: float | None = None) -> None:
-        """Count anew, from now on by the limit between two pieces, or by a shorter one."""
-        if grace is None:
-            self._deadline = min(self._loop.time() + self._between, self._end)
-        else:
-            self._deadline = self._loop.time() + grace
-        self._limit = "token_timeout", self._between
-        if self._timer is not None and self._timer.when() > self._deadline:
-            self.stop()  # the next wait sets another
-
-    def stop(self) -> None:
-        """Forget the timer."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-
-    def __enter__(self) -> None:
-        task = self._task = asyncio.current_task()
-        self._cancelling = task.cancelling() if task else 0
-        if self._timer is None:
-            self._timer = self._loop.call_at(self._deadline, self._look)
-
-    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
-        task, self._task = self._task, None
-        if not self._expired or task is None:
-            return
-        self._expired = False
-        if task.uncancel() <= self._cancelling and isinstance(error, asyncio.CancelledError):
-            name, seconds = self._limit
-            if self._deadline >= self._end:
-                name, seconds = "timeout", self.limits.total
-            raise SourceTimeoutError(f"{seconds:g} s ran out ({name})") from None
-
-    def _look(self) -> None:
-        """End the wait, or come again when its time has moved on."""
-        self._timer = None
-        if self._task is None:  # nobody waits: the next wait sets the timer
-            return
-        if self._loop.time() < self._deadline:
-            self._timer = self._loop.call_at(self._deadline, self._look)
-            return
-        self._expired = True
-        self._task.cancel()

@@ -17,13 +17,15 @@ from chatwright.langchain.model import ChatModel
 from chatwright.langchain.request import Request
 from chatwright.wrap.endpoint.auth import KeyAuth, secret
 from chatwright.wrap.endpoint.exchange import Exchange, Retries
-from chatwright.wrap.endpoint.failure import Mask
-from chatwright.wrap.endpoint.http import BasicAuth, Limits, Network, Response, client
+from chatwright.wrap.endpoint.http import BasicAuth, Network, Response, client
 from chatwright.wrap.endpoint.quirks import Quirks
 from chatwright.wrap.endpoint.spec import WireSpec
 from chatwright.wrap.endpoint.wire import Ask, Wire, Written
 from chatwright.wrap.endpoint.wires import WIRES
+from chatwright.wrap.failure import Mask
 from chatwright.wrap.jsonio import dumps
+from chatwright.wrap.reading import Reading
+from chatwright.wrap.watch import Limits, Watch
 
 __all__ = ["ChatEndpoint"]
 
@@ -174,30 +176,37 @@ class ChatEndpoint(ChatModel):
         send = functools.partial(
             self._send, request, written, dumps(written.body), mask, time.monotonic()
         )
-        return Exchange(
-            send,
-            reader=functools.partial(wire.reader, ask),
-            framing=wire.framing if ask.quirks.stream else _whole(wire.framing),
+        read = functools.partial(
+            self._reading, ask, wire.framing if ask.quirks.stream else _whole(wire.framing), mask
+        )
+        retries = Retries(self.max_retries, self.retry_after_limit, self.timeout)
+        return Exchange(send, read, retries=retries, name=self.model_name, mask=mask).deltas()
+
+    def _reading(self, ask: Ask, framing: str, mask: Mask) -> Reading:
+        return Reading(
+            self._wire.reader(ask),
+            framing=framing,
             ends=bool(ask.quirks.ends),
-            retries=Retries(self.max_retries, self.retry_after_limit, self.timeout),
             name=self.model_name,
             mask=mask,
-        ).deltas()
+        )
 
     async def _send(
         self, request: Request, written: Written, body: bytes, mask: Mask, started: float
     ) -> Response:
-        limits = Limits(
-            connect=self.connect_timeout,
-            first_token=self.first_token_timeout,
-            token=self.token_timeout,
-            total=max(0.0, self.timeout - (time.monotonic() - started)),
-        )
+        left = max(0.0, self.timeout - (time.monotonic() - started))
+        limits = Limits(self.first_token_timeout, self.token_timeout, left)
         headers = await self._headers(request, written, mask)
         made = await client(self._network(), self.http_client)
-        response = Response(made, limits, self.model_name)
-        query = {name: secret(value) for name, value in self.query.items()}
-        await response.open(written.url, body, headers, self._auth(), query)
+        response = Response(made, Watch(limits, self.model_name), self.model_name)
+        await response.open(
+            written.url,
+            body,
+            headers,
+            auth=self._auth(),
+            query={name: secret(value) for name, value in self.query.items()},
+            connect_timeout=self.connect_timeout,
+        )
         for name in ("authorization", self._wire.key_header):
             mask.add(response.sent.get(name, ""))
         return response

@@ -1,23 +1,19 @@
-"""`WireSpec`: a server's own way of speaking, described by data. The one importer of jmespath."""
+"""`WireSpec`: a server's own way of speaking, described by data."""
 
 import functools
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal
 from urllib.parse import quote
 
-import jmespath
-from jmespath.exceptions import JMESPathError
 from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
 from pydantic import AfterValidator, BaseModel, ConfigDict, model_validator
 
-from chatwright.deltas import Delta, Reasoning, ToolCallDelta, Usage
-from chatwright.errors import OutputError
 from chatwright.langchain.openai import as_openai
-from chatwright.langchain.transcript import TRANSCRIPTS, Transcript
-from chatwright.wrap.endpoint.failure import Mask, reported
+from chatwright.langchain.transcript import Transcript, known_transcript, transcript
+from chatwright.wrap.described import DescribedReader, ResponseSpec, as_text
 from chatwright.wrap.endpoint.quirks import Quirks
-from chatwright.wrap.endpoint.wire import Ask, Wire, Written, finished
+from chatwright.wrap.endpoint.wire import Ask, Wire, Written
 
 __all__ = ["WireSpec"]
 
@@ -31,28 +27,6 @@ _BODY = frozenset(
     }
 )
 Role = Literal["system", "user", "assistant", "tool"]
-
-
-def _compiled(path: str) -> str:
-    try:
-        _path(path)
-    except JMESPathError as error:
-        raise ValueError(f"{path!r} is no JMESPath: {' '.join(str(error).split())}") from None
-    return path
-
-
-@functools.lru_cache(maxsize=256)
-def _path(path: str) -> Any:
-    return jmespath.compile(path)
-
-
-Path = Annotated[str, AfterValidator(_compiled)]
-
-
-def _transcript(prompt: str | Transcript) -> str | Transcript:
-    if isinstance(prompt, str) and prompt not in TRANSCRIPTS:
-        raise ValueError(f"there is no transcript {prompt!r}; there are {', '.join(TRANSCRIPTS)}")
-    return prompt
 
 
 class RequestSpec(BaseModel):
@@ -76,8 +50,9 @@ class RequestSpec(BaseModel):
     `name`, `tool_calls` (in OpenAI's form), `tool_call_id`."""
     roles: dict[Role, str] = {}
     """The server's names for the roles `system`, `user`, `assistant` and `tool`."""
-    prompt: Annotated[str | Transcript, AfterValidator(_transcript)] = "plain"
-    """How `prompt` is written: `plain`, `chatml`, `llama3`, `mistral`, `bare`, or a table."""
+    prompt: Annotated[str | Transcript, AfterValidator(known_transcript)] = "auto"
+    """How `prompt` is written: `plain`, `chatml`, `llama3`, `mistral`, `bare`, or a table of a
+    `Transcript`. `auto`: a lone message bare, anything else `plain`."""
     parameters: dict[str, Any] = {}
     """Further call parameters, and their defaults."""
     key_header: str = "Authorization"
@@ -101,52 +76,6 @@ class RequestSpec(BaseModel):
         return self
 
 
-class UsageSpec(BaseModel):
-    """Where the counts of tokens stand, as JMESPaths."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    input_tokens: Path | None = None
-    output_tokens: Path | None = None
-    cache_read: Path | None = None
-    reasoning: Path | None = None
-
-
-class ResponseSpec(BaseModel):
-    """How an answer is read: JMESPaths (https://jmespath.org) into each payload."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    framing: Literal["json", "ndjson", "sse", "text"] = "json"
-    """How payloads are told apart: the whole body is one, or a line is, or the data of a
-    server-sent event; `text` is no JSON but the answer itself."""
-    text: Path | None = None
-    """The text, or the next piece of it."""
-    reasoning: Path | None = None
-    """The reasoning, or the next piece of it."""
-    tool_calls: Path | None = None
-    """A list of calls: `name`, `arguments` (an object or its JSON), perhaps `id` and `index`; or in
-    OpenAI's form."""
-    usage: UsageSpec = UsageSpec()
-    """Where the counts of tokens stand."""
-    finish_reason: Path | None = None
-    """Why the answer ended."""
-    error: Path | None = None
-    """What has failed; where something stands there, the call fails with it."""
-    cumulative: bool = False
-    """Whether each payload holds all of the text so far."""
-    done: Path | None = None
-    """What is true once the answer has ended."""
-    done_marker: str = "[DONE]"
-    """The payload that says that the answer has ended."""
-
-    @model_validator(mode="after")
-    def _say_where_the_text_is(self) -> "ResponseSpec":
-        if (self.framing == "text") == bool(self.text):
-            raise ValueError("text says where the text stands; only framing 'text' has none")
-        return self
-
-
 class WireSpec(BaseModel):
     """A server's own way of speaking: the tables `request` and `response` of an endpoint file."""
 
@@ -164,7 +93,7 @@ class WireSpec(BaseModel):
         marked = response.framing == "json" or response.done or response.finish_reason
         return Wire(
             write=self._write,
-            reader=functools.partial(_Reader, response),
+            reader=lambda ask: DescribedReader(response, ask.model or "the server"),
             framing=response.framing,
             quirks=Quirks(
                 stream=response.framing != "json",
@@ -186,7 +115,6 @@ class WireSpec(BaseModel):
 
     def _write(self, ask: Ask) -> Written:
         spec, asked = self.request, ask.request
-        prompt = TRANSCRIPTS[spec.prompt] if isinstance(spec.prompt, str) else spec.prompt
         system = "\n\n".join(each.text for each in asked.messages if each.type == "system")
         values = {
             **spec.parameters,
@@ -197,7 +125,7 @@ class WireSpec(BaseModel):
             "last": asked.messages[-1].text if asked.messages else "",
             "messages": [self._message(each) for each in asked.messages],
             "model": ask.model,
-            "prompt": prompt.write(asked.messages),
+            "prompt": transcript(spec.prompt, asked.messages).write(asked.messages),
             "stop": ask.stops() or None,
             "stream": bool(ask.quirks.stream),
             "system": system or None,
@@ -240,105 +168,10 @@ def _filled(template: Any, values: Mapping[str, Any]) -> Any:
         hole = _HOLE.fullmatch(template)
         if hole and hole[1]:
             return values.get(hole[1])
-        return _HOLE.sub(lambda each: _text(values.get(each[1])) if each[1] else "$", template)
+        return _HOLE.sub(lambda each: as_text(values.get(each[1])) if each[1] else "$", template)
     if isinstance(template, Mapping):
         filled = {key: _filled(each, values) for key, each in template.items()}
         return {key: each for key, each in filled.items() if each is not None}
     if isinstance(template, list):
         return [each for item in template if (each := _filled(item, values)) is not None]
     return template
-
-
-def _text(value: Any) -> str:
-    return "" if value is None else str(value)
-
-
-class _Reader:
-    """Reads payloads by their description."""
-
-    def __init__(self, spec: ResponseSpec, ask: Ask) -> None:
-        self.ended = False
-        self._spec = spec
-        self._model = ask.model or "the server"
-        self._reason: str | None = None
-        self._seen = ""
-        self._calls = 0
-
-    def read(self, payload: Any) -> Sequence[Delta]:
-        if isinstance(payload, str):  # of the framing `text`
-            return [payload]
-        spec = self._spec
-        if spec.error and (error := self._found(spec.error, payload)):
-            raise reported(error, name=self._model, mask=Mask())
-        deltas: list[Delta] = []
-        if spec.reasoning and (reasoning := self._text(spec.reasoning, payload)):
-            deltas.append(Reasoning(reasoning))
-        if spec.text and (text := self._text(spec.text, payload)):
-            deltas.append(self._new(text) if spec.cumulative else text)
-        if spec.tool_calls:
-            deltas += self._tool_calls(self._found(spec.tool_calls, payload))
-        deltas += self._usage(payload)
-        if spec.finish_reason and (reason := self._found(spec.finish_reason, payload)):
-            self.ended, self._reason = True, str(reason)
-        if spec.framing == "json" or (spec.done and self._found(spec.done, payload)):
-            self.ended = True
-        return deltas
-
-    @staticmethod
-    def _found(path: str, payload: Any) -> Any:
-        try:
-            return _path(path).search(payload)
-        except JMESPathError as error:
-            raise OutputError(f"{path!r} does not fit what the server sent: {error}") from None
-
-    def _text(self, path: str, payload: Any) -> str:
-        found = self._found(path, payload)
-        if isinstance(found, list):
-            found = "".join(_text(each) for each in found)
-        if isinstance(found, dict):
-            raise OutputError(f"{path!r} leads to an object, not to a text: {str(found)[:200]}")
-        return _text(found)
-
-    def _new(self, text: str) -> str:
-        """Return what of the text so far is new."""
-        seen, self._seen = self._seen, text
-        if not text.startswith(seen):
-            raise OutputError(
-                f"the text so far was {seen[-80:]!r} at its end and does not go on from there; "
-                "is 'cumulative' right?"
-            )
-        return text[len(seen) :]
-
-    def _tool_calls(self, calls: Any) -> Iterator[Delta]:
-        for call in calls or ():
-            function = call.get("function") or call
-            if not isinstance(function, Mapping):
-                function = call
-            index = call.get("index")
-            arguments = next(
-                (function[key] for key in ("arguments", "args", "input") if key in function), None
-            )
-            yield ToolCallDelta(
-                self._calls if index is None else int(index),
-                call.get("id"),
-                function.get("name"),
-                arguments or ("" if index is not None else {}),
-            )
-            self._calls += 1
-
-    def _usage(self, payload: Any) -> Iterator[Delta]:
-        counts = {
-            name: int(count)
-            for name, path in self._spec.usage
-            if path and (count := self._found(path, payload)) is not None
-        }
-        if counts:
-            yield Usage(
-                counts.get("input_tokens"),
-                counts.get("output_tokens"),
-                {"cache_read": counts["cache_read"]} if "cache_read" in counts else {},
-                {"reasoning": counts["reasoning"]} if "reasoning" in counts else {},
-            )
-
-    def flush(self) -> Sequence[Delta]:
-        return [finished(self._reason, {})]

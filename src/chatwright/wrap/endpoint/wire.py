@@ -1,14 +1,14 @@
 """What a wire is: how a request is written, and how an answer is read."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
-from chatwright.deltas import Delta, Finish
 from chatwright.langchain.request import Request
 from chatwright.wrap.endpoint.quirks import Quirks
+from chatwright.wrap.reading import Reader
 
-__all__ = ["Ask", "Reader", "Wire", "Written", "finish_reason"]
+__all__ = ["Ask", "Wire", "Written"]
 
 
 class Ask(NamedTuple):
@@ -69,23 +69,6 @@ class Written(NamedTuple):
     headers: Mapping[str, str]
 
 
-class Reader(Protocol):
-    """Reads one answer: payloads in, deltas out. No I/O."""
-
-    ended: bool
-    """Whether the answer is known to be complete."""
-
-    def read(self, payload: Any, /) -> Sequence[Delta]:
-        """Return what a payload says.
-
-        Raises:
-            SourceError: The server reports a failure, or what came can't be read.
-        """
-
-    def flush(self) -> Sequence[Delta]:
-        """Return what is left to say at the end."""
-
-
 @dataclass(frozen=True, kw_only=True)
 class Wire:
     """How a server is spoken to.
@@ -109,29 +92,3 @@ class Wire:
     key_header: str = "Authorization"
     key_prefix: str = "Bearer "
     headers: Mapping[str, str] = field(default_factory=dict)
-
-
-_REASONS = {
-    "completed": "stop",
-    "end_turn": "stop",
-    "eos": "stop",
-    "eos_token": "stop",
-    "function_call": "tool_calls",
-    "max_output_tokens": "length",
-    "max_tokens": "length",
-    "model_context_window_exceeded": "length",
-    "refusal": "content_filter",
-    "stop_sequence": "stop",
-    "tool_use": "tool_calls",
-}
-
-
-def finish_reason(reason: str) -> str:
-    """Return a finish reason by OpenAI's names, where it has one."""
-    return _REASONS.get(reason, reason)
-
-
-def finished(reason: str | None, metadata: Mapping[str, Any]) -> Finish:
-    """Return how an answer ended, without what is None."""
-    known = {name: value for name, value in metadata.items() if value is not None}
-    return Finish(finish_reason(reason or "stop"), known)

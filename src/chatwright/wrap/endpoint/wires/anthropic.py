@@ -1,7 +1,7 @@
 """Anthropic's Messages. https://docs.anthropic.com/en/api/messages-streaming."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, cast
+from typing import Any
 
 from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
 
@@ -9,8 +9,9 @@ from chatwright.deltas import Delta, Reasoning, ToolCallDelta, Usage
 from chatwright.errors import ContentError
 from chatwright.langchain.tools import chosen_name, tool_name
 from chatwright.wrap.endpoint.quirks import Quirks
-from chatwright.wrap.endpoint.wire import Ask, Wire, Written, finished
+from chatwright.wrap.endpoint.wire import Ask, Wire, Written
 from chatwright.wrap.endpoint.wires.openai import counted
+from chatwright.wrap.reading import finished
 
 __all__ = ["WIRE"]
 
@@ -83,13 +84,13 @@ def _message(message: BaseMessage) -> dict[str, Any]:
         result: dict[str, Any] = {
             "type": "tool_result",
             "tool_use_id": message.tool_call_id,
-            "content": _content(cast("Any", message.content)),
+            "content": _content(message.content),
         }
         if message.status == "error":
             result["is_error"] = True
         return {"role": "user", "content": [result]}
     if not isinstance(message, AIMessage):
-        return {"role": "user", "content": _content(cast("Any", message.content))}
+        return {"role": "user", "content": _content(message.content)}
     return {"role": "assistant", "content": [*_answer(message)] or message.text}
 
 
@@ -107,7 +108,7 @@ def _answer(message: AIMessage) -> Iterator[dict[str, Any]]:
         }
 
 
-def _content(content: str | Sequence[Any]) -> str | list[dict[str, Any]]:
+def _content(content: Any) -> str | list[dict[str, Any]]:
     return content if isinstance(content, str) else [_block(each) for each in content]
 
 

@@ -12,7 +12,8 @@ from chatwright.deltas import Delta, Reasoning, ToolCallDelta, Usage
 from chatwright.errors import ContentError
 from chatwright.langchain.request import schema_of
 from chatwright.wrap.endpoint.quirks import Quirks
-from chatwright.wrap.endpoint.wire import Ask, Wire, Written, finished
+from chatwright.wrap.endpoint.wire import Ask, Wire, Written
+from chatwright.wrap.reading import finished
 
 __all__ = ["WIRE"]
 

@@ -9,7 +9,8 @@ from typing import Any
 from chatwright.deltas import Delta, Reasoning, ToolCallDelta, Usage
 from chatwright.langchain.openai import as_openai
 from chatwright.wrap.endpoint.quirks import Quirks
-from chatwright.wrap.endpoint.wire import Ask, Wire, Written, finished
+from chatwright.wrap.endpoint.wire import Ask, Wire, Written
+from chatwright.wrap.reading import finished
 
 __all__ = ["WIRE"]
 

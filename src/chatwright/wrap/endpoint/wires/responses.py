@@ -9,10 +9,11 @@ from chatwright.deltas import Delta, Reasoning, ToolCallDelta, Usage
 from chatwright.errors import ContentError
 from chatwright.langchain.openai import as_openai
 from chatwright.langchain.tools import chosen_name, tool_name
-from chatwright.wrap.endpoint.failure import Mask, reported
 from chatwright.wrap.endpoint.quirks import Quirks
-from chatwright.wrap.endpoint.wire import Ask, Wire, Written, finished
+from chatwright.wrap.endpoint.wire import Ask, Wire, Written
 from chatwright.wrap.endpoint.wires.openai import counted
+from chatwright.wrap.failure import Mask, reported
+from chatwright.wrap.reading import finished
 
 __all__ = ["WIRE"]
 
