@@ -90,6 +90,6 @@ def _options(
     pass
 
 
-from chatwright.cli import chat, models, pull  # noqa: E402  they register their commands here
+from chatwright.cli import chat, explain, models, probe, pull  # noqa: E402  they register here
 
-_ = (chat, models, pull)
+_ = (chat, explain, models, probe, pull)

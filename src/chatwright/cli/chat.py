@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from chatwright.run.conversation import Conversation, Took
 
-__all__ = ["chat"]
+__all__ = ["chat", "loaded"]
 
 HELP = """\
 /system TEXT  set the system message (without TEXT: show it)
@@ -79,20 +79,21 @@ def _conversation(
     from chatwright.run.conversation import Conversation  # noqa: PLC0415  slow to import
 
     parameters = {name: value for name, value in given.items() if value is not None}
-    return Conversation(_loaded(model), system or None, parameters, stop or None)
+    return Conversation(loaded(model), system or None, parameters, stop or None)
 
 
-def _loaded(model: str) -> "BaseChatModel":
+def loaded(model: str) -> "BaseChatModel":
+    """Return the model that a string names, also from the working directory."""
     from chatwright.wrap.gguf import ChatGGUF  # noqa: PLC0415  slow to import
     from chatwright.wrap.load import load  # noqa: PLC0415  slow to import
 
     if "" not in sys.path:
         sys.path.insert(0, "")  # MODULE:ATTRIBUTE may be in the working directory
-    loaded = load(model)
-    if isinstance(loaded, ChatGGUF):
-        loaded.n_parallel = 1  # one person talks: one slot, a quarter of the memory
-        loaded.max_tokens = loaded.max_tokens or 1024  # a small model may never stop
-    return loaded
+    found = load(model)
+    if isinstance(found, ChatGGUF):
+        found.n_parallel = 1  # one person talks: one slot, a quarter of the memory
+        found.max_tokens = found.max_tokens or 1024  # a small model may never stop
+    return found
 
 
 def _print_json(conversation: "Conversation", question: str) -> int:

@@ -193,7 +193,7 @@ class Response:
     async def open(
         self,
         url: str,
-        body: bytes,
+        body: bytes | None,
         headers: Mapping[str, str],
         *,
         auth: Any,
@@ -202,15 +202,28 @@ class Response:
     ) -> None:
         """Send the request and wait for the response's headers.
 
+        Args:
+            url: Where it goes.
+            body: What is posted; None for a GET.
+            headers: Its headers.
+            auth: What httpx2 takes as `auth`.
+            query: Parameters to append to the URL, kept out of what is shown of it.
+            connect_timeout: Seconds that a connection may take.
+
         Raises:
             SourceConnectionError: There is no connection, or it was lost.
             SourceTimeoutError: A time limit ran out.
             ParameterError: The address is none.
         """
         timeout = httpx2.Timeout(None, connect=connect_timeout)
+        method = "GET" if body is None else "POST"
         with _Translated(self), self.watch:
             request = self._client.build_request(
-                "POST", url, content=body, headers=headers, timeout=timeout
+                "GET" if body is None else "POST",
+                url,
+                content=body,
+                headers=headers,
+                timeout=timeout,
             )
             if query:
                 request.url = _Quiet(request.url.copy_merge_params(query))

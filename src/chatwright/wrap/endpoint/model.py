@@ -170,12 +170,15 @@ class ChatEndpoint(ChatModel):
 
     def reply(self, request: Request) -> Any:
         """Ask the server."""
-        ask, wire = self._ask(request), self._wire
-        written = self._written(ask)
+        ask, wire = self.ask(request), self.speaks
+        written = self.written(ask)
         mask = Mask(map(secret, self.query.values()))
-        send = functools.partial(
-            self._send, request, written, dumps(written.body), mask, time.monotonic()
-        )
+        headers = request.parameters.get("headers")
+        end = time.monotonic() + self.timeout
+
+        async def send() -> Response:
+            return await self.send(written, mask, headers=headers, seconds=end - time.monotonic())
+
         read = functools.partial(
             self._reading, ask, wire.framing if ask.quirks.stream else _whole(wire.framing), mask
         )
@@ -184,30 +187,49 @@ class ChatEndpoint(ChatModel):
 
     def _reading(self, ask: Ask, framing: str, mask: Mask) -> Reading:
         return Reading(
-            self._wire.reader(ask),
+            self.speaks.reader(ask),
             framing=framing,
             ends=bool(ask.quirks.ends),
             name=self.model_name,
             mask=mask,
         )
 
-    async def _send(
-        self, request: Request, written: Written, body: bytes, mask: Mask, started: float
+    async def send(
+        self,
+        written: Written,
+        mask: Mask,
+        *,
+        headers: Mapping[str, Any] | None = None,
+        seconds: float | None = None,
     ) -> Response:
-        left = max(0.0, self.timeout - (time.monotonic() - started))
+        """Send one request as it is written, and return the response, opened, whatever its status.
+
+        Args:
+            written: The request; a body of None makes it a GET.
+            mask: Learns the secrets that were sent.
+            headers: The call's own headers.
+            seconds: What is left of `timeout`. Default: all of it.
+
+        Raises:
+            SourceConnectionError: There is no connection, or it was lost.
+            SourceTimeoutError: A time limit ran out.
+            AuthenticationError: No token is to be had.
+            ParameterError: What can't be sent, or network settings that can't be used.
+        """
+        left = self.timeout if seconds is None else max(0.0, seconds)
         limits = Limits(self.first_token_timeout, self.token_timeout, left)
-        headers = await self._headers(request, written, mask)
+        sent = await self._headers(written, headers or {}, mask)
         made = await client(self._network(), self.http_client)
         response = Response(made, Watch(limits, self.model_name), self.model_name)
         await response.open(
             written.url,
-            body,
-            headers,
+            None if written.body is None else dumps(written.body),
+            sent,
             auth=self._auth(),
             query={name: secret(value) for name, value in self.query.items()},
             connect_timeout=self.connect_timeout,
         )
-        for name in ("authorization", self._wire.key_header):
+        for name in ("authorization", self.speaks.key_header):
             mask.add(response.sent.get(name, ""))
         return response
 
@@ -219,7 +241,8 @@ class ChatEndpoint(ChatModel):
         """Return the model's name, for errors."""
         return self.model_name
 
-    def _ask(self, request: Request) -> Ask:
+    def ask(self, request: Request) -> Ask:
+        """Return what the wire writes the request of."""
         values = {name: getattr(self, name) for name in _VALUES}
         named = None if self.model_name == self._default_model_name() else self.model_name
         return Ask(named, request, values, self.known_quirks, self.base_url)
@@ -227,8 +250,13 @@ class ChatEndpoint(ChatModel):
     def _default_model_name(self) -> str:
         return urlsplit(self.base_url).netloc
 
-    def _written(self, ask: Ask) -> Written:
-        written = self._wire.write(ask)
+    def written(self, ask: Ask) -> Written:
+        """Return the request as the wire writes it.
+
+        Raises:
+            ParameterError: The body is no object that `extra_body` could go into.
+        """
+        written = self.speaks.write(ask)
         extra = {**self.extra_body, **(ask.request.parameters.get("extra_body") or {})}
         if not extra:
             return written
@@ -236,13 +264,15 @@ class ChatEndpoint(ChatModel):
             raise ParameterError(f"{self.model_name}: extra_body needs a body that is an object")
         return written._replace(body={**written.body, **extra})
 
-    async def _headers(self, request: Request, written: Written, mask: Mask) -> dict[str, str]:
+    async def _headers(
+        self, written: Written, own: Mapping[str, Any], mask: Mask
+    ) -> dict[str, str]:
         given: Any = self.headers
         if callable(given):
             given = given()
             if isinstance(given, Awaitable):
                 given = await given
-        given = {**(given or {}), **(request.parameters.get("headers") or {})}
+        given = {**(given or {}), **own}
         secrets = {str(name): secret(value) for name, value in given.items()}
         for value in secrets.values():
             mask.add(value)
@@ -251,7 +281,7 @@ class ChatEndpoint(ChatModel):
             "Accept-Encoding": "identity",
             "Content-Type": "application/json",
             "User-Agent": "chatwright",
-            **self._wire.headers,
+            **self.speaks.headers,
             **written.headers,
             **secrets,
         }
@@ -259,7 +289,7 @@ class ChatEndpoint(ChatModel):
     def _auth(self) -> Any:
         if self.auth is not None or self.api_key is None:
             return self.auth
-        return KeyAuth(self.api_key, self._wire.key_header, self._wire.key_prefix)
+        return KeyAuth(self.api_key, self.speaks.key_header, self.speaks.key_prefix)
 
     def _network(self) -> Network:
         return Network(
@@ -274,13 +304,14 @@ class ChatEndpoint(ChatModel):
     # What the server can do.
 
     @property
-    def _wire(self) -> Wire:
+    def speaks(self) -> Wire:
+        """The wire."""
         return WIRES[self.wire] if isinstance(self.wire, str) else self.wire.wire
 
     @property
     def known_quirks(self) -> Quirks:
         """The server's quirks, and the wire's where none are set."""
-        return self.quirks.over(self._wire.quirks)
+        return self.quirks.over(self.speaks.quirks)
 
     def capabilities(self) -> Capabilities:
         """Return what the wire and the quirks say."""
@@ -293,7 +324,7 @@ class ChatEndpoint(ChatModel):
         return profile
 
     def _accepted(self) -> frozenset[str]:
-        return self._wire.accepts | _COMMON
+        return self.speaks.accepts | _COMMON
 
     # What is shown of it.
 
@@ -305,18 +336,18 @@ class ChatEndpoint(ChatModel):
 
     def explained(self, request: Request) -> dict[str, Any]:
         """Return the HTTP request: `method`, `url`, `headers` and `body`; secrets are masked."""
-        written = self._written(self._ask(request))
+        written = self.written(self.ask(request))
         own = {} if callable(self.headers) else self.headers
         hidden = {**own, **(request.parameters.get("headers") or {})}
         if self.auth is not None or self.api_key is not None:
-            hidden[self._wire.key_header if self.auth is None else "Authorization"] = ""
+            hidden[self.speaks.key_header if self.auth is None else "Authorization"] = ""
         query = "&".join(f"{name}=***" for name in self.query)
         return {
             "method": "POST",
             "url": f"{written.url}?{query}" if query else written.url,
             "headers": {
                 "Content-Type": "application/json",
-                **self._wire.headers,
+                **self.speaks.headers,
                 **written.headers,
                 **dict.fromkeys(hidden, "***"),
             },

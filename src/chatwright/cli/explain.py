@@ -1,0 +1,44 @@
+"""`chatwright explain`: what an LLM would be given."""
+
+import json
+from typing import Annotated
+
+import typer
+
+from chatwright.cli import app, handled
+
+__all__ = ["explain"]
+
+
+@app.command("explain")
+@handled
+def explain(
+    model: Annotated[str, typer.Argument(help="What `chat --model` takes, such as acme.toml.")],
+    prompt: Annotated[str, typer.Argument(help="What to say.")],
+    system: Annotated[
+        str | None, typer.Option("--system", "-s", help="The system message.")
+    ] = None,
+    stop: Annotated[
+        list[str] | None, typer.Option("--stop", help="A stop sequence; may be repeated.")
+    ] = None,
+    temperature: Annotated[
+        float | None, typer.Option("--temperature", "-t", help="Sampling temperature.")
+    ] = None,
+    max_tokens: Annotated[
+        int | None, typer.Option("--max-tokens", help="The longest answer, in tokens.")
+    ] = None,
+) -> int:
+    """Print the exact request that the LLM would get, secrets masked; nothing is sent."""
+    from chatwright.cli.chat import loaded  # noqa: PLC0415  slow to import
+    from chatwright.langchain.model import ChatModel  # noqa: PLC0415  slow to import
+
+    found = loaded(model)
+    if not isinstance(found, ChatModel):
+        typer.echo(f"chatwright: {model} is no model of Chatwright's: it can't explain", err=True)
+        return 2
+    given = {"temperature": temperature, "max_tokens": max_tokens}
+    parameters = {name: value for name, value in given.items() if value is not None}
+    messages = [*([("system", system)] if system else []), ("human", prompt)]
+    explained = found.explain(messages, stop=stop or None, **parameters)
+    typer.echo(json.dumps(explained, indent=2, ensure_ascii=False))
+    return 0
