@@ -22,6 +22,10 @@ from chatwright.testing.speech import Asked, Speech, asked
 __all__ = ["Bytes", "Cut", "Received", "Refuse", "Stall", "Upstream"]
 
 
+CLOSE_SECONDS = 0.2
+"""How long a connection may take to close in good order."""
+
+
 @dataclass(frozen=True, slots=True)
 class Bytes:
     """A script's item: send these bytes as they are.
@@ -168,10 +172,11 @@ class Upstream:
         self._ready.set()
         self._loop.run_forever()
         server.close()
-        for task in self._tasks:
+        tasks = [*self._tasks]
+        for task in tasks:
             task.cancel()
-        if self._tasks:
-            self._loop.run_until_complete(asyncio.wait(self._tasks))
+        if tasks:
+            self._loop.run_until_complete(asyncio.wait(tasks))
         self._loop.run_until_complete(self._loop.shutdown_asyncgens())
         self._loop.close()
 
@@ -187,8 +192,10 @@ class Upstream:
             while await self._answer(reader, writer):
                 pass
         writer.close()
-        with contextlib.suppress(ConnectionError, ssl.SSLError, TimeoutError):
-            await writer.wait_closed()
+        try:
+            await asyncio.wait_for(writer.wait_closed(), CLOSE_SECONDS)
+        except (ConnectionError, ssl.SSLError, TimeoutError):  # TLS may wait for the other side
+            writer.transport.abort()
 
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
         """Answer one request; return whether the connection goes on."""

@@ -200,7 +200,7 @@ async def _run(model: ChatCommand, arguments: list[str], prompt: bytes) -> Async
             written += len(data)
             if written > model.max_output_bytes:
                 raise EngineError(f"{name} wrote more than {model.max_output_bytes} bytes")
-            for delta in reading.feed(data) if data else reading.flush():
+            for delta in reading.feed(data) if data else reading.finish():
                 if model.response is None and isinstance(delta, str):
                     # White space is held back: at the end of the output it is not the answer's.
                     text = trailing + delta
@@ -209,6 +209,8 @@ async def _run(model: ChatCommand, arguments: list[str], prompt: bytes) -> Async
                 else:
                     yield delta
             watch.restart()
+        for delta in reading.end():
+            yield delta
         with watch:
             await program.end()
         watch.stop()

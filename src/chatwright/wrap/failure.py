@@ -1,5 +1,7 @@
 """What a server says has failed, as the error that LangChain has for it."""
 
+import base64
+import contextlib
 import re
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
@@ -82,6 +84,10 @@ class Mask:
         for each in (secret, *secret.split(" ")):
             if len(each) >= self.SHORTEST and each not in {"Bearer", "Basic"}:
                 self._secrets.add(each)
+        if secret.startswith("Basic "):
+            with contextlib.suppress(ValueError):
+                password = base64.b64decode(secret.removeprefix("Basic ")).decode().partition(":")
+                self.add(password[2])
 
     def __call__(self, text: str) -> str:
         """Return the text with its secrets hidden."""

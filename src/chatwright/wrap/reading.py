@@ -1,9 +1,9 @@
 """Reading an answer: bytes in, deltas out, whatever they came by. No I/O."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
-from chatwright.deltas import Delta, Finish
+from chatwright.deltas import Delta, Finish, Usage
 from chatwright.errors import OutputError, SourceConnectionError, SourceError
 from chatwright.wrap.failure import Mask, reported
 from chatwright.wrap.framing import FRAMINGS, ErrorPayload
@@ -12,6 +12,7 @@ from chatwright.wrap.jsonio import loads
 __all__ = ["Reader", "Reading", "finished"]
 
 DONE = b"[DONE]"
+_ASIDE = (Finish, Usage)
 _SHOWN = 200
 
 
@@ -35,6 +36,8 @@ class Reader(Protocol):
 class Reading:
     """One answer on its way: cuts its bytes into payloads and has them read.
 
+    `began` is true once a piece of the answer has come, `done` once nothing more is wanted.
+
     Args:
         reader: Reads the payloads.
         framing: How payloads are told apart: a key of `FRAMINGS`.
@@ -45,7 +48,9 @@ class Reading:
 
     def __init__(self, reader: Reader, *, framing: str, ends: bool, name: str, mask: Mask) -> None:
         """Start with nothing."""
+        self.began = False
         self.done = False
+        self._error: SourceError | None = None
         self._decoder = FRAMINGS[framing]()
         self._reader = reader
         self._ends = ends
@@ -60,29 +65,43 @@ class Reading:
     def feed(self, data: bytes) -> Sequence[Delta]:
         """Return what the next bytes say.
 
+        What can't be read, or is a failure that the server reports, makes `done` true; what came
+        before it is returned all the same, and `end` raises it.
+        """
+        return self._deltas(self._decoder.feed, data)
+
+    def finish(self) -> Sequence[Delta]:
+        """Return what the last bytes say: no more come."""
+        deltas = self._deltas(self._decoder.flush)
+        if not self.done and self._ends and not self._reader.ended:
+            self._error = SourceConnectionError(
+                f"{self._name}: the answer broke off: its bytes ended, but nothing marked its end "
+                "(for a server that never does, set the quirk ends=False)"
+            )
+        self.done = True
+        return deltas
+
+    def end(self) -> Sequence[Delta]:
+        """Return how the answer ended.
+
         Raises:
+            SourceConnectionError: It broke off.
             SourceError: The server reports a failure, or what came can't be read.
         """
-        return [delta for payload in self._decoder.feed(data) for delta in self._read(payload)]
+        if self._error is not None:
+            raise self._error
+        return self._reader.flush()
 
-    def flush(self) -> Sequence[Delta]:
-        """Return what the end of the bytes says.
-
-        Raises:
-            SourceConnectionError: It is not the end of the answer.
-            SourceError: As `feed`.
-        """
+    def _deltas(self, decode: Callable[..., list[Any]], *data: bytes) -> Sequence[Delta]:
         deltas: list[Delta] = []
-        if not self.done:
-            for payload in self._decoder.flush():
+        try:
+            for payload in decode(*data):
                 deltas += self._read(payload)
-            self.done = True
-            if self._ends and not self._reader.ended:
-                raise SourceConnectionError(
-                    f"{self._name}: the answer broke off: its bytes ended, but nothing marked its "
-                    "end (for a server that never does, set the quirk ends=False)"
-                )
-        return [*deltas, *self._reader.flush()]
+        except SourceError as error:
+            self._error, self.done = error, True
+        if not self.began:
+            self.began = any(type(each) not in _ASIDE for each in deltas)
+        return deltas
 
     def _read(self, payload: Any) -> Sequence[Delta]:
         if payload == DONE or self.done:
@@ -91,7 +110,7 @@ class Reading:
         try:
             if type(payload) is str:
                 return self._reader.read(payload)
-            event = loads(payload)
+            event = loads(bytes(payload))  # orjson takes no subclass
             if type(payload) is ErrorPayload or (type(event) is dict and event.get("error")):
                 raise reported(event, name=self._name, mask=self._mask)
             return self._reader.read(event)

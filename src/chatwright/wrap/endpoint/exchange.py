@@ -108,6 +108,8 @@ class Exchange:
             while not reading.done:
                 for delta in await _next(response, reading):
                     yield delta
+            for delta in reading.end():
+                yield delta
             await response.settle()
         finally:
             await response.close()
@@ -119,9 +121,11 @@ class Exchange:
             if response.status >= 300:  # noqa: PLR2004  redirects and failures
                 await self._fail(response)
             reading = self._read()
-            first: Sequence[Delta] = ()
-            while not (first or reading.done):
-                first = await _next(response, reading)
+            first: list[Delta] = []
+            while not (reading.began or reading.done):
+                first += await _next(response, reading)
+            if not reading.began:
+                reading.end()
         except BaseException:
             await response.close()
             raise
@@ -143,12 +147,10 @@ async def _next(response: Response, reading: Reading) -> Sequence[Delta]:
             raise
         data = None  # all that matters has come
     if data is None:
-        return reading.flush()
+        return reading.finish()
     deltas = reading.feed(data)
-    if reading.done:
-        return [*deltas, *reading.flush()]
     if reading.ended:
         response.watch.restart(GRACE_SECONDS)
-    elif deltas:
+    elif deltas and reading.began:
         response.watch.restart()
     return deltas

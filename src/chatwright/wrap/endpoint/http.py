@@ -216,7 +216,6 @@ class Response:
             ParameterError: The address is none.
         """
         timeout = httpx2.Timeout(None, connect=connect_timeout)
-        method = "GET" if body is None else "POST"
         with _Translated(self), self.watch:
             request = self._client.build_request(
                 "GET" if body is None else "POST",

@@ -317,7 +317,7 @@ class _Probe:
                 wire.reader(own), framing=framing, ends=False, name=model.model_name, mask=Mask()
             )
             answer = Answer()
-            for delta in [*reading.feed(raw), *reading.flush()]:
+            for delta in [*reading.feed(raw), *reading.finish(), *reading.end()]:
                 answer.feed(delta)
             answer.end()
             return answer

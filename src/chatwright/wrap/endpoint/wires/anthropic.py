@@ -172,7 +172,7 @@ class _Reader:
 
     def _delta(self, delta: Mapping[str, Any], index: int) -> Iterator[Delta]:
         match delta.get("type"):
-            case "text_delta":
+            case "text_delta" if delta["text"]:
                 yield delta["text"]
             case "thinking_delta":
                 yield Reasoning(delta["thinking"])

@@ -76,10 +76,8 @@ class _Reader:
         if reasoning := _reasoning(delta):
             yield Reasoning(reasoning)
         text = delta.get("content", choice.get("text"))  # `text`: the older completions
-        if type(text) is str:
-            yield text
-        elif text:
-            yield from _parts(text)
+        if text:
+            yield from (text,) if type(text) is str else _parts(text)
         for call in delta.get("tool_calls") or ():
             yield self._call(call, call.get("function") or {})
         yield from self._rarities(choice, delta)
