@@ -7,6 +7,7 @@ import errno
 import os
 import re
 import signal
+import threading
 import time
 from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -269,9 +270,17 @@ class _Program:
         """End it, if it has not ended: the group is told at once, and made to when it won't."""
         for task in self._tasks:
             task.cancel()
-        ending = asyncio.ensure_future(_ended(self._process, self._model.grace))
-        _endings.add(ending)
-        ending.add_done_callback(_endings.discard)
+        transport = self._process._transport  # type: ignore[attr-defined]  # noqa: SLF001  no other way
+        for number in range(3):
+            if (pipe := transport.get_pipe_transport(number)) is not None:
+                pipe.close()
+        # The loop may end before the grace does, so that a thread sees to the rest.
+        if _signal(self._process.pid, signal.SIGTERM):
+            end = threading.Thread(target=_end, args=(self._process.pid, self._model.grace))
+            end.daemon = True
+            end.start()
+        else:
+            _groups.discard(self._process.pid)
 
     def say(self, prompt: bytes) -> None:
         """Have the prompt written to its stdin; a program need not read it."""
@@ -320,22 +329,15 @@ class _Program:
 
 
 _groups: set[int] = set()
-_endings: set[asyncio.Future[None]] = set()
 
 
-async def _ended(process: asyncio.subprocess.Process, grace: float) -> None:
-    """End what is left of the group: by SIGTERM, and by SIGKILL once its grace is over."""
-    group = process.pid
+def _end(group: int, grace: float) -> None:
+    """Kill what is left of a group once its grace is over."""
     deadline = time.monotonic() + grace
-    try:
-        alive = _signal(group, signal.SIGTERM)
-        while alive and time.monotonic() < deadline:
-            await asyncio.sleep(_POLL_SECONDS)
-            alive = _signal(group, 0)
-    finally:
-        _signal(group, signal.SIGKILL)
-        _groups.discard(group)
-        process._transport.close()  # type: ignore[attr-defined]  # noqa: SLF001  nothing else does
+    while _signal(group, 0) and time.monotonic() < deadline:
+        time.sleep(_POLL_SECONDS)
+    _signal(group, signal.SIGKILL)
+    _groups.discard(group)
 
 
 def _signal(group: int, number: int) -> bool:

@@ -109,6 +109,12 @@ class WireSpec(BaseModel):
             key_prefix=self.request.key_prefix,
         )
 
+    def __getstate__(self) -> dict[Any, Any]:
+        """Pickle what it describes, without what was made of it."""
+        state = super().__getstate__()
+        kept = {name: value for name, value in state["__dict__"].items() if name != "wire"}
+        return {**state, "__dict__": kept}
+
     def __hash__(self) -> int:
         """Hash by what it describes."""
         return hash(self.model_dump_json())
