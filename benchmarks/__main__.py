@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from benchmarks import engine, imports, memory, streaming, tools
+from benchmarks import endpoint, engine, imports, memory, streaming, tools
 from benchmarks.harness import Row, machine, table
 
 GROUPS = {
@@ -11,6 +11,7 @@ GROUPS = {
     "memory": memory,
     "imports": imports,
     "tools": tools,
+    "endpoint": endpoint,
     "engine": engine,
 }
 TARGET = Path(__file__).parents[1] / "docs" / "benchmarks.md"

@@ -271,14 +271,17 @@ class _Program:
         for task in self._tasks:
             task.cancel()
         transport = self._process._transport  # type: ignore[attr-defined]  # noqa: SLF001  no other way
-        for number in range(3):
-            if (pipe := transport.get_pipe_transport(number)) is not None:
+        for stream in range(3):
+            if (pipe := transport.get_pipe_transport(stream)) is not None:
                 pipe.close()
         # The loop may end before the grace does, so that a thread sees to the rest.
         if _signal(self._process.pid, signal.SIGTERM):
             end = threading.Thread(target=_end, args=(self._process.pid, self._model.grace))
             end.daemon = True
             end.start()
+            for _attempt in range(5):  # most obey at once, and asyncio sees it while its loop runs
+                if self._process.returncode is None:
+                    await asyncio.sleep(_POLL_SECONDS / 2)
         else:
             _groups.discard(self._process.pid)
 

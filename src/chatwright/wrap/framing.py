@@ -55,6 +55,11 @@ class _Lines:
         self._size = 0
         self._first = True
 
+    @property
+    def holds(self) -> bool:
+        """Whether half a line is kept."""
+        return bool(self._parts)
+
     def feed(self, data: bytes) -> list[bytes]:
         if self._parts and self._parts[-1].endswith(b"\r"):
             data = self._parts.pop() + data
@@ -148,6 +153,10 @@ class SseDecoder:
         Raises:
             EngineError: An event is longer than the limit.
         """
+        if data.startswith(b"data: ") and data.find(b"\n") == len(data) - 2 > 0:
+            whole = data.endswith(b"\n") and b"\r" not in data and len(data) < self._limit
+            if whole and self._is_idle():
+                return [data[6:-2]]  # nearly always: one event, whole
         payloads: list[bytes] = []
         for line in self._lines.feed(data):
             self._line(line, payloads)
@@ -162,6 +171,10 @@ class SseDecoder:
             payloads.append(b"\n".join(self._bare))
             self._bare = []
         return payloads
+
+    def _is_idle(self) -> bool:
+        """Tell whether nothing of an event is kept; then a byte order mark is behind, too."""
+        return not (self._data or self._bare or self._is_error or self._lines.holds)
 
     def _line(self, line: bytes, payloads: list[bytes]) -> None:
         if self._bare:

@@ -110,7 +110,8 @@ class Reading:
         try:
             if type(payload) is str:
                 return self._reader.read(payload)
-            event = loads(bytes(payload))  # orjson takes no subclass
+            # orjson takes no subclass of bytes
+            event = loads(payload if type(payload) is bytes else bytes(payload))
             if type(payload) is ErrorPayload or (type(event) is dict and event.get("error")):
                 raise reported(event, name=self._name, mask=self._mask)
             return self._reader.read(event)

@@ -24,6 +24,10 @@ class Limits:
     total: float
 
 
+_BETWEEN = "token_timeout"
+_FIELDS = {"first_token_timeout": "first_token", "token_timeout": "token", "timeout": "total"}
+
+
 class Watch:
     """Ends a wait whose time has run out: one timer per response, not one per wait.
 
@@ -42,9 +46,8 @@ class Watch:
         self._loop = asyncio.get_running_loop()
         now = self._loop.time()
         self._end = now + limits.total
-        self._between = limits.token
-        self._limit = "first_token_timeout", limits.first_token
-        self._deadline = min(now + limits.first_token, self._end)
+        self._limit = "first_token_timeout"
+        self._deadline = now + limits.first_token
         self._timer: asyncio.TimerHandle | None = None
         self._task: asyncio.Task[Any] | None = None
         self._cancelling = 0
@@ -52,11 +55,8 @@ class Watch:
 
     def restart(self, grace: float | None = None) -> None:
         """Count anew, from now on by the limit between two pieces, or by a shorter one."""
-        if grace is None:
-            self._deadline = min(self._loop.time() + self._between, self._end)
-        else:
-            self._deadline = self._loop.time() + grace
-        self._limit = "token_timeout", self._between
+        self._limit = _BETWEEN
+        self._deadline = self._loop.time() + (self.limits.token if grace is None else grace)
         if self._timer is not None and self._timer.when() > self._deadline:
             self.stop()  # the next wait sets another
 
@@ -66,15 +66,18 @@ class Watch:
             self._timer.cancel()
             self._timer = None
 
-    def __enter__(self) -> None:
+    def wait(self) -> None:
         """Begin to wait."""
         task = self._task = asyncio.current_task()
         self._cancelling = task.cancelling() if task else 0
         if self._timer is None:
-            self._timer = self._loop.call_at(self._deadline, self._look)
+            self._timer = self._loop.call_at(min(self._deadline, self._end), self._look)
 
-    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
+    def waited(self, error: BaseException | None = None) -> None:
         """End the wait.
+
+        Args:
+            error: What has ended it, if not what was waited for.
 
         Raises:
             SourceTimeoutError: Its time has run out.
@@ -84,18 +87,30 @@ class Watch:
             return
         self._expired = False
         if task.uncancel() <= self._cancelling and isinstance(error, asyncio.CancelledError):
-            name, seconds = self._limit
-            if self._deadline >= self._end:
-                name, seconds = "timeout", self.limits.total
+            name = "timeout" if self._deadline >= self._end else self._limit
+            seconds = getattr(self.limits, _FIELDS[name])
             raise SourceTimeoutError(f"{self._name}: {seconds:g} s ran out ({name})") from None
+
+    def __enter__(self) -> None:
+        """Begin to wait."""
+        self.wait()
+
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
+        """End the wait.
+
+        Raises:
+            SourceTimeoutError: Its time has run out.
+        """
+        self.waited(error)
 
     def _look(self) -> None:
         """End the wait, or come again when its time has moved on."""
         self._timer = None
         if self._task is None:  # nobody waits: the next wait sets the timer
             return
-        if self._loop.time() < self._deadline:
-            self._timer = self._loop.call_at(self._deadline, self._look)
+        deadline = min(self._deadline, self._end)
+        if self._loop.time() < deadline:
+            self._timer = self._loop.call_at(deadline, self._look)
             return
         self._expired = True
         self._task.cancel()

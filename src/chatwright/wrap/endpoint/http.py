@@ -8,7 +8,6 @@ import threading
 import weakref
 from collections.abc import AsyncGenerator, Callable, Mapping
 from dataclasses import dataclass
-from types import TracebackType
 from typing import Any
 
 import httpx2
@@ -216,17 +215,21 @@ class Response:
             ParameterError: The address is none.
         """
         timeout = httpx2.Timeout(None, connect=connect_timeout)
-        with _Translated(self), self.watch:
-            request = self._client.build_request(
-                "GET" if body is None else "POST",
-                url,
-                content=body,
-                headers=headers,
-                timeout=timeout,
-            )
-            if query:
-                request.url = _Quiet(request.url.copy_merge_params(query))
-            self._response = await self._client.send(request, auth=auth, stream=True)
+        try:
+            with self.watch:
+                request = self._client.build_request(
+                    "GET" if body is None else "POST",
+                    url,
+                    content=body,
+                    headers=headers,
+                    timeout=timeout,
+                )
+                if query:
+                    request.url = _Quiet(request.url.copy_merge_params(query))
+                self._response = await self._client.send(request, auth=auth, stream=True)
+        except Exception as error:
+            _translate(error, self._name)
+            raise
         self.sent = self._response.request.headers
         self.status = self._response.status_code
         self.headers = self._response.headers
@@ -244,8 +247,17 @@ class Response:
         """
         if self._pieces is None:
             return None
-        with _Translated(self), self.watch:
-            return await anext(self._pieces, None)
+        self.watch.wait()
+        try:
+            data: bytes = await self._pieces.__anext__()
+        except StopAsyncIteration:
+            data, self._pieces = b"", None
+        except BaseException as error:
+            self.watch.waited(error)
+            _translate(error, self._name)
+            raise
+        self.watch.waited()
+        return data if self._pieces is not None else None
 
     async def settle(self) -> None:
         """Read to the end of the body, if that comes soon: its connection is then kept."""
@@ -274,31 +286,21 @@ class _Quiet(httpx2.URL):
         return repr(httpx2.URL(str(self)))
 
 
-class _Translated:
-    """Raises httpx2's errors as ours."""
+def _translate(error: BaseException, name: str) -> None:
+    """Raise one of httpx2's errors as ours.
 
-    __slots__ = ("_name",)
-
-    def __init__(self, response: Response) -> None:
-        self._name = response._name  # noqa: SLF001  its own
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(
-        self, kind: object, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        # What they say of the request is ours to say: it may hold secrets; so no cause is kept.
-        if isinstance(error, httpx2.TimeoutException):
-            raise SourceTimeoutError(f"{self._name}: {_named(error)} within its limit") from None
-        if isinstance(error, httpx2.DecodingError):
-            raise EngineError(f"{self._name}: the body can't be decompressed: {error}") from None
-        if isinstance(error, httpx2.UnsupportedProtocol | httpx2.InvalidURL):
-            raise ParameterError(f"{self._name}: base_url is no address: {error}") from None
-        if isinstance(error, httpx2.TransportError):
-            raise SourceConnectionError(f"{self._name}: {_named(error)}: {error}") from None
-        if isinstance(error, httpx2.HTTPError):
-            raise EngineError(f"{self._name}: {error}") from None
+    What they say of the request is ours to say: it may hold secrets; so no cause is kept.
+    """
+    if isinstance(error, httpx2.TimeoutException):
+        raise SourceTimeoutError(f"{name}: {_named(error)} within its limit") from None
+    if isinstance(error, httpx2.DecodingError):
+        raise EngineError(f"{name}: the body can't be decompressed: {error}") from None
+    if isinstance(error, httpx2.UnsupportedProtocol | httpx2.InvalidURL):
+        raise ParameterError(f"{name}: base_url is no address: {error}") from None
+    if isinstance(error, httpx2.TransportError):
+        raise SourceConnectionError(f"{name}: {_named(error)}: {error}") from None
+    if isinstance(error, httpx2.HTTPError):
+        raise EngineError(f"{name}: {error}") from None
 
 
 def _named(error: httpx2.HTTPError) -> str:

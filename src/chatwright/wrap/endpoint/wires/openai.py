@@ -60,6 +60,8 @@ class _Reader:
         self._calls = -1
 
     def read(self, payload: Any) -> Sequence[Delta]:
+        if (text := _only_text(payload)) is not None:
+            return (text,) if text else ()
         deltas: list[Delta] = []
         for choice in payload.get("choices") or ():
             if choice.get("index"):
@@ -110,6 +112,19 @@ class _Reader:
 
     def flush(self) -> Sequence[Delta]:
         return [finished(self._reason, self._metadata)]
+
+
+def _only_text(payload: Any) -> str | None:
+    """Return the text of a chunk that holds nothing else, as nearly all do."""
+    choices = payload.get("choices")
+    if not choices or len(choices) != 1 or payload.get("usage"):
+        return None
+    choice = choices[0]
+    delta = choice.get("delta")
+    if not delta or len(delta) != 1 or choice.get("finish_reason") or choice.get("logprobs"):
+        return None
+    text = delta.get("content")
+    return text if type(text) is str and not choice.get("index") else None
 
 
 def _reasoning(delta: Mapping[str, Any]) -> str:
