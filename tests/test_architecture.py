@@ -26,6 +26,7 @@ ONE_LIBRARY = {
     "langchain/schemas.py": {"jsonschema"},
     "wrap/described.py": {"jmespath"},
     "wrap/endpoint/exchange.py": {"tenacity"},
+    "wrap/endpoint/fast.py": {"aiohttp", "yarl"},
     "wrap/endpoint/http.py": {"httpx2"},
     "wrap/echo.py": {"chatwright"},
     "wrap/function.py": {"cloudpickle"},

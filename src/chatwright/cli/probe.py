@@ -9,7 +9,7 @@ import typer
 from chatwright.cli import app, handled
 
 if TYPE_CHECKING:
-    from chatwright.wrap.endpoint.probe import Findings
+    from chatwright.wrap.endpoint.findings import Findings
 
 __all__ = ["probe"]
 

@@ -23,6 +23,9 @@ from chatwright import (
     SourceConnectionError,
 )
 from chatwright.testing import Refuse, Upstream
+from wrap.endpoint.conftest import Carrier
+
+pytestmark = pytest.mark.usefixtures("carrier")
 
 
 @pytest.fixture
@@ -33,7 +36,13 @@ def server():
 
 def model(server, **fields):
     return ChatEndpoint(
-        **{"base_url": f"{server.url}/v1", "model": "m", "max_retries": 0, **fields}
+        **{
+            "base_url": f"{server.url}/v1",
+            "model": "m",
+            "max_retries": 0,
+            "fast": Carrier.fast,
+            **fields,
+        }
     )
 
 

@@ -29,8 +29,11 @@ from chatwright import (
 from chatwright.testing import Bytes, Cut, Pause, Refuse, Stall, Upstream
 from chatwright.wrap.failure import Mask, retry_after
 from contract.subjects import MODES, Recorder
+from wrap.endpoint.conftest import Carrier
 
 CANARY = "sk-canary-4711"
+
+pytestmark = pytest.mark.usefixtures("carrier")
 
 
 @pytest.fixture
@@ -40,7 +43,13 @@ def server():
 
 
 def model(server, **fields):
-    given = {"base_url": f"{server.url}/v1", "model": "m", "max_retries": 0, **fields}
+    given = {
+        "base_url": f"{server.url}/v1",
+        "model": "m",
+        "max_retries": 0,
+        "fast": Carrier.fast,
+        **fields,
+    }
     return ChatEndpoint(**given)
 
 

@@ -15,7 +15,8 @@ from chatwright import (
     load,
 )
 from chatwright.testing import Bytes, Cut, Refuse, Upstream
-from chatwright.wrap.endpoint.probe import BOUND, probe
+from chatwright.wrap.endpoint.asking import BOUND
+from chatwright.wrap.endpoint.probe import probe
 from contract.subjects import loaded
 
 NUMBERS = [f"{n}, " for n in range(1, 21)]

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import functools
+import importlib.util
 import ssl
 import threading
 import weakref
@@ -14,6 +15,7 @@ import httpx2
 
 from chatwright.errors import (
     EngineError,
+    MissingExtraError,
     ParameterError,
     SourceConnectionError,
     SourceError,
@@ -28,6 +30,8 @@ __all__ = [
     "Network",
     "Response",
     "client",
+    "httpx2",
+    "tls_context",
 ]
 
 Auth = httpx2.Auth
@@ -52,6 +56,7 @@ class Network:
         client_key: A file with its key, where that is another one.
         proxy: The proxy's URL; None for what the environment says.
         trust_env: Whether the environment is asked for proxies and certificates.
+        fast: Whether aiohttp carries the requests; None for whether it is installed.
     """
 
     ca_file: str | None = None
@@ -60,10 +65,11 @@ class Network:
     client_key: str | None = None
     proxy: str | None = None
     trust_env: bool = True
+    fast: bool | None = None
 
 
 @functools.lru_cache(maxsize=32)
-def _context(network: Network) -> ssl.SSLContext:
+def tls_context(network: Network) -> ssl.SSLContext:
     """Return the TLS context; making one takes longer than a whole request.
 
     Raises:
@@ -90,9 +96,13 @@ def _context(network: Network) -> ssl.SSLContext:
 
 def _made(network: Network) -> Client:
     try:
+        proxy = None if network.proxy is None else httpx2.Proxy(network.proxy)
+        socks = proxy is not None and proxy.url.scheme.startswith("socks")  # httpx2 alone has it
+        if not socks and _is_fast(network):
+            return Client(transport=_fast(network))
         return Client(
-            verify=_context(network),
-            proxy=network.proxy,
+            verify=tls_context(network),
+            proxy=proxy,
             trust_env=network.trust_env,
             limits=httpx2.Limits(
                 max_connections=None,
@@ -102,6 +112,18 @@ def _made(network: Network) -> Client:
         )
     except (ImportError, ValueError, httpx2.InvalidURL) as error:
         raise ParameterError(f"the proxy can't be used: {error}") from None
+
+
+def _is_fast(network: Network) -> bool:
+    return importlib.util.find_spec("aiohttp") is not None if network.fast is None else network.fast
+
+
+def _fast(network: Network) -> httpx2.AsyncBaseTransport:
+    try:
+        from chatwright.wrap.endpoint.fast import FastTransport  # noqa: PLC0415  an extra
+    except ImportError as error:
+        raise MissingExtraError("aiohttp", "fast") from error
+    return FastTransport(network)
 
 
 class _Clients:

@@ -117,13 +117,16 @@ class ChatEndpoint(ChatModel):
     """The proxy's URL. Default None: what the environment says."""
     trust_env: bool = True
     """Whether proxies and certificates are taken from the environment."""
+    fast: bool | None = None
+    """Whether aiohttp carries the requests, for less CPU per token. Default None: where it is
+    installed, which the extra `fast` does."""
     http_client: Any = Field(default=None, exclude=True)
     """An `httpx2.AsyncClient` of your own, for one event loop; or a function that makes one, called
     once per loop. It brings its own network settings."""
 
     fixed = ChatModel.fixed | {
         *("auth", "base_url", "ca_file", "client_cert", "client_key", "extra_body", "headers"),
-        *("http_client", "proxy", "query", "quirks", "trust_env", "verify", "wire"),
+        *("fast", "http_client", "proxy", "query", "quirks", "trust_env", "verify", "wire"),
     }
 
     @model_validator(mode="before")
@@ -299,6 +302,7 @@ class ChatEndpoint(ChatModel):
             client_key=self.client_key,
             proxy=None if self.proxy is None else secret(self.proxy),
             trust_env=self.trust_env,
+            fast=self.fast,
         )
 
     # What the server can do.

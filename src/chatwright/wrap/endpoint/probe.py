@@ -1,34 +1,20 @@
 """`probe`: finds out by asking what a server can do, and writes it down as an endpoint file."""
 
 import json
-import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
-from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage
+from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
 
-from chatwright.core.answer import Answer
-from chatwright.errors import LoadError, SourceConnectionError, SourceError
-from chatwright.langchain.request import Request
+from chatwright.errors import LoadError
+from chatwright.wrap.endpoint.asking import SECONDS, Asker, Attempt
+from chatwright.wrap.endpoint.findings import Finding, Findings
 from chatwright.wrap.endpoint.model import ChatEndpoint
-from chatwright.wrap.endpoint.quirks import Quirks
-from chatwright.wrap.endpoint.wire import Written
-from chatwright.wrap.failure import Mask, failure
-from chatwright.wrap.jsonio import loads
-from chatwright.wrap.reading import Reading
 
-__all__ = ["Finding", "Findings", "probe"]
+__all__ = ["probe"]
 
-SECONDS = 120.0
-"""How long one of the requests may take."""
-BOUND = 24
-"""How many requests are made at most."""
-ATTEMPTS = 3
-"""How often a request is sent whose connection is lost."""
-_OK = 200
 _SYSTEM = SystemMessage("You are a helpful assistant.")
 _COUNT = [_SYSTEM, HumanMessage("Count from 1 to 20. Write numbers and commas, nothing else.")]
 _HELLO = [_SYSTEM, HumanMessage("Say hello.")]
@@ -61,96 +47,6 @@ _SCHEMA = {
         },
     },
 }
-
-
-class Finding(NamedTuple):
-    """One thing that was found out.
-
-    Args:
-        name: The quirk, or another field of `ChatEndpoint`.
-        value: Its value; None where it could not be told.
-        evidence: What was seen.
-    """
-
-    name: str
-    value: Any
-    evidence: str
-
-
-@dataclass
-class Findings:
-    """What a server can do.
-
-    Args:
-        url: Where it is.
-        model: The model that was asked.
-        wire: How it was asked.
-        requests: How many requests were made.
-        found: What was found out, in the order in which it was.
-    """
-
-    url: str
-    model: str | None
-    wire: str
-    requests: int = 0
-    found: list[Finding] = field(default_factory=list)
-
-    @property
-    def quirks(self) -> Quirks:
-        """The quirks that were found out."""
-        return Quirks(**{each.name: each.value for each in self.found if each.value is not None})
-
-    def as_toml(self) -> str:
-        """Return them as an endpoint file, with the evidence as comments."""
-        lines = [
-            "# What `chatwright probe` found out; edit it as you like.",
-            f"url = {json.dumps(self.url)}",
-            *([f"model = {json.dumps(self.model)}"] if self.model else []),
-            f"wire = {json.dumps(self.wire)}",
-            '# key_env = "ACME_KEY"  # the environment variable with the key, where it needs one',
-            "",
-            "[quirks]",
-        ]
-        for name, value, evidence in self.found:
-            lines.append(f"# {' '.join(evidence.split())}")
-            lines.append(
-                f"# {name}: could not be told" if value is None else f"{name} = {_toml(value)}"
-            )
-        return "\n".join(lines) + "\n"
-
-
-def _toml(value: Any) -> str:
-    if isinstance(value, frozenset | set | list | tuple):
-        return json.dumps(sorted(value))
-    return json.dumps(value)
-
-
-class _Attempt(NamedTuple):
-    """One request and what came of it."""
-
-    status: int
-    raw: bytes
-    error: str
-    seconds: float
-    ask: Callable[[bytes, Quirks], Answer]
-    pieces: int = 0
-
-    @property
-    def accepted(self) -> bool:
-        return self.status == _OK and not self.error
-
-    def said(self, **quirks: Any) -> str:
-        """Return the text; read as a server with these quirks would be."""
-        return "".join(self.ask(self.raw, Quirks(**quirks)).text).strip()
-
-    @property
-    def answer(self) -> Answer:
-        return self.ask(self.raw, Quirks())
-
-    @property
-    def why(self) -> str:
-        """Say why it was refused."""
-        return self.error or f"HTTP {self.status}"
 
 
 async def probe(
@@ -190,10 +86,10 @@ class _Probe:
     ) -> None:
         self._tell = tell
         self._fields = {"timeout": SECONDS, "max_retries": 0, "wire": wire, **fields}
-        self._endpoint = self._at(url, model)
-        named = None if model is None and "#" not in url else self._endpoint.model_name
-        self._findings = Findings(self._endpoint.base_url, named, wire)
-        self._quirks: dict[str, Any] = {}
+        endpoint = self._at(url, model)
+        self._asker = Asker(endpoint)
+        named = None if model is None and "#" not in url else endpoint.model_name
+        self._findings = Findings(endpoint.base_url, named, wire)
 
     def _at(self, url: str, model: str | None) -> ChatEndpoint:
         named = {} if model is None else {"model_name": model}
@@ -202,7 +98,7 @@ class _Probe:
     async def run(self) -> Findings:
         await self._look_around()
         plain = await self._plainly()
-        steps: Sequence[Callable[[_Attempt], AsyncIterator[Finding]]] = (
+        steps: Sequence[Callable[[Attempt], AsyncIterator[Finding]]] = (
             self._streaming,
             self._bounds,
             self._stops,
@@ -215,20 +111,21 @@ class _Probe:
         for step in steps:
             async for found in step(plain):
                 self._keep(found)
+        self._findings.requests = self._asker.requests
         return self._findings
 
     def _keep(self, found: Finding) -> None:
         self._findings.found.append(found)
         if found.value is not None:
-            self._quirks[found.name] = found.value
+            self._asker.quirks[found.name] = found.value
 
     # What it says of itself.
 
     async def _look_around(self) -> None:
         """Find the model's name, the right path, and the length of the context."""
         self._tell("what it says of itself")
-        listed = await self._listed(self._endpoint.base_url)
-        parts = urlsplit(self._endpoint.base_url)
+        listed = await self._listed(self._asker.endpoint.base_url)
+        parts = urlsplit(self._asker.endpoint.base_url)
         if listed is None and not parts.path and self._findings.wire != "ollama":
             versioned = urlunsplit(parts._replace(path="/v1"))
             if (listed := await self._listed(versioned)) is not None:
@@ -236,108 +133,34 @@ class _Probe:
         models = listed or []
         if self._findings.model is None and models:
             name = models[0].get("id") or models[0].get("name")
-            self._endpoint = self._endpoint.model_copy(update={"model_name": str(name)})
+            self._asker.endpoint = self._asker.endpoint.model_copy(update={"model_name": str(name)})
             self._findings.model = str(name)
         ours = [each for each in models if each.get("id") == self._findings.model]
         tokens = next((each["max_model_len"] for each in ours if each.get("max_model_len")), None)
         evidence = "max_model_len of its list of models"
         if tokens is None:
             root = urlunsplit(parts._replace(path=""))
-            props = await self._get(f"{root}/props")  # llama.cpp's
+            props = await self._asker.get(f"{root}/props")  # llama.cpp's
             settings = props.get("default_generation_settings") if isinstance(props, dict) else None
             tokens, evidence = (settings or {}).get("n_ctx"), "n_ctx of its /props"
         self._keep(Finding("context_tokens", tokens, evidence if tokens else "it does not say"))
 
     def _move(self, url: str) -> None:
-        self._endpoint = self._endpoint.model_copy(update={"base_url": url})
+        self._asker.endpoint = self._asker.endpoint.model_copy(update={"base_url": url})
         self._findings.url = url
 
     async def _listed(self, url: str) -> list[Mapping[str, Any]] | None:
         path = "/api/tags" if self._findings.wire == "ollama" else "/models"
-        found = await self._get(url + path)
+        found = await self._asker.get(url + path)
         if not isinstance(found, dict):
             return None
         listed = found.get("data") or found.get("models") or []
         return [each for each in listed if isinstance(each, dict)]
 
-    async def _get(self, url: str) -> Any:
-        status, raw, _ = await self._fetch(Written(url, None, {}))
-        if status != _OK:
-            return None
-        with suppress(SourceError):
-            return loads(raw)
-        return None
-
-    async def _fetch(self, written: Written) -> tuple[int, bytes, Mapping[str, str]]:
-        if self._findings.requests >= BOUND:
-            raise LoadError(f"the probe of {self._findings.url} has made its {BOUND} requests")
-        self._findings.requests += 1
-        for attempt in range(ATTEMPTS):
-            try:
-                return await self._fetched(written)
-            except SourceConnectionError:  # a connection that was kept may be closed by now
-                if attempt + 1 == ATTEMPTS:
-                    raise
-        raise AssertionError("the loop returns, or raises")
-
-    async def _fetched(self, written: Written) -> tuple[int, bytes, Mapping[str, str]]:
-        response = await self._endpoint.send(written, Mask())
-        try:
-            raw = b""
-            while (data := await response.next()) is not None:
-                raw += data
-            return response.status, raw, response.headers
-        finally:
-            await response.close()
-
-    # Asking.
-
-    async def _ask(
-        self, messages: Sequence[BaseMessage], *, max_tokens: int = 48, **asked: Any
-    ) -> _Attempt:
-        """Ask, and read what comes as lenient as can be."""
-        quirks = {"ends": False, "stream": False, "stop": "kept", **self._quirks}
-        quirks |= asked.pop("quirks", {})
-        model = self._endpoint.model_copy(
-            update={
-                "quirks": Quirks(**quirks),
-                "temperature": 0.0,
-                "max_tokens": max_tokens,
-                "extra_body": asked.pop("extra_body", {}),
-            }
-        )
-        request = Request(messages, **asked)
-        ask = model.ask(request)
-        wire = model.speaks
-
-        def read(raw: bytes, over: Quirks) -> Answer:
-            own = ask._replace(quirks=over.over(ask.quirks))
-            framing = wire.framing if quirks["stream"] else "json"
-            reading = Reading(
-                wire.reader(own), framing=framing, ends=False, name=model.model_name, mask=Mask()
-            )
-            answer = Answer()
-            for delta in [*reading.feed(raw), *reading.finish(), *reading.end()]:
-                answer.feed(delta)
-            answer.end()
-            return answer
-
-        started = time.monotonic()
-        try:
-            status, raw, headers = await self._fetch(model.written(ask))
-            error, pieces = "", 0
-            if status != _OK:
-                error = str(failure(status, raw, headers, name="the server", mask=Mask()))
-            else:
-                pieces = len(read(raw, Quirks()).text)
-        except SourceError as refused:
-            status, raw, error, pieces = refused.status or 0, b"", str(refused), 0
-        return _Attempt(status, raw, error, time.monotonic() - started, read, pieces)
-
-    async def _plainly(self) -> _Attempt:
+    async def _plainly(self) -> Attempt:
         """Ask a plain question; without an answer there is nothing to find out."""
         self._tell("a plain question")
-        attempt = await self._ask(_COUNT)
+        attempt = await self._asker.ask(_COUNT)
         if not attempt.accepted:
             raise LoadError(
                 f"{self._findings.url} does not answer a plain question by the wire "
@@ -347,13 +170,13 @@ class _Probe:
 
     # What it does.
 
-    async def _streaming(self, plain: _Attempt) -> AsyncIterator[Finding]:
+    async def _streaming(self, plain: Attempt) -> AsyncIterator[Finding]:
         self._tell("streaming")
         usage = {"stream": True, "stream_usage": True, "ends": False}
-        attempt = await self._ask(_COUNT, quirks=usage)
+        attempt = await self._asker.ask(_COUNT, quirks=usage)
         takes_options = attempt.accepted
         if not takes_options:
-            attempt = await self._ask(_COUNT, quirks={**usage, "stream_usage": False})
+            attempt = await self._asker.ask(_COUNT, quirks={**usage, "stream_usage": False})
         if not attempt.accepted:
             yield Finding("stream", False, f"refused: {attempt.why}")
             return
@@ -376,25 +199,25 @@ class _Probe:
         ended = attempt.answer.finish_reason is not None and _marked(attempt.raw)
         yield Finding("ends", ended, "a finish reason came" if ended else "nothing marks the end")
 
-    async def _bounds(self, plain: _Attempt) -> AsyncIterator[Finding]:
+    async def _bounds(self, plain: Attempt) -> AsyncIterator[Finding]:
         if self._findings.wire != "openai":
             return
         self._tell("the bound of an answer")
         for name in ("max_tokens", "max_completion_tokens"):
-            attempt = await self._ask(_COUNT, max_tokens=4, quirks={"max_tokens": name})
+            attempt = await self._asker.ask(_COUNT, max_tokens=4, quirks={"max_tokens": name})
             if attempt.accepted and len(attempt.said()) < len(plain.said()):
                 yield Finding("max_tokens", name, f"{attempt.said()!r} where 4 tokens were allowed")
                 return
         yield Finding("max_tokens", None, "no name for it bounds the answer")
 
-    async def _stops(self, plain: _Attempt) -> AsyncIterator[Finding]:
+    async def _stops(self, plain: Attempt) -> AsyncIterator[Finding]:
         self._tell("stop sequences")
         text = plain.said()
         stop = next((each for each in (" 7", "7", ",", " ") if each in text[2:]), None)
         if stop is None or self._findings.wire == "responses":
             yield Finding("stop", None, f"there is nothing to stop at in {text[:40]!r}")
             return
-        attempt = await self._ask(_COUNT, stop=(stop,))
+        attempt = await self._asker.ask(_COUNT, stop=(stop,))
         if not attempt.accepted:
             yield Finding("stop", "dropped", f"refused, so that it is never sent: {attempt.why}")
             return
@@ -407,7 +230,7 @@ class _Probe:
             found, seen = "dropped", kept
         yield Finding("stop", found, f"stop={stop!r} gave {seen[-40:]!r}")
 
-    async def _tools(self, plain: _Attempt) -> AsyncIterator[Finding]:
+    async def _tools(self, plain: Attempt) -> AsyncIterator[Finding]:
         self._tell("tools")
         question = [_SYSTEM, HumanMessage("I saw 3 quokkas. Report them.")]
         forms = []
@@ -415,7 +238,9 @@ class _Probe:
         called = False
         for form in ("required", "function", "auto", "none"):
             choice = _NAMED if form == "function" else form
-            attempt = await self._ask(question, tools=[_TOOL], tool_choice=choice, max_tokens=96)
+            attempt = await self._asker.ask(
+                question, tools=[_TOOL], tool_choice=choice, max_tokens=96
+            )
             calls = attempt.accepted and attempt.answer.called
             called |= calls and form != "none"
             honoured = attempt.accepted if form == "auto" else calls != (form == "none")
@@ -428,47 +253,47 @@ class _Probe:
         if called:
             yield Finding("tool_choice", frozenset(forms), evidence)
 
-    async def _formats(self, plain: _Attempt) -> AsyncIterator[Finding]:
+    async def _formats(self, plain: Attempt) -> AsyncIterator[Finding]:
         if self._findings.wire == "anthropic":
             return
         self._tell("structured output")
-        attempt = await self._ask(_HELLO, response_format=_SCHEMA)
+        attempt = await self._asker.ask(_HELLO, response_format=_SCHEMA)
         text = attempt.said() if attempt.accepted else ""
         if _json(text) == {"quokka": "q7"}:
             yield Finding("response_format", "json_schema", f"{text!r} conforms to an odd schema")
             return
         object_format = {"type": "json_object"}
-        attempt = await self._ask(_HELLO, response_format=object_format, max_tokens=96)
+        attempt = await self._asker.ask(_HELLO, response_format=object_format, max_tokens=96)
         other = attempt.said() if attempt.accepted else ""
         found = "json_object" if isinstance(_json(other), dict) else "none"
         yield Finding(
             "response_format", found, f"json_schema gave {text[:40]!r}, json_object {other[:40]!r}"
         )
 
-    async def _roles(self, plain: _Attempt) -> AsyncIterator[Finding]:
+    async def _roles(self, plain: Attempt) -> AsyncIterator[Finding]:
         self._tell("roles")
         late = [*_HELLO, AIMessage("Hello."), SystemMessage("Be brief."), HumanMessage("Again.")]
-        attempt = await self._ask(late, max_tokens=4)
+        attempt = await self._asker.ask(late, max_tokens=4)
         if attempt.accepted:
             yield Finding("system", "keep", "a later system message is taken")
         else:
-            first = await self._ask(_HELLO, max_tokens=4)
+            first = await self._asker.ask(_HELLO, max_tokens=4)
             yield Finding(
                 "system", "first" if first.accepted else "user", f"a later one: {attempt.why}"
             )
         twice = [_SYSTEM, HumanMessage("Hello."), HumanMessage("Say hello.")]
-        attempt = await self._ask(twice, max_tokens=4)
+        attempt = await self._asker.ask(twice, max_tokens=4)
         seen = "are taken" if attempt.accepted else f"are refused: {attempt.why}"
         yield Finding("merge", not attempt.accepted, f"two user messages in a row {seen}")
         if self._findings.wire in {"openai", "responses"}:
             mark = {"__openai_role__": "developer"}
             role = [SystemMessage("Be brief.", additional_kwargs=mark), HumanMessage("Say hello.")]
-            attempt = await self._ask(role, max_tokens=4)
+            attempt = await self._asker.ask(role, max_tokens=4)
             seen = "taken" if attempt.accepted else f"refused: {attempt.why}"
             found = "developer" if attempt.accepted else "system"
             yield Finding("developer", found, f"the developer role is {seen}")
 
-    async def _reasoning(self, plain: _Attempt) -> AsyncIterator[Finding]:
+    async def _reasoning(self, plain: Attempt) -> AsyncIterator[Finding]:
         if self._findings.wire != "openai":
             return
         names = ("reasoning_content", "reasoning", "reasoning_details")
@@ -476,13 +301,13 @@ class _Probe:
         said = f"its answer has {found}" if found else "its answer has none"
         yield Finding("reasoning", found and found.removesuffix("_details"), said)
 
-    async def _images(self, plain: _Attempt) -> AsyncIterator[Finding]:
+    async def _images(self, plain: Attempt) -> AsyncIterator[Finding]:
         self._tell("images")
         question = "What colour is it?"
         block = {"type": "image", "base64": _PIXEL, "mime_type": "image/png"}
-        without = await self._ask([HumanMessage(question)], max_tokens=4)
+        without = await self._asker.ask([HumanMessage(question)], max_tokens=4)
         content: list[str | dict[Any, Any]] = [{"type": "text", "text": question}, block]
-        attempt = await self._ask([HumanMessage(content)], max_tokens=4)
+        attempt = await self._asker.ask([HumanMessage(content)], max_tokens=4)
         if not attempt.accepted:
             yield Finding("inputs", frozenset(), f"an image is refused: {attempt.why}")
             return

@@ -1,0 +1,116 @@
+"""HTTP by aiohttp, whose parser is written in C: the extra `fast`. The one importer of aiohttp.
+
+It is a transport of httpx2's, so that keys, logs and everything above know no difference.
+"""
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+
+import aiohttp
+from aiohttp import hdrs
+from yarl import URL
+
+from chatwright.wrap.endpoint.http import KEEPALIVE_SECONDS, Network, httpx2, tls_context
+
+__all__ = ["FastTransport"]
+
+_SKIPPED = frozenset({"accept-encoding", "content-length", "host", "transfer-encoding"})
+
+
+class FastTransport(httpx2.AsyncBaseTransport):
+    """Sends httpx2's requests by aiohttp.
+
+    Args:
+        network: How the network is reached.
+    """
+
+    def __init__(self, network: Network) -> None:
+        """Keep the settings; the session is made on the loop that uses it."""
+        self._network = network
+        self._session: aiohttp.ClientSession | None = None
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        """Send a request, and return its response once the headers are there."""
+        if self._session is None:
+            self._session = self._opened()
+        timeouts = request.extensions.get("timeout", {})
+        headers = [(k, v) for k, v in request.headers.multi_items() if k.lower() not in _SKIPPED]
+        with _translated():
+            response = await self._session.request(
+                request.method,
+                # aiohttp would quote what is quoted.
+                URL(_whole(request), encoded=True),
+                data=await request.aread() or None,
+                headers=headers,
+                proxy=self._network.proxy,
+                timeout=aiohttp.ClientTimeout(total=None, sock_connect=timeouts.get("connect")),
+                allow_redirects=False,
+            )
+        return httpx2.Response(
+            response.status,
+            headers=response.raw_headers,
+            stream=_Body(response),
+            extensions={"http_version": b"HTTP/1.1"},
+        )
+
+    def _opened(self) -> aiohttp.ClientSession:
+        return aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(
+                ssl=tls_context(self._network), limit=0, keepalive_timeout=KEEPALIVE_SECONDS
+            ),
+            trust_env=self._network.trust_env,
+            auto_decompress=False,
+            skip_auto_headers=[hdrs.USER_AGENT, hdrs.CONTENT_TYPE],
+            read_bufsize=2**18,
+            cookie_jar=aiohttp.DummyCookieJar(),
+        )
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        if self._session is not None:
+            await self._session.close()
+
+
+def _whole(request: httpx2.Request) -> str:
+    """Return the URL with its query, which a URL of ours does not show."""
+    url = request.url
+    return f"{url.scheme}://{url.netloc.decode()}{url.raw_path.decode()}"
+
+
+class _Body(httpx2.AsyncByteStream):
+    """A response's body: all that has come, at once."""
+
+    def __init__(self, response: aiohttp.ClientResponse) -> None:
+        self._response = response
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        content = self._response.content
+        with _translated():
+            while data := await content.readany():
+                yield data
+
+    async def aclose(self) -> None:
+        """Give the connection back, or end it where its body has not ended."""
+        if self._response.content.is_eof():
+            self._response.release()
+        else:
+            self._response.close()
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    """Raise aiohttp's errors as httpx2's."""
+    try:
+        yield
+    except (aiohttp.ServerTimeoutError, aiohttp.ConnectionTimeoutError) as error:
+        raise httpx2.ConnectTimeout(str(error)) from error
+    except aiohttp.ClientProxyConnectionError as error:
+        raise httpx2.ProxyError(str(error)) from error
+    except aiohttp.ClientHttpProxyError as error:
+        raise httpx2.ProxyError(f"{error.status} {error.message}") from error
+    except aiohttp.ClientConnectorError as error:
+        raise httpx2.ConnectError(str(error)) from error
+    except aiohttp.InvalidURL as error:
+        raise httpx2.UnsupportedProtocol(str(error)) from error
+    except (aiohttp.ClientError, ConnectionError) as error:
+        raise httpx2.ReadError(str(error) or type(error).__name__) from error
