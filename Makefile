@@ -24,7 +24,7 @@ lint: $(VENV)/.test
 	$(BIN)/mypy
 	$(BIN)/basedpyright --level error
 
-bench: $(VENV)/.test
+bench: $(VENV)/.bench
 	$(BIN)/python -m benchmarks
 
 docs: $(VENV)/.test
@@ -43,4 +43,8 @@ $(VENV)/.chat: pyproject.toml constraints.txt | $(BIN)/pip
 
 $(VENV)/.test: $(VENV)/.chat
 	$(PIP) install -c constraints.txt -e '.[gguf,prices,test]'
+	@touch $@
+
+$(VENV)/.bench: $(VENV)/.test
+	$(PIP) install -c constraints.txt -e '.[gguf,prices,test,bench]'
 	@touch $@

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).parent
-COMMANDS = ("", "chat", "models", "pull")
+COMMANDS = ("", "chat", "probe", "explain", "models", "pull")
 
 
 def cli() -> str:

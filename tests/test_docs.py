@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from chatwright import load
 from chatwright.wrap.gguf.weights import find
 
 ROOT = Path(__file__).parents[1]
-PAGES = ["README.md", "docs/custom-chat-model.md", "docs/tools.md"]
+PAGES = ["README.md", "docs/custom-chat-model.md", "docs/endpoints.md", "docs/tools.md"]
 
 
 def blocks(page):
@@ -25,6 +26,16 @@ def test_python_examples_run(page, capsys):
         exec(compile(code, f"{page}:{number}", "exec"), NAMESPACES[page])
     if page == "README.md":
         assert capsys.readouterr().out.strip()
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/endpoints.md"])
+def test_endpoint_files_load(page, tmp_path, monkeypatch):
+    monkeypatch.setenv("ACME_URL", "http://llm.acme.example")
+    monkeypatch.setenv("ACME_KEY", "k")
+    (block,) = re.findall(r"```toml\n(.*?)```", (ROOT / page).read_text(), re.DOTALL)
+    path = tmp_path / "acme.toml"
+    path.write_text(block)
+    assert load(str(path)).explain("hello")["body"]
 
 
 NAMESPACES = {page: {"__name__": "example"} for page in PAGES}

@@ -32,7 +32,14 @@ def installed(built, tmp_path_factory):
     venv = tmp_path_factory.mktemp("venv")
     call(sys.executable, "-m", "venv", venv)
     (wheel,) = built.glob("*.whl")
-    pip = [venv / "bin" / "pip", "install", "--quiet", "-c", ROOT / "constraints.txt"]
+    pip = [
+        venv / "bin" / "pip",
+        "install",
+        "--quiet",
+        "--no-compile",
+        "-c",
+        ROOT / "constraints.txt",
+    ]
     call(*pip, wheel)
     return venv / "bin"
 

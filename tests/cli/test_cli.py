@@ -1,5 +1,6 @@
 """The command line as a user meets it: real processes, pipes and a real terminal."""
 
+import contextlib
 import json
 import os
 import re
@@ -11,6 +12,11 @@ import pexpect
 import pytest
 import typer
 from platformdirs import user_cache_path
+from typer.testing import CliRunner
+
+from chatwright import Quirks
+from chatwright.cli import app
+from chatwright.testing import Upstream
 
 HERE = Path(__file__).parent
 CHATWRIGHT = str(Path(sys.executable).parent / "chatwright")
@@ -38,6 +44,12 @@ def run(env, *arguments, piped=None, **options):
     )
 
 
+def within(*arguments):
+    """Run a command inside this process, where a process of its own would show nothing more."""
+    with contextlib.chdir(HERE):
+        return CliRunner().invoke(app, arguments)
+
+
 def shell(env, command):
     return subprocess.run(
         ["bash", "-c", command],
@@ -53,7 +65,7 @@ def shell(env, command):
 def test_help_and_version(env):
     done = run(env, "--help")
     assert done.returncode == 0
-    for command in ("chat", "models", "pull"):
+    for command in ("chat", "explain", "models", "probe", "pull"):
         assert command in done.stdout
     assert run(env, "--version").stdout == "chatwright 0.1.0\n"
 
@@ -105,9 +117,9 @@ def test_the_real_model_answers(env):
         (["nonsense"], 2, "No such command"),
     ],
 )
-def test_errors_are_one_line_and_an_exit_code(env, arguments, code, says):
-    done = run(env, *arguments)
-    assert done.returncode == code
+def test_errors_are_one_line_and_an_exit_code(arguments, code, says):
+    done = within(*arguments)
+    assert done.exit_code == code
     assert says in done.stderr
     if code == 1:
         assert len(done.stderr.splitlines()) == 1
@@ -134,6 +146,52 @@ def test_no_standard_input_at_all_is_no_bug(env):
     done = shell(env, command)
     assert done.stdout.startswith("**hello**")
     assert (done.returncode, "nothing to say" in done.stderr) == (2, True)
+
+
+@pytest.fixture
+def server():
+    with Upstream(["1, 2, 3, 4, 5, 6, 7, 8, 9, 10"]) as upstream:
+        yield upstream
+
+
+def test_two_commands_lead_from_a_url_to_a_chat(env, server, tmp_path):
+    path = tmp_path / "endpoint.toml"
+    probed = run(env, "probe", f"{server.url}/v1", "-m", "tiny", "-o", str(path))
+    assert probed.returncode == 0, probed.stderr
+    assert "could not be told" in path.read_text()
+    assert f"chatwright chat --model {path}" in probed.stdout
+    for name in Quirks.model_fields:
+        assert name in probed.stdout or name in {"parameters", "tool_choice"}
+    done = run(env, "chat", "Count.", "-m", str(path))
+    assert (done.returncode, done.stdout) == (0, "1, 2, 3, 4, 5, 6, 7, 8, 9, 10\n")
+
+
+def test_probe_replaces_no_file_unasked_and_says_what_is_wrong(tmp_path, server):
+    path = tmp_path / "endpoint.toml"
+    path.write_text("mine")
+    done = within("probe", server.url, "-o", str(path))
+    assert (done.exit_code, path.read_text()) == (2, "mine")
+    assert "--force replaces it" in done.stderr
+    done = within("probe", "http://127.0.0.1:9/v1", "-o", str(tmp_path / "other.toml"))
+    assert done.exit_code == 1
+    assert done.stderr.startswith("chatwright: 127.0.0.1:9: no connection")
+    done = within("probe", "nonsense", "-o", str(tmp_path / "other.toml"))
+    assert done.exit_code == 1
+    assert "has to begin with http" in done.stderr
+
+
+def test_explain_prints_the_request_and_sends_none(server, monkeypatch):
+    monkeypatch.setenv("CHATWRIGHT_API_KEY", "sk-canary-8")
+    done = within("explain", f"{server.url}/v1#tiny", "Hello", "-t", "0.5", "-s", "Be.")
+    assert done.exit_code == 0, done.output
+    shown = json.loads(done.stdout)
+    assert shown["url"] == f"{server.url}/v1/chat/completions"
+    assert shown["headers"]["Authorization"] == "***"
+    assert shown["body"]["messages"][0] == {"role": "system", "content": "Be."}
+    assert shown["body"]["temperature"] == 0.5
+    assert not server.requests
+    done = within("explain", "langchain_core.language_models.fake_chat_models:FakeChatModel", "x")
+    assert done.exit_code == 2
 
 
 def test_models_are_listed(env):

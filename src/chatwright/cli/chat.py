@@ -37,7 +37,10 @@ def chat(
         typer.Argument(help="What to say. Piped input is appended. Without it: a conversation."),
     ] = None,
     model: Annotated[
-        str, typer.Option("--model", "-m", help="smollm2, gguf:PATH, hf:…, MODULE:ATTRIBUTE.")
+        str,
+        typer.Option(
+            "--model", "-m", help="smollm2, gguf:PATH, hf:…, FILE.toml, http://…, MODULE:ATTRIBUTE."
+        ),
     ] = "smollm2",
     system: Annotated[
         str | None, typer.Option("--system", "-s", help="The system message.")
