@@ -1,5 +1,6 @@
 """Real use: LangChain's agents and LangGraph over native, text-only and local models."""
 
+import functools
 import json
 
 import pytest
@@ -13,7 +14,7 @@ from langgraph.prebuilt import ToolNode, tools_condition
 from pydantic import BaseModel
 
 from chatwright import ChatGGUF, ToolCallDelta, chat_model
-from contract.subjects import PROMPT
+from contract.subjects import PROMPT, endpoint, serving
 
 
 @tool
@@ -73,9 +74,31 @@ def text_only(messages):
         yield from f"<tool_call>{json.dumps({'name': name, 'arguments': args})}</tool_call>\n"
 
 
-@pytest.fixture(params=[native, text_only], ids=lambda each: each.model_name)
+def served(received):
+    """Plan as the others do; the tools' results tell the turn, whatever the wire."""
+    results = [role for role, _ in received.asked.messages if role == "tool"]
+    said = planned({0: 0, 2: 1}.get(len(results), 2))
+    if isinstance(said, str):
+        return [*said]
+    calls = enumerate(said, 10 * len(results))
+    deltas = [ToolCallDelta(n, f"c{n}", name, json.dumps(args)) for n, (name, args) in calls]
+    return ["I will calculate.", *deltas]
+
+
+def at_server(wire):
+    return endpoint(wire, base_url=serving(served) + "/v1")
+
+
+MODELS = {
+    "native": lambda: native,
+    "text_only": lambda: text_only,
+    **{wire: functools.partial(at_server, wire) for wire in ("openai", "anthropic", "responses")},
+}
+
+
+@pytest.fixture(params=MODELS)
 def model(request):
-    return request.param
+    return MODELS[request.param]()
 
 
 QUESTION = {"messages": [("human", "What is (2 + 3) + (4 * 5)?")]}

@@ -161,7 +161,12 @@ def test_two_commands_lead_from_a_url_to_a_chat(env, server, tmp_path):
     assert "could not be told" in path.read_text()
     assert f"chatwright chat --model {path}" in probed.stdout
     for name in Quirks.model_fields:
-        assert name in probed.stdout or name in {"parameters", "tool_choice"}
+        assert name in probed.stdout or name in {
+            "parameters",
+            "tool_choice",
+            "stream_usage",
+            "ends",
+        }
     done = run(env, "chat", "Count.", "-m", str(path))
     assert (done.returncode, done.stdout) == (0, "1, 2, 3, 4, 5, 6, 7, 8, 9, 10\n")
 

@@ -25,7 +25,8 @@ GRACE_SECONDS = 2.0
 """How long what follows the end of an answer, its usage say, may take."""
 BODY_BYTES = 2**16
 """How much of a failure's body is read."""
-RETRIED = frozenset({408, 409, 429, 500, 502, 503, 504, 529})
+RETRIED = frozenset({408, 409, 429})
+SERVER_FAILED = 500
 
 
 class Retries(NamedTuple):
@@ -57,7 +58,7 @@ class Retries(NamedTuple):
             return False
         if error.status is None:
             return isinstance(error, SourceConnectionError)
-        return error.status in RETRIED
+        return error.status in RETRIED or error.status >= SERVER_FAILED
 
     def _wait(self, state: RetryCallState) -> float:
         jitter = wait_random_exponential(multiplier=0.5, max=self.longest)(state)

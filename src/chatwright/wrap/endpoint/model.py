@@ -50,8 +50,8 @@ class ChatEndpoint(ChatModel):
     without async has one loop in common), shared by all models that reach the network in the same
     way, and closed with the loop.
 
-    Connect errors, the statuses 408, 409, 429, 500, 502, 503, 504, 529 and what a server reports as
-    one of these are asked again, `max_retries` times, with full jitter or after the time that
+    Connect errors, the statuses 408, 409, 429 and 5xx, and what a server reports as one of these,
+    are asked again, `max_retries` times, with full jitter or after the time that
     `Retry-After` asks for, but never once a piece of the answer has been handed out.
 
     Raises:
