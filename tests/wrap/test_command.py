@@ -100,6 +100,8 @@ def test_a_command_is_a_list():
         ChatCommand("echo hi")
     with pytest.raises(ValueError, match="at least 1 item"):
         ChatCommand([])
+    with pytest.raises(ValueError, match="is empty"):
+        ChatCommand([[]])
     with pytest.raises(ValueError, match="there is no transcript 'latin'"):
         ChatCommand(["cat"], transcript="latin")
 
@@ -311,3 +313,36 @@ async def test_A3_programs_run_side_by_side():
     answers = await asyncio.gather(*[model.ainvoke(f"n{n}") for n in range(20)])
     assert [each.text for each in answers] == [f"n{n}" for n in range(20)]
     assert time.monotonic() - started < 3
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        "echo hi; sleep 9 >/dev/null & sleep .2; exec >&-; sleep .05; exit 0",
+        "echo hi; sleep 9 >/dev/null & exit 0",
+        "echo hi; sleep 9 & exit 0",
+    ],
+)
+def test_a_child_that_holds_the_pipes_does_not_hold_the_answer(script):
+    started = time.monotonic()
+    assert shell(script).invoke("x").text == "hi"
+    assert time.monotonic() - started < 2
+
+
+async def test_E4_cancelling_while_a_program_starts_does_not_wait_for_it():
+    started = time.monotonic()
+    for n in range(12):
+        task = asyncio.create_task(shell("sleep 3; true").ainvoke("x"))
+        await asyncio.sleep(0.0002 * n)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    assert time.monotonic() - started < 2
+
+
+def test_secrets_are_masked_before_what_shows_them_is_cut():
+    code = "import os, sys; sys.stderr.write(os.environ['TOKEN'] + 'y' * 2040); sys.exit(2)"
+    with pytest.raises(EngineError) as caught:
+        python(code, variables={"TOKEN": "sk-canary-9"}).invoke("x")
+    assert "canary" not in str(caught.value)
+    assert "ary-9" not in str(caught.value)

@@ -1,7 +1,7 @@
 import pytest
 from langchain_core.language_models import BaseChatModel, FakeListChatModel
 
-from chatwright import ChatGGUF, LoadError, WeightsError, load
+from chatwright import ChatEndpoint, ChatGGUF, LoadError, WeightsError, load
 from chatwright.wrap.gguf.weights import find
 from chatwright.wrap.load import available
 from wrap.decorated import shout
@@ -42,8 +42,7 @@ def test_an_attribute_of_a_module_is_loaded():
         ("wrap.decorated:nothing", "is not there"),
         ("wrap.decorated:number", "is 3"),
         ("wrap.decorated:Holder", "no chat model"),
-        ("http://localhost:8000/v1#m", "is an endpoint"),
-        ("acme.toml", "is an endpoint"),
+        ("acme.toml", "can't be read"),
         ("hf:nobody", "hf:owner/repo/file.gguf"),
     ],
 )
@@ -61,3 +60,10 @@ def test_what_is_available_is_told():
     names = {name: state for name, _, state in available()}
     assert names["smollm2"] == "installed"
     assert names["gguf:PATH"] == "ready"
+
+
+def test_an_address_is_an_endpoint():
+    model = load("http://me:pw-pw@localhost:8000/v1/?k=v#tiny", temperature=0.5)
+    assert isinstance(model, ChatEndpoint)
+    assert (model.base_url, model.model_name) == ("http://localhost:8000/v1", "tiny")
+    assert "pw-pw" not in repr(model)

@@ -23,6 +23,11 @@ class BoundModel(Binding):  # type: ignore[no-redef]  # pydantic's plugin and **
         explained: dict[str, Any] = self.bound.explain(input, **{**self.kwargs, **kwargs})  # type: ignore[attr-defined]
         return explained
 
+    def bind(self, **kwargs: Any) -> "BoundModel":
+        """Bind beside what is bound already, as the model itself does."""
+        bound: BoundModel = self.bound.bind(**{**self.kwargs, **kwargs})  # type: ignore[assignment]
+        return self.model_copy(update={"kwargs": bound.kwargs})
+
     def bind_tools(self, tools: Sequence[Any], **kwargs: Any) -> Runnable[Any, Any]:
         """Bind tools beside what is bound already; see `ChatModel.bind_tools`."""
         bound = self.bound.bind_tools(tools, **kwargs)  # type: ignore[attr-defined]

@@ -34,10 +34,14 @@ _FIELDS = ("max_tokens", "seed", "temperature", "top_p")
 STDERR_BYTES = 2048
 """How much of stderr an error shows: its end."""
 _READ_BYTES = 2**16
+LINGER_SECONDS = 0.25
+"""How long what a program has written may take to arrive once it has ended."""
 _POLL_SECONDS = 0.02
 
 
 def _split(command: Any) -> Any:
+    if isinstance(command, list | tuple) and not all(command):
+        raise ValueError("an argument, or a list of them, is empty")
     if isinstance(command, str):
         raise ValueError(  # noqa: TRY004  pydantic's own way of saying it
             'give the command as a list, ["prog", "--flag"]; no shell is ever asked to split one'
@@ -151,7 +155,7 @@ class ChatCommand(ChatModel):
         }
         arguments = [*_filled(self.command, values)]
         held = any("{prompt}" in each or "{last}" in each for each in self._flat())
-        return arguments, b"" if held else values["prompt"].encode()
+        return arguments, b"" if held else values["prompt"].encode("utf-8", "replace")
 
     def _environment(self) -> dict[str, str]:
         ours = {name: os.environ[name] for name in self.environment if name in os.environ}
@@ -193,7 +197,7 @@ async def _run(model: ChatCommand, arguments: list[str], prompt: bytes) -> Async
     trailing = ""
     written = 0
     async with _Program(model, arguments) as program:
-        watch = Watch(limits, name)
+        watch = program.watch = Watch(limits, name)
         program.say(prompt)
         while not reading.done:
             with watch:
@@ -214,14 +218,13 @@ async def _run(model: ChatCommand, arguments: list[str], prompt: bytes) -> Async
             yield delta
         with watch:
             await program.end()
-        watch.stop()
 
 
 def _reading(model: ChatCommand) -> Reading:
     described = model.response or ResponseSpec(framing="text")
     mask = Mask(each.get_secret_value() for each in model.variables.values())
     name = model.source_name()
-    reader = DescribedReader(described, name)
+    reader = DescribedReader(described)
     return Reading(reader, framing=described.framing, ends=False, name=name, mask=mask)
 
 
@@ -235,6 +238,7 @@ class _Program:
         self._tasks: list[asyncio.Task[None]] = []
         self._stderr = b""
         self._process: asyncio.subprocess.Process
+        self.watch: Watch | None = None
 
     async def __aenter__(self) -> Self:
         """Start it.
@@ -243,8 +247,8 @@ class _Program:
             LoadError, ContentError: It can't be started, with these arguments.
         """
         model = self._model
-        try:
-            self._process = await asyncio.create_subprocess_exec(
+        starting = asyncio.ensure_future(
+            asyncio.create_subprocess_exec(
                 *self._arguments,
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
@@ -253,6 +257,13 @@ class _Program:
                 cwd=model.cwd,
                 env=model._environment(),  # noqa: SLF001  its own
             )
+        )
+        try:
+            # Cancelled in the middle of it, asyncio would wait for the whole program.
+            self._process = await asyncio.shield(starting)
+        except asyncio.CancelledError:
+            starting.add_done_callback(_kill_what_started)
+            raise
         except OSError as error:
             if error.errno == errno.E2BIG:
                 raise ContentError(
@@ -261,19 +272,21 @@ class _Program:
                 ) from error
             raise LoadError(f"{self._arguments[0]!r} can't be run: {error.strerror}") from error
         except ValueError as error:
-            raise ContentError(f"{self._name}: no argument can hold a NUL: {error}") from error
+            raise ContentError(
+                f"{self._name}: no argument, and no environment variable, can hold this (a NUL, or "
+                f"half a character): {error}"
+            ) from error
         _groups.add(self._process.pid)
-        self._tasks = [asyncio.ensure_future(self._listen())]
+        self._tasks = [asyncio.ensure_future(self._listen()), asyncio.ensure_future(self._mind())]
         return self
 
     async def __aexit__(self, *_: object) -> None:
         """End it, if it has not ended: the group is told at once, and made to when it won't."""
         for task in self._tasks:
             task.cancel()
-        transport = self._process._transport  # type: ignore[attr-defined]  # noqa: SLF001  no other way
-        for stream in range(3):
-            if (pipe := transport.get_pipe_transport(stream)) is not None:
-                pipe.close()
+        if self.watch is not None:
+            self.watch.stop()
+        self._close_pipes()
         # The loop may end before the grace does, so that a thread sees to the rest.
         if _signal(self._process.pid, signal.SIGTERM):
             end = threading.Thread(target=_end, args=(self._process.pid, self._model.grace))
@@ -301,7 +314,27 @@ class _Program:
         stderr = self._process.stderr
         assert stderr is not None  # noqa: S101  it is a pipe
         while data := await stderr.read(_READ_BYTES):
-            self._stderr = (self._stderr + data)[-STDERR_BYTES:]
+            self._stderr = (self._stderr + data)[
+                -2 * STDERR_BYTES :
+            ]  # it is masked before it is cut
+
+    async def _mind(self) -> None:
+        """Close the pipes once the program has ended: a child of its may hold them for ever."""
+        await self._exited(_POLL_SECONDS)
+        await asyncio.sleep(LINGER_SECONDS)
+        self._close_pipes()
+
+    async def _exited(self, poll: float) -> int:
+        """Return the exit status, once there is one; asyncio's `wait` would wait for the pipes."""
+        while (status := self._process.returncode) is None:  # noqa: ASYNC110  it has no event for it
+            await asyncio.sleep(poll)
+        return status
+
+    def _close_pipes(self) -> None:
+        transport = self._process._transport  # type: ignore[attr-defined]  # noqa: SLF001  no other way
+        for stream in range(3):
+            if (pipe := transport.get_pipe_transport(stream)) is not None:
+                pipe.close()
 
     async def read(self) -> bytes:
         """Return what it wrote next; nothing at the end."""
@@ -315,12 +348,12 @@ class _Program:
         Raises:
             EngineError: Its exit status is not 0.
         """
-        status = await self._process.wait()
+        status = await self._exited(_POLL_SECONDS / 10)
         if status == 0:
             return
-        await asyncio.wait(self._tasks, timeout=_POLL_SECONDS)
+        await asyncio.wait(self._tasks[:1], timeout=LINGER_SECONDS)
         secrets = Mask(each.get_secret_value() for each in self._model.variables.values())
-        said = secrets(self._stderr.decode("utf-8", "replace")).strip()
+        said = secrets(self._stderr.decode("utf-8", "replace")).strip()[-STDERR_BYTES:]
         ended = (
             f"ended with exit status {status}"
             if status > 0
@@ -332,6 +365,11 @@ class _Program:
 
 
 _groups: set[int] = set()
+
+
+def _kill_what_started(starting: asyncio.Future[asyncio.subprocess.Process]) -> None:
+    if not starting.cancelled() and starting.exception() is None:
+        _signal(starting.result().pid, signal.SIGKILL)
 
 
 def _end(group: int, grace: float) -> None:

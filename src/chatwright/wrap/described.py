@@ -10,8 +10,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, model_validator
 
 from chatwright.deltas import Delta, Reasoning, ToolCallDelta, Usage
 from chatwright.errors import OutputError
-from chatwright.wrap.failure import Mask, reported
-from chatwright.wrap.reading import finished
+from chatwright.wrap.reading import Reported, finished
 
 __all__ = ["DescribedReader", "ResponseSpec", "UsageSpec"]
 
@@ -83,14 +82,12 @@ class DescribedReader:
 
     Args:
         spec: The description.
-        name: The model's name, for errors.
     """
 
-    def __init__(self, spec: ResponseSpec, name: str) -> None:
+    def __init__(self, spec: ResponseSpec) -> None:
         """Start with nothing."""
         self.ended = False
         self._spec = spec
-        self._model = name
         self._reason: str | None = None
         self._seen = ""
         self._calls = 0
@@ -101,7 +98,7 @@ class DescribedReader:
             return [payload]
         spec = self._spec
         if spec.error and (error := self._found(spec.error, payload)):
-            raise reported(error, name=self._model, mask=Mask())
+            raise Reported(error)
         deltas: list[Delta] = []
         if spec.reasoning and (reasoning := self._text(spec.reasoning, payload)):
             deltas.append(Reasoning(reasoning))

@@ -58,6 +58,7 @@ _TOO_LONG = re.compile(
     re.IGNORECASE,
 )
 _TOKENS = re.compile(r"(\d[\d,]*) (?:tokens|maximum)")
+_LENGTHY = frozenset({400, 413, 422})
 _REFUSED = 400
 _CONFLICT = 409
 _SERVER = 500
@@ -150,7 +151,7 @@ def _status(fields: Mapping[str, Any]) -> int:
 
 
 def _made(status: int, message: str) -> SourceError:
-    if _TOO_LONG.search(message) and status < _SERVER:
+    if status in _LENGTHY and _TOO_LONG.search(message):
         error: SourceError = PromptTooLongError(message, *_lengths(message))
     else:
         kind = _KINDS.get(status, EngineError if status >= _SERVER else InvalidRequestError)

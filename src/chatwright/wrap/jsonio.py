@@ -1,14 +1,15 @@
 """JSON to and from bytes. The one file that imports orjson."""
 
+import contextlib
+import json
 from typing import Any
 
 import orjson
+from pydantic import SecretStr
 
 from chatwright.errors import OutputError, ParameterError
 
 __all__ = ["dumps", "loads"]
-
-_SHOWN = 200
 
 
 def loads(payload: bytes | str) -> Any:
@@ -20,21 +21,39 @@ def loads(payload: bytes | str) -> Any:
     try:
         return orjson.loads(payload)
     except orjson.JSONDecodeError as error:
-        if isinstance(payload, bytes):
-            text = payload.decode("utf-8", "replace")
-            if "\ufffd" in text:
-                return loads(text)
-        shown = payload[:_SHOWN]
-        raise OutputError(f"this is no JSON ({error}): {shown!r}") from None
+        # The standard library's reader also takes lone surrogates, which some servers cut apart.
+        text = payload.decode("utf-8", "replace") if isinstance(payload, bytes) else payload
+        with contextlib.suppress(ValueError, RecursionError):
+            return _whole(json.loads(text))
+        raise OutputError(f"this is no JSON: {error}") from None
+
+
+def _whole(value: Any) -> Any:
+    """Return a value whose texts hold no lone surrogates, which nothing could write again."""
+    if isinstance(value, str):
+        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    if isinstance(value, list):
+        return [_whole(each) for each in value]
+    if isinstance(value, dict):
+        return {_whole(key): _whole(each) for key, each in value.items()}
+    return value
+
+
+def _revealed(value: Any) -> str:
+    if isinstance(value, SecretStr):
+        return value.get_secret_value()
+    raise TypeError(f"{type(value).__name__} is no JSON")
 
 
 def dumps(value: Any) -> bytes:
-    """Return a value as JSON.
+    """Return a value as JSON; what a `SecretStr` hides is written.
 
     Raises:
         ParameterError: It can't be written as JSON.
     """
     try:
-        return orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS)
+        return orjson.dumps(value, default=_revealed, option=orjson.OPT_NON_STR_KEYS)
     except TypeError as error:
+        with contextlib.suppress(TypeError, ValueError):  # whole numbers of more than 64 bits
+            return json.dumps(value, default=_revealed, ensure_ascii=False).encode()
         raise ParameterError(f"the request can't be written as JSON: {error}") from error

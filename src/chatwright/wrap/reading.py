@@ -9,9 +9,8 @@ from chatwright.wrap.failure import Mask, reported
 from chatwright.wrap.framing import FRAMINGS, ErrorPayload
 from chatwright.wrap.jsonio import loads
 
-__all__ = ["Reader", "Reading", "finished"]
+__all__ = ["Reader", "Reading", "Reported", "finished"]
 
-DONE = b"[DONE]"
 _ASIDE = (Finish, Usage)
 _SHOWN = 200
 
@@ -33,6 +32,19 @@ class Reader(Protocol):
         """Return what is left to say at the end."""
 
 
+class Reported(Exception):  # noqa: N818  it never leaves `Reading`
+    """A reader has come upon a failure that the server, or the program, reports.
+
+    Args:
+        said: What it says of it.
+    """
+
+    def __init__(self, said: Any) -> None:
+        """Keep what was said."""
+        super().__init__(said)
+        self.said = said
+
+
 class Reading:
     """One answer on its way: cuts its bytes into payloads and has them read.
 
@@ -44,10 +56,21 @@ class Reading:
         ends: Whether the end of an answer is marked.
         name: The model's name, for errors.
         mask: Hides secrets.
+        done_marker: The payload that says that nothing more comes.
     """
 
-    def __init__(self, reader: Reader, *, framing: str, ends: bool, name: str, mask: Mask) -> None:
+    def __init__(
+        self,
+        reader: Reader,
+        *,
+        framing: str,
+        ends: bool,
+        name: str,
+        mask: Mask,
+        done_marker: str = "[DONE]",
+    ) -> None:
         """Start with nothing."""
+        self._done_marker = done_marker.encode()
         self.began = False
         self.done = False
         self._error: SourceError | None = None
@@ -104,8 +127,8 @@ class Reading:
         return deltas
 
     def _read(self, payload: Any) -> Sequence[Delta]:
-        if payload == DONE or self.done:
-            self.done = True
+        if payload == self._done_marker or self.done:
+            self.done = self._reader.ended = True
             return ()
         try:
             if type(payload) is str:
@@ -115,14 +138,12 @@ class Reading:
             if type(payload) is ErrorPayload or (type(event) is dict and event.get("error")):
                 raise reported(event, name=self._name, mask=self._mask)
             return self._reader.read(event)
-        except SourceError as error:
-            if error.args and isinstance(error, OutputError):
-                error.args = (f"{self._name}: {self._mask(str(error))}",)
-            raise
-        except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
-            shown = self._mask(payload[:200].decode("utf-8", "replace"))
+        except Reported as failure:
+            raise reported(failure.said, name=self._name, mask=self._mask) from None
+        except (AttributeError, IndexError, KeyError, OutputError, TypeError, ValueError) as error:
+            text = payload if type(payload) is str else payload.decode("utf-8", "replace")
             raise OutputError(
-                f"{self._name}: the server's answer can't be read ({error!r}): {shown}"
+                f"{self._name}: the answer can't be read ({error}): {self._mask(text)[:_SHOWN]}"
             ) from None
 
 

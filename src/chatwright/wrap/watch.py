@@ -48,6 +48,7 @@ class Watch:
         self._end = now + limits.total
         self._limit = "first_token_timeout"
         self._deadline = now + limits.first_token
+        self._rested = now
         self._timer: asyncio.TimerHandle | None = None
         self._task: asyncio.Task[Any] | None = None
         self._cancelling = 0
@@ -56,7 +57,7 @@ class Watch:
     def restart(self, grace: float | None = None) -> None:
         """Count anew, from now on by the limit between two pieces, or by a shorter one."""
         self._limit = _BETWEEN
-        self._deadline = self._loop.time() + (self.limits.token if grace is None else grace)
+        self._deadline = self._rested + (self.limits.token if grace is None else grace)
         if self._timer is not None and self._timer.when() > self._deadline:
             self.stop()  # the next wait sets another
 
@@ -67,7 +68,9 @@ class Watch:
             self._timer = None
 
     def wait(self) -> None:
-        """Begin to wait."""
+        """Begin to wait; what has passed since the last wait does not count, but for `total`."""
+        now = self._loop.time()
+        self._deadline += now - self._rested
         task = self._task = asyncio.current_task()
         self._cancelling = task.cancelling() if task else 0
         if self._timer is None:
@@ -83,6 +86,7 @@ class Watch:
             SourceTimeoutError: Its time has run out.
         """
         task, self._task = self._task, None
+        self._rested = self._loop.time()
         if not self._expired or task is None:
             return
         self._expired = False

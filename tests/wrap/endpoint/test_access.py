@@ -285,6 +285,61 @@ async def test_a_live_client_serves_its_loop_and_no_other(server):
             pickle.dumps(endpoint)
 
 
+def test_an_own_client_that_was_closed_is_made_again_and_the_others_live_on(server):
+    made = []
+
+    def make():
+        made.append(client())
+        return made[-1]
+
+    async def run():
+        endpoint, other = model(server, http_client=make), model(server)
+        await asyncio.gather(endpoint.ainvoke("x"), other.ainvoke("x"))
+        await made[0].aclose()
+        assert (await endpoint.ainvoke("x")).text == "fine"
+        assert (await other.ainvoke("x")).text == "fine"
+        assert [each.is_closed for each in made] == [True, False]
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {"ALL_PROXY": "http://127.0.0.1:9"},
+        {"HTTP_PROXY": "https://127.0.0.1:9"},
+        {"HTTP_PROXY": "http://127.0.0.1:9"},
+    ],
+)
+def test_no_proxy_of_the_environment_is_bypassed(server, monkeypatch, variables):
+    monkeypatch.setenv("NO_PROXY", "")
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(SourceConnectionError):
+        asyncio.run(model(server).ainvoke("x"))
+    assert not server.requests
+
+
+def test_a_proxy_that_can_not_be_used_is_not_quoted(server):
+    for proxy in ("me:s3cret-s3cret@host:1", "http://me:s3cret-s3cret@host:99999999"):
+        with pytest.raises((ParameterError, SourceConnectionError)) as caught:
+            model(server, proxy=proxy).invoke("x")
+        assert "s3cret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("auth", ["abc", 3, object()])
+def test_an_auth_that_is_none_is_refused_at_once(server, auth):
+    with pytest.raises(ValueError, match="auth has to be"):
+        model(server, auth=auth)
+
+
+def test_a_name_and_a_password_are_an_auth_that_does_not_show(server):
+    endpoint = model(server, auth=("me", "s3cret-s3cret"))
+    endpoint.invoke("x")
+    assert key(server.requests[0]).startswith("Basic ")
+    assert "s3cret" not in repr(endpoint)
+
+
 def test_a_client_without_async_is_refused():
     with pytest.raises(ValueError, match=r"has to be an httpx2\.AsyncClient"):
         ChatEndpoint(base_url="http://x", http_client=httpx2.Client())

@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from langchain_core import exceptions as core
+from langchain_core.load import dumps
 from langchain_core.messages import HumanMessage
 
 from chatwright import (
@@ -20,6 +21,8 @@ from chatwright import (
     EngineError,
     InvalidRequestError,
     NotFoundError,
+    OutputError,
+    ParameterError,
     PermissionDeniedError,
     PromptTooLongError,
     RateLimitError,
@@ -422,3 +425,98 @@ def test_K1_no_secret_of_an_endpoint_is_shown_anywhere(server, caplog):
 def test_a_mask_hides_the_longest_first_and_leaves_short_words():
     mask = Mask(["Bearer abcdef", "abcdefgh", "red"])
     assert mask("abcdefgh Bearer abcdef red Bearer") == "*** *** red Bearer"
+
+
+@pytest.mark.parametrize("wire", ["openai", "responses", "anthropic"])
+def test_K1_a_key_that_a_server_echoes_in_its_answer_is_masked(server, wire):
+    said = {"error": {"message": f"bad key {CANARY}", "type": "server_error"}}
+    event = said if wire != "responses" else {"type": "response.failed", "response": said}
+    long = {"error": "x" * 180 + CANARY}
+    for payload in (event, long):
+        server.script = [Bytes(f"data: {json.dumps(payload)}\n\n".encode()), Stall()]
+        with pytest.raises(EngineError) as caught:
+            model(server, wire=wire, api_key=CANARY).invoke("x")
+        assert "sk-can" not in str(caught.value) + caught.value.body
+    server.script = [Bytes(b"data: {" + b"x" * 190 + CANARY.encode() + b"\n\n"), Stall()]
+    with pytest.raises(OutputError) as caught:
+        model(server, wire=wire, api_key=CANARY).invoke("x")
+    assert "sk-can" not in str(caught.value)
+
+
+@pytest.mark.parametrize("key", [f"{CANARY}\n", f" {CANARY} "])
+def test_K1_a_key_from_a_file_is_taken_without_its_white_space(server, key):
+    server.script = ["fine"]
+    model(server, api_key=key).invoke("x")
+    assert server.requests[0].headers["authorization"] == f"Bearer {CANARY}"
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"api_key": f"{CANARY}\u20ac"},
+        {"api_key": f"{CANARY}\nX: y"},
+        {"api_key": lambda: None},
+        {"headers": {"X-Key": f"{CANARY}\u20ac"}},
+        {"headers": {"X-Key": f"{CANARY}\r\nX: y"}},
+        {"headers": lambda: "nonsense"},
+    ],
+)
+def test_K1_what_can_not_be_sent_is_an_error_that_does_not_show_it(server, fields):
+    with pytest.raises((AuthenticationError, ParameterError)) as caught:
+        model(server, **fields).invoke("x")
+    assert CANARY not in f"{caught.value!r}{caught.value.__cause__!r}{caught.value.__context__!r}"
+    assert not server.requests
+
+
+def test_K1_headers_that_are_bound_later_stay_secret_too(server):
+    server.script = ["fine"]
+
+    def look() -> str:
+        """Looks."""
+
+    bound = model(server).bind(temperature=0.5).bind(headers={"X-Key": CANARY})
+    assert CANARY not in repr(bound) + dumps(bound)
+    bound = bound.bind_tools([look]).bind(seed=7)
+    assert CANARY not in repr(bound)
+    bound.invoke("x")
+    assert server.requests[0].headers["x-key"] == CANARY
+    assert server.requests[0].body["temperature"] == 0.5
+
+
+def test_a_header_of_the_users_takes_the_place_of_ours(server):
+    server.script = ["fine"]
+    headers = {"USER-AGENT": "mine", "Anthropic-Version": "2099-01-01"}
+    model(server, wire="anthropic", headers=headers).invoke("x")
+    got = server.requests[0].headers
+    assert (got["user-agent"], got["anthropic-version"]) == ("mine", "2099-01-01")
+    assert got["accept-encoding"] == "identity"
+
+
+def test_a_whole_answer_whose_connection_is_lost_behind_it_is_no_failure(server):
+    end = Bytes(b'data: {"choices": [{"delta": {}, "finish_reason": "stop"}]}\n\n')
+    for cut in (Cut(), Cut(reset=True)):
+        server.script = ["whole", end, Pause(0.05), cut]
+        assert model(server).invoke("x").text == "whole"
+
+
+@pytest.mark.parametrize("status", [429, 403])
+def test_too_many_tokens_a_minute_is_not_a_prompt_that_is_too_long(server, status):
+    server.script = [Refuse(status, "Too many tokens, please wait before trying again.")]
+    with pytest.raises((RateLimitError, PermissionDeniedError)):
+        model(server).invoke("x")
+
+
+def test_time_that_a_reader_takes_does_not_count(server):
+    server.script = ["a", *[Pause(0.1), "b"] * 10]
+    stream = model(server, token_timeout=0.4).stream("x")
+    next(stream)
+    time.sleep(0.8)
+    assert "".join(each.text for each in stream) == "b" * 10
+
+
+async def test_a_header_function_is_under_the_time_limit(server):
+    async def made():
+        await asyncio.sleep(5)
+
+    with pytest.raises(SourceTimeoutError):
+        await model(server, headers=made, timeout=0.2).ainvoke("x")

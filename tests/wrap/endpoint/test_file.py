@@ -261,12 +261,53 @@ def test_the_environment_fills_in(written, server, monkeypatch):
             "2: wire: give a wire's name, or the tables",
         ),
         ("url = 'http://x'\n[oauth]\nclient_id = 'x'", "2: oauth.token_url: Field required"),
-        ("url = 'http://x'\napi_key = 'k'\nmodel_kwargs = 1", "3: model_kwargs: Extra inputs"),
+        ("url = 'http://x'\nmodel_kwargs = 1", "2: model_kwargs: Extra inputs"),
+        ("url = 'http://x'\napi_key = 'k'", "2: api_key: there is no such key.*key_env"),
+        ("url = 'http://x'\nbase_url = 'http://y'", "2: base_url: there is no such key"),
+        ("url = 'http://x'\nkey_env = 3", "2: key_env: the environment variable 3"),
+        ("url = 'http://x:abc'", "has to name a port"),
+        ("url = 'http://x?a=1'\nquery = 'a'", "2: query: Input should be a valid dict"),
+        ("url = 'http://x'\nstop = ['']", "can't end an answer"),
+        (
+            "url = 'http://x'\n[request]\nbody = {{a = '${{env:HOME}}'}}\n[response]\ntext = 'a'",
+            r"3: request.body.*a key is \$\{key\}",
+        ),
     ],
 )
 def test_what_is_wrong_is_named_with_its_line_and_key(written, text, problem):
     with pytest.raises(LoadError, match=rf"(?s)acme\.toml.*{problem}"):
         load(written(text))
+
+
+def test_a_wrong_key_in_a_table_is_the_only_one_named(written):
+    with pytest.raises(LoadError) as caught:
+        load(written(OWN + "foo = 1\n"))
+    (line,) = str(caught.value).splitlines()
+    assert "response.foo" in line
+
+
+def test_a_key_may_stand_in_the_body_and_is_not_shown(written, server):
+    path = written(
+        'url = "{url}/x"\nmodel = "m"\n[request]\nkey_header = ""\n'
+        'body = {{ token = "${{key}}", q = "${{last}}" }}\n[response]\nframing = "ndjson"\n'
+        'text = "text"\ndone = "done"\n'
+    )
+    model = load(path, api_key="pa$$w-${{x}}")
+    assert model.invoke("hi").text == "Hello"
+    assert server.requests[0].body == {"token": "pa$$w-${{x}}", "q": "hi"}
+    assert "authorization" not in server.requests[0].headers
+    shown = f"{model!r}{model.explain('hi')}{model._get_llm_string()}"
+    assert "pa$$w" not in shown
+    assert model.explain("hi")["body"]["token"] == "***"
+
+
+def test_an_end_marker_of_its_own_ends_the_answer(written, server):
+    path = written(FRAMED + 'text = "t"\ndone_marker = "END"\n', framing="sse")
+    server.script = [Bytes(b'data: {"t": "Hi"}\n\ndata: END\n\n'), Cut(politely=True)]
+    assert load(path).invoke("x").text == "Hi"
+    server.script = [Bytes(b'data: {"t": "Hi"}\n\n'), Cut(politely=True)]
+    with pytest.raises(SourceConnectionError):
+        load(path, max_retries=0).invoke("x")
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path):

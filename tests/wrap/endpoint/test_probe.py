@@ -132,6 +132,27 @@ async def test_the_other_wires_are_probed_too(wire):
     assert found["tools"] is True
 
 
+async def test_a_server_of_reasoning_models_is_probed_with_what_it_takes(tmp_path):
+    def strict(received):
+        if received.asked is None:
+            return [Refuse(404)]
+        if {"max_tokens", "temperature"} & received.body.keys():
+            return [Refuse(400, "Unsupported parameter \x1b[31m for key sk-canary-12")]
+        return capable(received)
+
+    with Upstream(strict) as server:
+        findings = await probe(f"{server.url}/v1?api-version=7", model="m", api_key="sk-canary-12")
+        found = values(findings)
+        assert found["max_tokens"] == "max_completion_tokens"
+        assert found["parameters"] == {"temperature": ""}
+        text = findings.as_toml()
+        assert "sk-canary" not in text
+        assert "query.api-version" in text
+        path = tmp_path / "strict.toml"
+        path.write_text(text)
+        assert load(str(path), temperature=0.3).invoke("x").text.startswith("1, 2")
+
+
 async def test_what_does_not_answer_is_an_error():
     with (
         Upstream([Refuse(404, "nobody here")]) as server,

@@ -16,7 +16,7 @@ from chatwright import (
     ToolCallDelta,
     Usage,
 )
-from chatwright.testing import Bytes, Cut, Upstream
+from chatwright.testing import Bytes, Cut, Stall, Upstream
 from contract.subjects import MODES, serving, upstream
 
 WIRES = {"openai": "/v1", "ollama": "", "anthropic": "/v1", "responses": "/v1"}
@@ -320,7 +320,7 @@ def test_an_error_inside_a_good_answer_is_raised(error, kind):
 
 @pytest.mark.parametrize("event", [[1, 2], 3, {"choices": 3}, {"choices": ["x"]}])
 def test_an_odd_shape_is_an_error_that_shows_it(event):
-    with pytest.raises(OutputError, match=r"m: the server's answer can't be read"):
+    with pytest.raises(OutputError, match=r"m: the answer can't be read"):
         raw(event).invoke("x")
 
 
@@ -387,3 +387,99 @@ def test_reasoning_goes_back_by_the_servers_name_for_it():
     assert sent()["messages"][1]["reasoning"] == "2+2"
     at(["ok"]).invoke(talk)
     assert "2+2" not in json.dumps(sent())
+
+
+def test_usage_and_id_are_known_where_a_stop_sequence_ends_a_whole_answer():
+    for quirk in ("kept", "reported"):
+        model = at(["one END", Usage(5, 42)], quirks=Quirks(stream=False, stop=quirk))
+        answer = model.invoke("x", stop=["END"])
+        assert answer.usage_metadata["total_tokens"] == 47
+        assert answer.response_metadata["id"] == "chatcmpl-1"
+
+
+def test_usage_is_known_where_anthropic_reports_a_stop_sequence():
+    answer = at(["one END two", Usage(5, 42)], "anthropic").invoke("x", stop=["END"])
+    assert answer.usage_metadata["output_tokens"] == 42
+
+
+def test_reasoning_details_count_beside_an_empty_reasoning():
+    details = {"reasoning": "", "reasoning_details": [{"text": "hm"}]}
+    answer = raw(chunk(details), chunk({"content": "x"}, "stop")).invoke("x")
+    assert answer.additional_kwargs["reasoning_content"] == "hm"
+
+
+def test_a_character_cut_in_half_does_not_lose_the_answer():
+    lines = b'data: {"choices": [{"delta": {"content": "a\\ud83d"}}]}\n\n'
+    end = b'data: {"choices": [{"delta": {"content": "b"}, "finish_reason": "stop"}]}\n\n'
+    assert at([Bytes(lines + end), Cut(politely=True)]).invoke("x").text == "a\ufffdb"
+
+
+def test_whole_numbers_of_any_size_are_written():
+    call = {"name": "look", "args": {"n": 10**30}, "id": "c"}
+    at(["ok"], "anthropic").invoke([HumanMessage("x"), AIMessage("", tool_calls=[call])])
+    assert sent()["messages"][1]["content"][0]["input"] == {"n": 10**30}
+
+
+def test_arguments_that_responses_send_only_whole_are_read():
+    events = [
+        {
+            "type": "response.output_item.added",
+            "output_index": 0,
+            "item": {"type": "function_call", "call_id": "c", "name": "look"},
+        },
+        {
+            "type": "response.function_call_arguments.done",
+            "output_index": 0,
+            "arguments": '{"x": 1}',
+        },
+        {"type": "response.completed", "response": {"status": "completed"}},
+    ]
+    lines = b"".join(b"data: " + json.dumps(each).encode() + b"\n\n" for each in events)
+    answer = at([Bytes(lines), Cut(politely=True)], "responses").invoke("x")
+    assert answer.tool_calls[0]["args"] == {"x": 1}
+
+
+def test_an_error_event_of_responses_is_raised():
+    line = b'data: {"type": "error", "code": "rate_limit_exceeded", "message": "slow"}\n\n'
+    with pytest.raises(RateLimitError, match="slow"):
+        at([Bytes(line), Stall()], "responses", max_retries=0).invoke("x")
+
+
+def test_anthropics_signed_thoughts_go_back_as_they_came():
+    events = [
+        {"type": "message_start", "message": {"id": "m", "usage": {"input_tokens": 1}}},
+        {"type": "content_block_start", "index": 0, "content_block": {"type": "thinking"}},
+        {
+            "type": "content_block_delta",
+            "index": 0,
+            "delta": {"type": "thinking_delta", "thinking": "hm"},
+        },
+        {
+            "type": "content_block_delta",
+            "index": 0,
+            "delta": {"type": "signature_delta", "signature": "s1g"},
+        },
+        {
+            "type": "content_block_start",
+            "index": 1,
+            "content_block": {"type": "tool_use", "id": "c", "name": "look", "input": {}},
+        },
+        {"type": "message_delta", "delta": {"stop_reason": "tool_use"}, "usage": {}},
+        {"type": "message_stop"},
+    ]
+    lines = b"".join(b"data: " + json.dumps(each).encode() + b"\n\n" for each in events)
+    model = at([Bytes(lines), Cut(politely=True)], "anthropic")
+    answer = model.invoke("x")
+    model.invoke([HumanMessage("x"), answer, ToolMessage("ok", tool_call_id="c")])
+    assert sent()["messages"][1]["content"][0] == {
+        "type": "thinking",
+        "thinking": "hm",
+        "signature": "s1g",
+    }
+
+
+@pytest.mark.parametrize("wire", ["openai", "responses"])
+def test_without_tools_nothing_is_said_of_them(wire):
+    bound = at(["ok"], wire).bind_tools([], tool_choice="auto", parallel_tool_calls=False)
+    bound.invoke("x")
+    assert not {"tool_choice", "parallel_tool_calls", "tools"} & sent().keys()

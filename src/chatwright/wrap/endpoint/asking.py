@@ -74,6 +74,7 @@ class Asker:
     def __init__(self, endpoint: ChatEndpoint) -> None:
         """Start with no quirks known."""
         self.endpoint = endpoint
+        self.mask = Mask()
         self.quirks: dict[str, Any] = {}
         self.requests = 0
 
@@ -99,7 +100,7 @@ class Asker:
         raise AssertionError("the loop returns, or raises")
 
     async def _fetched(self, written: Written) -> tuple[int, bytes, Mapping[str, str]]:
-        response = await self.endpoint.send(written, Mask())
+        response = await self.endpoint.send(written, self.mask)
         try:
             raw = b""
             while (data := await response.next()) is not None:
@@ -130,7 +131,7 @@ class Asker:
             own = ask._replace(quirks=over.over(ask.quirks))
             framing = wire.framing if quirks["stream"] else "json"
             reading = Reading(
-                wire.reader(own), framing=framing, ends=False, name=model.model_name, mask=Mask()
+                wire.reader(own), framing=framing, ends=False, name=model.model_name, mask=self.mask
             )
             answer = Answer()
             for delta in [*reading.feed(raw), *reading.finish(), *reading.end()]:
@@ -142,7 +143,7 @@ class Asker:
             status, raw, headers = await self._fetch(model.written(ask))
             error, pieces = "", 0
             if status != _OK:
-                error = str(failure(status, raw, headers, name="the server", mask=Mask()))
+                error = str(failure(status, raw, headers, name="the server", mask=self.mask))
             else:
                 pieces = len(read(raw, Quirks()).text)
         except SourceError as refused:

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
-from chatwright.errors import AuthenticationError
+from chatwright.errors import AuthenticationError, OutputError
 from chatwright.wrap.endpoint.http import Auth, BasicAuth, HttpRequest, HttpResponse
 from chatwright.wrap.failure import SHOWN_BYTES, Mask
 from chatwright.wrap.jsonio import loads
@@ -63,7 +63,12 @@ class KeyAuth(Auth):
             key = key()
             if inspect.isawaitable(key):
                 key = await key
-        return secret(key)
+        found = secret(key or "").strip()
+        if not (found and found.isascii() and found.isprintable()):
+            raise AuthenticationError(
+                "api_key is no key: it is empty, or holds what can't stand in a header"
+            )
+        return found
 
 
 @dataclass(eq=False)
@@ -150,11 +155,17 @@ class OAuth2ClientCredentials(Auth):
             raise self._refused(
                 f"HTTP {response.status_code}: {shown}", response.status_code, shown
             )
-        fields = loads(response.content)
+        try:
+            fields = loads(response.content)
+        except OutputError:
+            fields = None
         if not isinstance(fields, dict) or not isinstance(fields.get("access_token"), str):
             raise self._refused("it answers without an access_token", None, "")
         self._token = fields["access_token"]
-        lifetime = float(fields.get("expires_in") or DEFAULT_LIFETIME)
+        try:
+            lifetime = float(fields.get("expires_in") or DEFAULT_LIFETIME)
+        except (TypeError, ValueError):
+            lifetime = DEFAULT_LIFETIME
         self._renew = asked + lifetime - min(self.early, lifetime / 2)
 
     def _refused(self, why: str, status: int | None, body: str) -> AuthenticationError:

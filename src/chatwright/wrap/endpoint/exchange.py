@@ -1,6 +1,7 @@
 """One answer of a server: asked for, asked for again where that may help, and read."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from typing import NamedTuple, NoReturn
 
@@ -134,8 +135,9 @@ class Exchange:
 
     async def _fail(self, response: Response) -> NoReturn:
         body = b""
-        while len(body) < BODY_BYTES and (data := await response.next()) is not None:
-            body += data
+        with contextlib.suppress(SourceError):  # the status says enough
+            while len(body) < BODY_BYTES and (data := await response.next()) is not None:
+                body += data
         raise failure(response.status, body, response.headers, name=self._name, mask=self._mask)
 
 
@@ -143,7 +145,7 @@ async def _next(response: Response, reading: Reading) -> Sequence[Delta]:
     """Return what the next bytes say."""
     try:
         data = await response.next()
-    except SourceTimeoutError:
+    except (SourceConnectionError, SourceTimeoutError):
         if not reading.ended:
             raise
         data = None  # all that matters has come

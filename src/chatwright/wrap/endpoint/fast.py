@@ -14,7 +14,7 @@ from chatwright.wrap.endpoint.http import KEEPALIVE_SECONDS, Network, httpx2, tl
 
 __all__ = ["FastTransport"]
 
-_SKIPPED = frozenset({"accept-encoding", "content-length", "host", "transfer-encoding"})
+_SKIPPED = frozenset({"content-length", "transfer-encoding"})
 
 
 class FastTransport(httpx2.AsyncBaseTransport):

@@ -17,6 +17,13 @@ __all__ = ["endpoint_file"]
 
 _ENVIRONMENT = re.compile(r"\$\{env:([^}]*)\}")
 _TABLES = frozenset({"request", "response"})
+_NOT_IN_FILES = {
+    "api_key": "key_env, the environment variable with the key",
+    "auth": "the table oauth",
+    "base_url": "url",
+    "http_client": "nothing for it",
+    "model_name": "model",
+}
 _RENAMED = {"url": "base_url", "model": "model_name"}
 
 
@@ -63,8 +70,11 @@ def endpoint_file(path: str | Path, **fields: Any) -> ChatEndpoint:
         problems = [
             f"{_place(path, text, _keys(each['loc']))}: {each['msg'].removeprefix('Value error, ')}"
             for each in error.errors(include_input=False, include_url=False)
+            if each["loc"][:2] != ("wire", "str") or isinstance(found.get("wire"), str)
         ]
         raise LoadError("\n".join(problems)) from None
+    except (TypeError, ValueError) as error:
+        raise LoadError(f"{path}: {error}") from None
 
 
 class _Wrong(Exception):  # noqa: N818  it never leaves this module
@@ -81,6 +91,8 @@ def _with_environment(value: Any, keys: tuple[str, ...]) -> Any:
         return [_with_environment(each, keys) for each in value]
     if not isinstance(value, str):
         return value
+    if keys[0] in _TABLES and _ENVIRONMENT.search(value):
+        raise _Wrong(keys, "no environment variable here, where it could be shown; a key is ${key}")
 
     def of_environment(hole: re.Match[str]) -> str:
         if (found := os.environ.get(hole[1])) is None:
@@ -92,6 +104,8 @@ def _with_environment(value: Any, keys: tuple[str, ...]) -> Any:
 
 def _fields(found: Mapping[str, Any]) -> dict[str, Any]:
     """Return the fields of `ChatEndpoint`."""
+    for key in found.keys() & _NOT_IN_FILES:
+        raise _Wrong((key,), f"there is no such key in a file; there is {_NOT_IN_FILES[key]}")
     fields = {_RENAMED.get(key, key): value for key, value in found.items() if key not in _TABLES}
     if "url" not in found:
         raise _Wrong(("url",), "the URL is missing")
@@ -101,7 +115,7 @@ def _fields(found: Mapping[str, Any]) -> dict[str, Any]:
     if tables:
         fields["wire"] = tables
     if (name := fields.pop("key_env", None)) is not None:
-        if name not in os.environ:
+        if not isinstance(name, str) or name not in os.environ:
             raise _Wrong(("key_env",), f"the environment variable {name} is not set")
         fields["api_key"] = os.environ[name]
     if (oauth := fields.pop("oauth", None)) is not None:

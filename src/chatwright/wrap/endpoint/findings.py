@@ -32,6 +32,7 @@ class Findings:
         model: The model that was asked.
         wire: How it was asked.
         requests: How many requests were made.
+        query: The names of the URL's parameters.
         found: What was found out, in the order in which it was.
     """
 
@@ -39,6 +40,7 @@ class Findings:
     model: str | None
     wire: str
     requests: int = 0
+    query: list[str] = field(default_factory=list)
     found: list[Finding] = field(default_factory=list)
 
     @property
@@ -54,18 +56,25 @@ class Findings:
             *([f"model = {json.dumps(self.model)}"] if self.model else []),
             f"wire = {json.dumps(self.wire)}",
             '# key_env = "ACME_KEY"  # the environment variable with the key, where it needs one',
+            *(f"# query.{name}: left out, for it may be a secret" for name in self.query),
             "",
             "[quirks]",
         ]
         for name, value, evidence in self.found:
-            lines.append(f"# {' '.join(evidence.split())}")
+            lines.append(f"# {_printable(evidence)}")
             lines.append(
                 f"# {name}: could not be told" if value is None else f"{name} = {_toml(value)}"
             )
         return "\n".join(lines) + "\n"
 
 
+def _printable(text: str) -> str:
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
+
+
 def _toml(value: Any) -> str:
+    if isinstance(value, dict):
+        return "{ " + ", ".join(f"{key} = {_toml(each)}" for key, each in value.items()) + " }"
     if isinstance(value, frozenset | set | list | tuple):
         return json.dumps(sorted(value))
     return json.dumps(value)

@@ -6,6 +6,7 @@ import functools
 import importlib.util
 import ssl
 import threading
+import urllib.request
 import weakref
 from collections.abc import AsyncGenerator, Callable, Mapping
 from dataclasses import dataclass
@@ -110,11 +111,22 @@ def _made(network: Network) -> Client:
                 keepalive_expiry=KEEPALIVE_SECONDS,
             ),
         )
-    except (ImportError, ValueError, httpx2.InvalidURL) as error:
-        raise ParameterError(f"the proxy can't be used: {error}") from None
+    except ImportError as error:
+        raise MissingExtraError("socksio", "socks") from error
+    except (ValueError, httpx2.InvalidURL):  # they quote it, its password included
+        raise ParameterError(
+            "the proxy can't be used: it has to be http://, https:// or socks5://, and host:port"
+        ) from None
 
 
 def _is_fast(network: Network) -> bool:
+    """Tell whether aiohttp does it; of proxies in the environment it knows but one kind."""
+    if network.trust_env and network.proxy is None:
+        proxies = urllib.request.getproxies()
+        if "all" in proxies or any(
+            not url.startswith("http://") for name, url in proxies.items() if name != "no"
+        ):
+            return False
     return importlib.util.find_spec("aiohttp") is not None if network.fast is None else network.fast
 
 
@@ -153,7 +165,9 @@ class _Clients:
             yield made
         finally:
             with self._lock:
-                self._held.pop(loop, None)
+                held = self._held.get(loop, {})
+                for key in [key for key, (kept, _) in held.items() if kept is made]:
+                    del held[key]
             await made.aclose()
 
 
@@ -318,7 +332,9 @@ def _translate(error: BaseException, name: str) -> None:
     if isinstance(error, httpx2.DecodingError):
         raise EngineError(f"{name}: the body can't be decompressed: {error}") from None
     if isinstance(error, httpx2.UnsupportedProtocol | httpx2.InvalidURL):
-        raise ParameterError(f"{name}: base_url is no address: {error}") from None
+        raise ParameterError(f"{name}: base_url, or the proxy, is no address") from None
+    if isinstance(error, httpx2.LocalProtocolError):
+        raise ParameterError(f"{name}: a header, or its value, is none that HTTP has") from None
     if isinstance(error, httpx2.TransportError):
         raise SourceConnectionError(f"{name}: {_named(error)}: {error}") from None
     if isinstance(error, httpx2.HTTPError):

@@ -2,24 +2,22 @@
 
 import functools
 import time
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Annotated, Any
-from urllib.parse import parse_qsl, unquote, urlsplit, urlunsplit
+from collections.abc import Awaitable, Mapping
+from typing import Any
+from urllib.parse import urlsplit
 
 from langchain_core.language_models import ModelProfile
-from langchain_core.utils.utils import secret_from_env
-from pydantic import BeforeValidator, Field, SecretStr, field_validator, model_validator
+from pydantic import SecretStr
 
 from chatwright.errors import ParameterError
 from chatwright.langchain.binding import BoundModel
 from chatwright.langchain.capabilities import Capabilities
-from chatwright.langchain.model import ChatModel
 from chatwright.langchain.request import Request
 from chatwright.wrap.endpoint.auth import KeyAuth, secret
 from chatwright.wrap.endpoint.exchange import Exchange, Retries
-from chatwright.wrap.endpoint.http import BasicAuth, Network, Response, client
+from chatwright.wrap.endpoint.fields import EndpointFields, as_secrets
+from chatwright.wrap.endpoint.http import Network, Response, client
 from chatwright.wrap.endpoint.quirks import Quirks
-from chatwright.wrap.endpoint.spec import WireSpec
 from chatwright.wrap.endpoint.wire import Ask, Wire, Written
 from chatwright.wrap.endpoint.wires import WIRES
 from chatwright.wrap.failure import Mask
@@ -29,21 +27,12 @@ from chatwright.wrap.watch import Limits, Watch
 
 __all__ = ["ChatEndpoint"]
 
-_VALUES = ("include_stop", "max_tokens", "seed", "temperature", "top_p")
+_VALUES = ("api_key", "include_stop", "max_tokens", "seed", "temperature", "top_p")
 _COMMON = frozenset({"extra_body", "headers"})
 _HIDDEN = frozenset({"headers"})
 
 
-def _as_secrets(headers: Any) -> Any:
-    if isinstance(headers, Mapping):
-        return {name: SecretStr(secret(value)) for name, value in headers.items()}
-    return headers
-
-
-Secrets = Annotated[dict[str, SecretStr], BeforeValidator(_as_secrets)]
-
-
-class ChatEndpoint(ChatModel):
+class ChatEndpoint(EndpointFields):
     """A server behind a URL, spoken to in OpenAI's, Ollama's, Anthropic's or its own way.
 
     Nothing is sent before the first call. There is one pool of connections per event loop (code
@@ -69,106 +58,6 @@ class ChatEndpoint(ChatModel):
         ```
     """
 
-    base_url: str
-    """Where the server is, up to what the wire appends: `http://host:8000/v1`. A name and password
-    in it, and a query, are taken out of it and kept secret."""
-    wire: str | WireSpec = "openai"
-    """How the server is spoken to: `openai`, `ollama`, `anthropic`, `responses`; or a description
-    of its own way, as an endpoint file has it in the tables `request` and `response`."""
-    quirks: Quirks = Quirks()
-    """What the server does its own way."""
-    api_key: SecretStr | Callable[..., Any] | None = Field(  # type: ignore[assignment]  # wider
-        default_factory=secret_from_env("CHATWRIGHT_API_KEY", default=None)
-    )
-    """The key; or a function or coroutine function that returns it, called for each request, and
-    once more where the server refuses it. Default: `CHATWRIGHT_API_KEY`, if set."""
-    auth: Any = Field(default=None, exclude=True)
-    """`OAuth2ClientCredentials`, or any `httpx2.Auth`; it takes the place of the key."""
-    headers: Secrets | Callable[..., Any] = Field(default_factory=dict, exclude=True)
-    """Headers of every request; or a function, or a coroutine function, that returns them. They are
-    kept out of cache keys, traces, errors and logs; `headers=` of a call adds to them."""
-    query: Secrets = Field(default_factory=dict, exclude=True)
-    """Query parameters of every request, kept secret likewise."""
-    extra_body: dict[str, Any] = Field(default_factory=dict)
-    """Further fields of the request's body; `extra_body=` of a call adds to them."""
-
-    timeout: float = Field(default=3600.0, gt=0, allow_inf_nan=False)
-    """Seconds that one answer may take in all."""
-    connect_timeout: float = Field(default=10.0, gt=0, allow_inf_nan=False)
-    """Seconds that a connection may take."""
-    first_token_timeout: float = Field(default=900.0, gt=0, allow_inf_nan=False)
-    """Seconds until an answer begins. Models that reason without a word need long."""
-    token_timeout: float = Field(default=300.0, gt=0, allow_inf_nan=False)
-    """Seconds between two pieces of an answer."""
-    max_retries: int = Field(default=2, ge=0)
-    """Attempts after a failed one."""
-    retry_after_limit: float = Field(default=60.0, ge=0, allow_inf_nan=False)
-    """The longest wait between attempts, in seconds; no server is waited for that asks for more."""
-
-    verify: bool = True
-    """Whether the server's certificate is looked at."""
-    ca_file: str | None = None
-    """A file of certificates to trust instead of the system's."""
-    client_cert: str | None = None
-    """A file with the client's certificate, and its key unless `client_key` has it."""
-    client_key: str | None = None
-    """A file with the key of `client_cert`."""
-    proxy: SecretStr | None = Field(default=None, exclude=True)
-    """The proxy's URL. Default None: what the environment says."""
-    trust_env: bool = True
-    """Whether proxies and certificates are taken from the environment."""
-    fast: bool | None = None
-    """Whether aiohttp carries the requests, for less CPU per token. Default None: where it is
-    installed, which the extra `fast` does."""
-    http_client: Any = Field(default=None, exclude=True)
-    """An `httpx2.AsyncClient` of your own, for one event loop; or a function that makes one, called
-    once per loop. It brings its own network settings."""
-
-    fixed = ChatModel.fixed | {
-        *("auth", "base_url", "ca_file", "client_cert", "client_key", "extra_body", "headers"),
-        *("fast", "http_client", "proxy", "query", "quirks", "trust_env", "verify", "wire"),
-    }
-
-    @model_validator(mode="before")
-    @classmethod
-    def _keep_the_url_clean(cls, values: Any) -> Any:
-        """Move what is secret in the URL where secrets are."""
-        if not isinstance(values, dict) or not isinstance(values.get("base_url"), str):
-            return values
-        values = {
-            name: each for name, each in values.items() if each is not None or name != "timeout"
-        }
-        parts = urlsplit(values["base_url"])
-        if parts.scheme not in {"http", "https"} or not parts.hostname:
-            raise ValueError("base_url has to begin with http:// or https:// and name a host")
-        host = parts.netloc.rpartition("@")[2]
-        if parts.username is not None and values.get("auth") is None:
-            password = unquote(parts.password or "")
-            values["auth"] = BasicAuth(unquote(parts.username), password)
-        if parts.query:
-            values["query"] = {**dict(parse_qsl(parts.query)), **values.get("query", {})}
-        if parts.fragment and not values.keys() & {"model", "model_name"}:
-            values["model_name"] = parts.fragment
-        values["base_url"] = urlunsplit((parts.scheme, host, parts.path.rstrip("/"), "", ""))
-        return values
-
-    @field_validator("wire")
-    @classmethod
-    def _know_the_wire(cls, wire: str | WireSpec) -> str | WireSpec:
-        if isinstance(wire, str) and wire not in WIRES:
-            raise ValueError(f"there is no wire {wire!r}; there are {', '.join(WIRES)}")
-        return wire
-
-    @field_validator("http_client")
-    @classmethod
-    def _take_async_clients(cls, own: Any) -> Any:
-        if own is not None and not callable(own) and not hasattr(own, "aclose"):
-            raise ValueError(
-                "http_client has to be an httpx2.AsyncClient, or a function that makes one; it "
-                "serves code without async, too"
-            )
-        return own
-
     # The call.
 
     def reply(self, request: Request) -> Any:
@@ -193,6 +82,7 @@ class ChatEndpoint(ChatModel):
             self.speaks.reader(ask),
             framing=framing,
             ends=bool(ask.quirks.ends),
+            done_marker=self.speaks.done_marker,
             name=self.model_name,
             mask=mask,
         )
@@ -221,17 +111,23 @@ class ChatEndpoint(ChatModel):
         """
         left = self.timeout if seconds is None else max(0.0, seconds)
         limits = Limits(self.first_token_timeout, self.token_timeout, left)
-        sent = await self._headers(written, headers or {}, mask)
-        made = await client(self._network(), self.http_client)
-        response = Response(made, Watch(limits, self.model_name), self.model_name)
-        await response.open(
-            written.url,
-            None if written.body is None else dumps(written.body),
-            sent,
-            auth=self._auth(),
-            query={name: secret(value) for name, value in self.query.items()},
-            connect_timeout=self.connect_timeout,
-        )
+        watch = Watch(limits, self.model_name)
+        try:
+            with watch:
+                sent = await self._headers(written, headers or {}, mask)
+            made = await client(self._network(), self.http_client)
+            response = Response(made, watch, self.model_name)
+            await response.open(
+                written.url,
+                None if written.body is None else dumps(written.body),
+                sent,
+                auth=self._auth(),
+                query={name: secret(value) for name, value in self.query.items()},
+                connect_timeout=self.connect_timeout,
+            )
+        except BaseException:
+            watch.stop()
+            raise
         for name in ("authorization", self.speaks.key_header):
             mask.add(response.sent.get(name, ""))
         return response
@@ -275,22 +171,28 @@ class ChatEndpoint(ChatModel):
             given = given()
             if isinstance(given, Awaitable):
                 given = await given
-        given = {**(given or {}), **own}
-        secrets = {str(name): secret(value) for name, value in given.items()}
-        for value in secrets.values():
+        if not isinstance(given or {}, Mapping) or not isinstance(own, Mapping):
+            raise ParameterError(f"{self.model_name}: headers have to be a mapping of their names")
+        secrets = {str(name): secret(value) for name, value in {**(given or {}), **own}.items()}
+        for name, value in secrets.items():
             mask.add(value)
-        return {
+            if not (value.isascii() and f"{name}{value}".isprintable()):
+                raise ParameterError(
+                    f"{self.model_name}: the header {name!r} holds what can't stand in a header"
+                )
+        sent = {
             "Accept": "text/event-stream, application/x-ndjson, application/json",
             "Accept-Encoding": "identity",
             "Content-Type": "application/json",
             "User-Agent": "chatwright",
             **self.speaks.headers,
             **written.headers,
-            **secrets,
         }
+        # One case for all: a header of the user's takes the place of ours.
+        return {name.lower(): value for name, value in [*sent.items(), *secrets.items()]}
 
     def _auth(self) -> Any:
-        if self.auth is not None or self.api_key is None:
+        if self.auth is not None or self.api_key is None or not self.speaks.key_header:
             return self.auth
         return KeyAuth(self.api_key, self.speaks.key_header, self.speaks.key_prefix)
 
@@ -335,7 +237,7 @@ class ChatEndpoint(ChatModel):
     def bind(self, **kwargs: Any) -> BoundModel:
         """Return the model with call parameters bound to it; headers stay secret."""
         if "headers" in kwargs:
-            kwargs["headers"] = _as_secrets(kwargs["headers"])
+            kwargs["headers"] = as_secrets(kwargs["headers"])
         return super().bind(**kwargs)
 
     def explained(self, request: Request) -> dict[str, Any]:
@@ -343,7 +245,7 @@ class ChatEndpoint(ChatModel):
         written = self.written(self.ask(request))
         own = {} if callable(self.headers) else self.headers
         hidden = {**own, **(request.parameters.get("headers") or {})}
-        if self.auth is not None or self.api_key is not None:
+        if self.auth is not None or (self.api_key is not None and self.speaks.key_header):
             hidden[self.speaks.key_header if self.auth is None else "Authorization"] = ""
         query = "&".join(f"{name}=***" for name in self.query)
         return {
@@ -355,7 +257,7 @@ class ChatEndpoint(ChatModel):
                 **written.headers,
                 **dict.fromkeys(hidden, "***"),
             },
-            "body": written.body,
+            "body": _masked(written.body),
         }
 
     def _get_invocation_params(
@@ -386,6 +288,15 @@ class ChatEndpoint(ChatModel):
                 "a live http_client can't be pickled; give a function that makes one instead"
             )
         return super().__getstate__()
+
+
+def _masked(value: Any) -> Any:
+    """Return a body as it may be shown."""
+    if isinstance(value, Mapping):
+        return {name: _masked(each) for name, each in value.items()}
+    if isinstance(value, list):
+        return [_masked(each) for each in value]
+    return "***" if isinstance(value, SecretStr) else value
 
 
 def _whole(framing: str) -> str:

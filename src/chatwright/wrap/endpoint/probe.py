@@ -34,6 +34,12 @@ _TOOL = {
         },
     },
 }
+_NO_TEMPERATURE = {"temperature": ""}
+_STRICTER: Sequence[Mapping[str, Any]] = (
+    {"max_tokens": "max_completion_tokens"},
+    {"parameters": _NO_TEMPERATURE},
+    {"max_tokens": "max_tokens"},
+)
 _NAMED = {"type": "function", "function": {"name": "report_quokka"}}
 _SCHEMA = {
     "type": "json_schema",
@@ -89,7 +95,7 @@ class _Probe:
         endpoint = self._at(url, model)
         self._asker = Asker(endpoint)
         named = None if model is None and "#" not in url else endpoint.model_name
-        self._findings = Findings(endpoint.base_url, named, wire)
+        self._findings = Findings(endpoint.base_url, named, wire, query=[*endpoint.query])
 
     def _at(self, url: str, model: str | None) -> ChatEndpoint:
         named = {} if model is None else {"model_name": model}
@@ -161,6 +167,11 @@ class _Probe:
         """Ask a plain question; without an answer there is nothing to find out."""
         self._tell("a plain question")
         attempt = await self._asker.ask(_COUNT)
+        # Reasoning models refuse a temperature, and want another name for the bound.
+        for quirks in _STRICTER if attempt.status in {400, 422} else ():
+            if not attempt.accepted:
+                self._asker.quirks.update(quirks)
+                attempt = await self._asker.ask(_COUNT)
         if not attempt.accepted:
             raise LoadError(
                 f"{self._findings.url} does not answer a plain question by the wire "
@@ -200,6 +211,8 @@ class _Probe:
         yield Finding("ends", ended, "a finish reason came" if ended else "nothing marks the end")
 
     async def _bounds(self, plain: Attempt) -> AsyncIterator[Finding]:
+        if self._asker.quirks.get("parameters"):
+            yield Finding("parameters", _NO_TEMPERATURE, "a temperature is refused")
         if self._findings.wire != "openai":
             return
         self._tell("the bound of an answer")

@@ -22,7 +22,17 @@ _ROLES = {"system": "system", "human": "user", "ai": "assistant", "tool": "tool"
 _MESSAGE = frozenset({"content", "name", "role", "text", "tool_call_id", "tool_calls"})
 _BODY = frozenset(
     {
-        *("last", "max_tokens", "messages", "model", "prompt", "response_format", "seed", "stop"),
+        *(
+            "key",
+            "last",
+            "max_tokens",
+            "messages",
+            "model",
+            "prompt",
+            "response_format",
+            "seed",
+            "stop",
+        ),
         *("stream", "system", "temperature", "tool_choice", "tools", "top_p"),
     }
 )
@@ -36,7 +46,8 @@ class RequestSpec(BaseModel):
     and where there is none, its key, or its place in a list, is left out. `$$` is a `$`. There are
     `messages`, `prompt` (the conversation as one text), `system` and `last` (the texts of the
     system messages and of the last message), `model`, `temperature`, `max_tokens`, `top_p`, `seed`,
-    `stop`, `tools`, `tool_choice`, `response_format`, `stream`, and what `parameters` names.
+    `stop`, `tools`, `tool_choice`, `response_format`, `stream`, `key` (only for itself: the key, if
+    it is no function), and what `parameters` names.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -56,7 +67,7 @@ class RequestSpec(BaseModel):
     parameters: dict[str, Any] = {}
     """Further call parameters, and their defaults."""
     key_header: str = "Authorization"
-    """The header that carries the key."""
+    """The header that carries the key; empty where `${key}` has it in the body."""
     key_prefix: str = "Bearer "
     """What stands before the key there."""
 
@@ -90,10 +101,11 @@ class WireSpec(BaseModel):
         names, response = set(_names(self.request.body)), self.response
         native = "tools" in names and response.tool_calls is not None
         choices = {"auto", "none", "required", "function"} if "tool_choice" in names else ()
-        marked = response.framing == "json" or response.done or response.finish_reason
+        marker = "done_marker" in response.model_fields_set
+        marked = response.framing == "json" or response.done or response.finish_reason or marker
         return Wire(
             write=self._write,
-            reader=lambda ask: DescribedReader(response, ask.model or "the server"),
+            reader=self._reader,
             framing=response.framing,
             quirks=Quirks(
                 stream=response.framing != "json",
@@ -107,6 +119,7 @@ class WireSpec(BaseModel):
             accepts=frozenset(self.request.parameters),
             key_header=self.request.key_header,
             key_prefix=self.request.key_prefix,
+            done_marker=response.done_marker,
         )
 
     def __getstate__(self) -> dict[Any, Any]:
@@ -119,6 +132,10 @@ class WireSpec(BaseModel):
         """Hash by what it describes."""
         return hash(self.model_dump_json())
 
+    def _reader(self, ask: Ask) -> DescribedReader:
+        del ask
+        return DescribedReader(self.response)
+
     def _write(self, ask: Ask) -> Written:
         spec, asked = self.request, ask.request
         system = "\n\n".join(each.text for each in asked.messages if each.type == "system")
@@ -128,6 +145,7 @@ class WireSpec(BaseModel):
             "tool_choice": asked.tool_choice,
             "tools": asked.tools,
             **ask._replace(quirks=Quirks()).parameters(),
+            "key": _key(ask.values.get("api_key")),
             "last": asked.messages[-1].text if asked.messages else "",
             "messages": [self._message(each) for each in asked.messages],
             "model": ask.model,
@@ -154,6 +172,10 @@ class WireSpec(BaseModel):
             "tool_calls": made.get("tool_calls") if isinstance(message, AIMessage) else None,
         }
         return _filled(self.request.message, values)
+
+
+def _key(key: Any) -> Any:
+    return None if callable(key) else key
 
 
 def _names(template: Any) -> Iterator[str]:

@@ -52,7 +52,7 @@ class Ask(NamedTuple):
         return [] if include and self.quirks.stop == "dropped" else [*self.request.stop]
 
 
-_NO_PARAMETERS = frozenset({"extra_body", "headers", "include_stop", "strict"})
+_NO_PARAMETERS = frozenset({"api_key", "extra_body", "headers", "include_stop", "strict"})
 
 
 class Written(NamedTuple):
@@ -79,9 +79,10 @@ class Wire:
         framing: How the answer is cut into payloads: a key of `FRAMINGS`.
         quirks: What servers of this wire do unless theirs say otherwise.
         accepts: Call parameters beside the model's fields.
-        key_header: The header that carries the key.
+        key_header: The header that carries the key; empty for none.
         key_prefix: What stands before the key there.
         headers: Further headers.
+        done_marker: The payload that says that nothing more comes.
     """
 
     write: Callable[[Ask], Written]
@@ -92,3 +93,4 @@ class Wire:
     key_header: str = "Authorization"
     key_prefix: str = "Bearer "
     headers: Mapping[str, str] = field(default_factory=dict)
+    done_marker: str = "[DONE]"

@@ -18,6 +18,7 @@ __all__ = ["WIRE"]
 MAX_TOKENS = 4096
 """The longest answer where nothing else is said: the wire wants a number."""
 
+_THOUGHTS = "thinking_blocks"
 _PARAMETERS = (
     "max_tokens",
     "metadata",
@@ -95,6 +96,7 @@ def _message(message: BaseMessage) -> dict[str, Any]:
 
 
 def _answer(message: AIMessage) -> Iterator[dict[str, Any]]:
+    yield from message.response_metadata.get(_THOUGHTS) or ()
     if message.text:
         yield {"type": "text", "text": message.text}
     for call in message.tool_calls:
@@ -134,7 +136,7 @@ class _Reader:
         self._reports_stop = ask.quirks.stop == "reported"
         self._reason: str | None = None
         self._metadata: dict[str, Any] = {}
-        self._input = Usage()
+        self._thoughts: dict[int, dict[str, Any]] = {}
         self._calls: dict[int, int] = {}  # blocks that are calls, and which call each is
 
     def read(self, payload: Any) -> Sequence[Delta]:
@@ -163,8 +165,10 @@ class _Reader:
         match block.get("type"):
             case "text" if block.get("text"):
                 yield block["text"]
-            case "thinking" if block.get("thinking"):
-                yield Reasoning(block["thinking"])
+            case "thinking" | "redacted_thinking":
+                self._thoughts[index] = dict(block)
+                if thinking := block.get("thinking"):
+                    yield Reasoning(thinking)
             case "tool_use":
                 call = self._calls[index] = len(self._calls)
                 args = block.get("input") or ""
@@ -175,15 +179,23 @@ class _Reader:
             case "text_delta" if delta["text"]:
                 yield delta["text"]
             case "thinking_delta":
+                self._think(index, "thinking", delta["thinking"])
                 yield Reasoning(delta["thinking"])
+            case "signature_delta":
+                self._think(index, "signature", delta["signature"])
             case "input_json_delta" if index in self._calls:
                 yield ToolCallDelta(self._calls[index], args=delta.get("partial_json") or "")
 
+    def _think(self, index: int, key: str, more: str) -> None:
+        thought = self._thoughts.setdefault(index, {"type": "thinking"})
+        thought[key] = thought.get(key, "") + more
+
     def _end(self, delta: Mapping[str, Any], usage: Mapping[str, Any]) -> Iterator[Delta]:
         self._reason = delta.get("stop_reason") or self._reason
-        if self._reports_stop and (stop := delta.get("stop_sequence")):
-            yield stop
         yield self._usage(usage)
+        if self._reports_stop and (stop := delta.get("stop_sequence")):
+            yield from self.flush()  # the stop sequence ends the answer
+            yield stop
 
     def _usage(self, usage: Mapping[str, Any]) -> Usage:
         """Count as LangChain does: input includes what was read from the cache, or put there."""
@@ -196,7 +208,9 @@ class _Reader:
         )
 
     def flush(self) -> Sequence[Delta]:
-        return [finished(self._reason, self._metadata)]
+        # Signed thoughts have to go back as they came, where tools are called.
+        signed = [each for each in self._thoughts.values() if each.keys() & {"data", "signature"}]
+        return [finished(self._reason, {**self._metadata, _THOUGHTS: signed or None})]
 
 
 WIRE = Wire(

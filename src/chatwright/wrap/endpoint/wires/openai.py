@@ -31,7 +31,9 @@ def _write(ask: Ask) -> Written:
         body["stop"] = stops
     if request.tools:
         body["tools"] = request.tools
-    if request.tool_choice is not None:
+    else:
+        body.pop("parallel_tool_calls", None)
+    if request.tools and request.tool_choice is not None:
         body["tool_choice"] = request.tool_choice
     if request.response_format is not None:
         body["response_format"] = request.response_format
@@ -67,11 +69,12 @@ class _Reader:
             if choice.get("index"):
                 continue  # one answer is all that was asked for
             deltas += self._choice(choice)
-        if usage := payload.get("usage"):
-            deltas.append(_usage(usage))
+        # What is known of the answer goes first: its text may end it.
         if self.ended:
             self._metadata |= {key: payload[key] for key in _KEPT if payload.get(key)}
-        return deltas
+            deltas = [*self.flush(), *deltas]
+        usage = payload.get("usage")
+        return [_usage(usage), *deltas] if usage else deltas
 
     def _choice(self, choice: Mapping[str, Any]) -> Iterator[Delta]:
         delta = choice.get("delta") or choice.get("message") or {}
@@ -130,7 +133,7 @@ def _only_text(payload: Any) -> str | None:
 def _reasoning(delta: Mapping[str, Any]) -> str:
     """Return the reasoning in a delta; there are three names for it, and some send it twice."""
     found = delta.get("reasoning_content") or delta.get("reasoning")
-    if found is None and (details := delta.get("reasoning_details")):
+    if not found and (details := delta.get("reasoning_details")):
         return "".join(each.get("text") or each.get("summary") or "" for each in details)
     return found if type(found) is str else ""
 

@@ -12,8 +12,7 @@ from chatwright.langchain.tools import chosen_name, tool_name
 from chatwright.wrap.endpoint.quirks import Quirks
 from chatwright.wrap.endpoint.wire import Ask, Wire, Written
 from chatwright.wrap.endpoint.wires.openai import counted
-from chatwright.wrap.failure import Mask, reported
-from chatwright.wrap.reading import finished
+from chatwright.wrap.reading import Reported, finished
 
 __all__ = ["WIRE"]
 
@@ -27,9 +26,11 @@ def _write(ask: Ask) -> Written:
         "store": False,
         **ask.parameters(),
     }
-    if request.tools:
+    if not request.tools:
+        body.pop("parallel_tool_calls", None)
+    else:
         body["tools"] = [_tool(each) for each in request.tools]
-    if request.tool_choice is not None:
+    if request.tools and request.tool_choice is not None:
         name = chosen_name(request.tool_choice)
         body["tool_choice"] = {"type": "function", "name": name} if name else request.tool_choice
     if request.response_format is not None:
@@ -89,10 +90,11 @@ class _Reader:
     """Reads events; each names its type."""
 
     def __init__(self, ask: Ask) -> None:
+        del ask
         self.ended = False
-        self._model = ask.model or "the server"
         self._reason: str | None = None
         self._metadata: dict[str, Any] = {}
+        self._argued: set[int] = set()
         self._calls: dict[int, int] = {}  # items that are calls, and which call each is
 
     def read(self, payload: Any) -> Sequence[Delta]:
@@ -105,20 +107,29 @@ class _Reader:
             case "response.refusal.delta":
                 self._refuse(payload["delta"])
                 return [payload["delta"]]
-            case "response.function_call_arguments.delta":
-                call = self._calls.get(payload.get("output_index", 0), 0)
-                return [ToolCallDelta(call, args=payload["delta"])]
-            case "response.output_item.added":
-                item = payload.get("item") or {}
-                if item.get("type") == "function_call":
-                    return [self._begin(item, payload.get("output_index", 0))]
             case "response.completed" | "response.incomplete":
                 return [*self._end(payload["response"])]
             case "response.failed":
-                failed = payload["response"].get("error") or "it failed"
-                raise reported(failed, name=self._model, mask=Mask())
+                raise Reported(payload["response"].get("error") or "it failed")
+            case "error":
+                raise Reported(payload)
             case None if payload.get("object") == "response":  # a whole answer
                 return [*self._whole(payload)]
+        return self._of_a_call(payload) if kind else ()
+
+    def _of_a_call(self, payload: Mapping[str, Any]) -> Sequence[Delta]:
+        index = payload.get("output_index", 0)
+        call = self._calls.get(index, 0)
+        match payload["type"]:
+            case "response.output_item.added":
+                item = payload.get("item") or {}
+                if item.get("type") == "function_call":
+                    return [self._begin(item, index)]
+            case "response.function_call_arguments.delta":
+                self._argued.add(call)
+                return [ToolCallDelta(call, args=payload["delta"])]
+            case "response.function_call_arguments.done" if call not in self._argued:
+                return [ToolCallDelta(call, args=payload.get("arguments") or "")]
         return ()
 
     def _begin(self, item: Mapping[str, Any], index: int, args: str = "") -> ToolCallDelta:

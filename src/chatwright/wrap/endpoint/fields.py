@@ -1,0 +1,147 @@
+"""`EndpointFields`: what a chat model of a server is made of."""
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any
+from urllib.parse import parse_qsl, unquote, urlsplit, urlunsplit
+
+from langchain_core.utils.utils import secret_from_env
+from pydantic import BeforeValidator, Field, SecretStr, field_validator, model_validator
+
+from chatwright.langchain.model import ChatModel
+from chatwright.wrap.endpoint.auth import secret
+from chatwright.wrap.endpoint.http import Auth, BasicAuth, Client
+from chatwright.wrap.endpoint.quirks import Quirks
+from chatwright.wrap.endpoint.spec import WireSpec
+from chatwright.wrap.endpoint.wires import WIRES
+
+__all__ = ["EndpointFields", "as_secrets"]
+
+
+def as_secrets(headers: Any) -> Any:
+    """Return headers with their values hidden; what is no mapping as it is."""
+    if isinstance(headers, Mapping):
+        return {name: SecretStr(secret(value)) for name, value in headers.items()}
+    return headers
+
+
+Secrets = Annotated[dict[str, SecretStr], BeforeValidator(as_secrets)]
+
+
+class EndpointFields(ChatModel):
+    """The fields of `ChatEndpoint`, checked."""
+
+    base_url: str
+    """Where the server is, up to what the wire appends: `http://host:8000/v1`. A name and password
+    in it, and a query, are taken out of it and kept secret."""
+    wire: str | WireSpec = "openai"
+    """How the server is spoken to: `openai`, `ollama`, `anthropic`, `responses`; or a description
+    of its own way, as an endpoint file has it in the tables `request` and `response`."""
+    quirks: Quirks = Quirks()
+    """What the server does its own way."""
+    api_key: SecretStr | Callable[..., Any] | None = Field(  # type: ignore[assignment]  # wider
+        default_factory=secret_from_env("CHATWRIGHT_API_KEY", default=None)
+    )
+    """The key; or a function or coroutine function that returns it, called for each request, and
+    once more where the server refuses it. Default: `CHATWRIGHT_API_KEY`, if set."""
+    auth: Any = Field(default=None, exclude=True)
+    """`OAuth2ClientCredentials`, or any `httpx2.Auth`; it takes the place of the key."""
+    headers: Secrets | Callable[..., Any] = Field(default_factory=dict, exclude=True)
+    """Headers of every request; or a function, or a coroutine function, that returns them. They are
+    kept out of cache keys, traces, errors and logs; `headers=` of a call adds to them."""
+    query: Secrets = Field(default_factory=dict, exclude=True)
+    """Query parameters of every request, kept secret likewise."""
+    extra_body: dict[str, Any] = Field(default_factory=dict)
+    """Further fields of the request's body; `extra_body=` of a call adds to them."""
+
+    timeout: float = Field(default=3600.0, gt=0, allow_inf_nan=False)
+    """Seconds that one answer may take in all."""
+    connect_timeout: float = Field(default=10.0, gt=0, allow_inf_nan=False)
+    """Seconds that a connection may take."""
+    first_token_timeout: float = Field(default=900.0, gt=0, allow_inf_nan=False)
+    """Seconds until an answer begins. Models that reason without a word need long."""
+    token_timeout: float = Field(default=300.0, gt=0, allow_inf_nan=False)
+    """Seconds between two pieces of an answer."""
+    max_retries: int = Field(default=2, ge=0)
+    """Attempts after a failed one."""
+    retry_after_limit: float = Field(default=60.0, ge=0, allow_inf_nan=False)
+    """The longest wait between attempts, in seconds; no server is waited for that asks for more."""
+
+    verify: bool = True
+    """Whether the server's certificate is looked at."""
+    ca_file: str | None = None
+    """A file of certificates to trust instead of the system's."""
+    client_cert: str | None = None
+    """A file with the client's certificate, and its key unless `client_key` has it."""
+    client_key: str | None = None
+    """A file with the key of `client_cert`."""
+    proxy: SecretStr | None = Field(default=None, exclude=True)
+    """The proxy's URL. Default None: what the environment says."""
+    trust_env: bool = True
+    """Whether proxies and certificates are taken from the environment."""
+    fast: bool | None = None
+    """Whether aiohttp carries the requests, for less CPU per token. Default None: where it is
+    installed, which the extra `fast` does."""
+    http_client: Any = Field(default=None, exclude=True)
+    """An `httpx2.AsyncClient` of your own, for one event loop; or a function that makes one, called
+    once per loop. It brings its own network settings."""
+
+    fixed = ChatModel.fixed | {
+        *("auth", "base_url", "ca_file", "client_cert", "client_key", "extra_body", "headers"),
+        *("fast", "http_client", "proxy", "query", "quirks", "trust_env", "verify", "wire"),
+    }
+
+    @model_validator(mode="before")
+    @classmethod
+    def _keep_the_url_clean(cls, values: Any) -> Any:
+        """Move what is secret in the URL where secrets are."""
+        if not isinstance(values, dict) or not isinstance(values.get("base_url"), str):
+            return values
+        values = {
+            name: each for name, each in values.items() if each is not None or name != "timeout"
+        }
+        parts = urlsplit(values["base_url"])
+        if parts.scheme not in {"http", "https"} or not parts.hostname:
+            raise ValueError("base_url has to begin with http:// or https:// and name a host")
+        host = parts.netloc.rpartition("@")[2]
+        if not re.fullmatch(r"(\[[^\]]*\]|[^:]*)(:\d{1,5})?", host):
+            raise ValueError("base_url has to name a port by its number")
+        if parts.username is not None and values.get("auth") is None:
+            password = unquote(parts.password or "")
+            values["auth"] = BasicAuth(unquote(parts.username), password)
+        if parts.query:
+            own = values.get("query") or {}
+            if isinstance(own, Mapping):
+                values["query"] = {**dict(parse_qsl(parts.query)), **own}
+        if parts.fragment and not values.keys() & {"model", "model_name"}:
+            values["model_name"] = parts.fragment
+        values["base_url"] = urlunsplit((parts.scheme, host, parts.path.rstrip("/"), "", ""))
+        return values
+
+    @field_validator("wire")
+    @classmethod
+    def _know_the_wire(cls, wire: str | WireSpec) -> str | WireSpec:
+        if isinstance(wire, str) and wire not in WIRES:
+            raise ValueError(f"there is no wire {wire!r}; there are {', '.join(WIRES)}")
+        return wire
+
+    @field_validator("auth")
+    @classmethod
+    def _take_auth(cls, auth: Any) -> Any:
+        if isinstance(auth, tuple) and len(auth) == 2:  # noqa: PLR2004  a name and a password
+            return BasicAuth(*map(secret, auth))
+        if auth is not None and not isinstance(auth, Auth):
+            raise ValueError("auth has to be OAuth2ClientCredentials, or an httpx2.Auth")
+        return auth
+
+    @field_validator("http_client")
+    @classmethod
+    def _take_async_clients(cls, own: Any) -> Any:
+        if own is None or isinstance(own, Client):
+            return own
+        if not callable(own) or hasattr(own, "close"):
+            raise ValueError(
+                "http_client has to be an httpx2.AsyncClient, or a function that makes one; it "
+                "serves code without async, too"
+            )
+        return own
