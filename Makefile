@@ -15,11 +15,8 @@ PIP := $(BIN)/pip --disable-pip-version-check --quiet
 chat: $(VENV)/.chat
 	@$(BIN)/chatwright chat "$(PROMPT)" </dev/null
 
-# llama.cpp's threads spin: its tests take one core, all others the other one.
 test: $(VENV)/.test lint
-	@$(BIN)/pytest -m engine > $(VENV)/engine.log 2>&1 & engine=$$!; \
-	$(BIN)/pytest -m "not engine"; code=$$?; \
-	wait $$engine || code=1; cat $(VENV)/engine.log; exit $$code
+	$(BIN)/python tests/both.py
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check .

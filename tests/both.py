@@ -1,0 +1,24 @@
+"""Runs all tests in two processes: llama.cpp's threads spin, so that its tests want their own core.
+
+Arguments are passed on to pytest. The exit code is 0 if both are.
+"""
+
+import subprocess
+import sys
+import tempfile
+
+PYTEST = [sys.executable, "-m", "pytest", *sys.argv[1:], "-m"]
+
+
+def main() -> int:
+    with tempfile.TemporaryFile("w+") as log:
+        engine = subprocess.Popen([*PYTEST, "engine"], stdout=log, stderr=subprocess.STDOUT)
+        others = subprocess.call([*PYTEST, "not engine"])
+        code = engine.wait() or others
+        log.seek(0)
+        sys.stdout.write(log.read())
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())
