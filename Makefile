@@ -15,7 +15,7 @@ PIP := $(BIN)/pip --disable-pip-version-check --quiet
 chat: $(VENV)/.chat
 	@$(BIN)/chatwright chat "$(PROMPT)" </dev/null
 
-test: $(VENV)/.test lint
+test: $(VENV)/.test
 	$(BIN)/python tests/both.py
 
 lint: $(VENV)/.test
