@@ -36,9 +36,9 @@ What is missed, and why:
   guide's own code here, so that core alone is above the mark; ours adds some 40 µs to it.
 - Binding tools takes 13 to 14 µs when the machine is quiet and twice that when it is not: the bound
   is in µs, so that a slow machine misses it.
-- Endpoints without the extra `fast`: what httpx2 takes to hand over one HTTP chunk stands in every token,
-  and LangChain's chunk comes on top. With `fast`, aiohttp hands over all that has come at once; the peers'
-  own transports stay as they are.
+- Endpoints without the extra `fast`: what httpx2 takes to hand over one HTTP chunk stands in every
+  token, and LangChain's chunk comes on top. With `fast`, aiohttp hands over all that has come at
+  once; the peers' own transports stay as they are.
 - SmolLM2 against raw xllamacpp: 0.93 to 1.05 × in the runs so far; the machine is noisy.
 """
 

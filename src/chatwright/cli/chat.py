@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from chatwright.cli import app, handled
+from chatwright.cli.options import MaxTokens, Stop, System, Temperature
 
 if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
@@ -42,18 +43,10 @@ def chat(
             "--model", "-m", help="smollm2, gguf:PATH, hf:…, FILE.toml, http://…, MODULE:ATTRIBUTE."
         ),
     ] = "smollm2",
-    system: Annotated[
-        str | None, typer.Option("--system", "-s", help="The system message.")
-    ] = "You are a helpful assistant.",
-    stop: Annotated[
-        list[str] | None, typer.Option("--stop", help="A stop sequence; may be repeated.")
-    ] = None,
-    temperature: Annotated[
-        float | None, typer.Option("--temperature", "-t", help="Sampling temperature.")
-    ] = None,
-    max_tokens: Annotated[
-        int | None, typer.Option("--max-tokens", help="The longest answer, in tokens.")
-    ] = None,
+    system: System = "You are a helpful assistant.",
+    stop: Stop = None,
+    temperature: Temperature = None,
+    max_tokens: MaxTokens = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the answer as one JSON object.")
     ] = False,

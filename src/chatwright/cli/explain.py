@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from chatwright.cli import app, handled
+from chatwright.cli.options import MaxTokens, Stop, System, Temperature
 
 __all__ = ["explain"]
 
@@ -15,18 +16,10 @@ __all__ = ["explain"]
 def explain(
     model: Annotated[str, typer.Argument(help="What `chat --model` takes, such as acme.toml.")],
     prompt: Annotated[str, typer.Argument(help="What to say.")],
-    system: Annotated[
-        str | None, typer.Option("--system", "-s", help="The system message.")
-    ] = None,
-    stop: Annotated[
-        list[str] | None, typer.Option("--stop", help="A stop sequence; may be repeated.")
-    ] = None,
-    temperature: Annotated[
-        float | None, typer.Option("--temperature", "-t", help="Sampling temperature.")
-    ] = None,
-    max_tokens: Annotated[
-        int | None, typer.Option("--max-tokens", help="The longest answer, in tokens.")
-    ] = None,
+    system: System = None,
+    stop: Stop = None,
+    temperature: Temperature = None,
+    max_tokens: MaxTokens = None,
 ) -> int:
     """Print the exact request that the LLM would get, secrets masked; nothing is sent."""
     from chatwright.cli.chat import loaded  # noqa: PLC0415  slow to import

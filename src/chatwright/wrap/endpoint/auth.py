@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
-from pydantic import SecretStr
+from pydantic import ConfigDict, SecretStr
 
 from chatwright.errors import AuthenticationError, OutputError
 from chatwright.wrap.endpoint.http import Auth, BasicAuth, HttpRequest, HttpResponse
@@ -102,6 +102,7 @@ class OAuth2ClientCredentials(Auth):
     _renew: float = field(default=0.0, init=False, repr=False)
     _locks: Any = field(default_factory=weakref.WeakKeyDictionary, init=False, repr=False)
 
+    __pydantic_config__ = ConfigDict(extra="forbid", hide_input_in_errors=True)
     requires_response_body = False
 
     def __post_init__(self) -> None:

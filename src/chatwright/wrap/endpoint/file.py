@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, SecretStr, ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from chatwright.errors import LoadError
 from chatwright.wrap.endpoint.auth import OAuth2ClientCredentials
@@ -25,20 +25,6 @@ _NOT_IN_FILES = {
     "model_name": "model",
 }
 _RENAMED = {"url": "base_url", "model": "model_name"}
-
-
-class OAuthSpec(BaseModel):
-    """The table `oauth`: the arguments of `OAuth2ClientCredentials`."""
-
-    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
-
-    token_url: str
-    client_id: str
-    client_secret: SecretStr
-    scope: str | None = None
-    audience: str | None = None
-    early: float = 60.0
-    in_body: bool = False
 
 
 def endpoint_file(path: str | Path, **fields: Any) -> ChatEndpoint:
@@ -125,11 +111,10 @@ def _fields(found: Mapping[str, Any]) -> dict[str, Any]:
 
 def _oauth(table: Any) -> OAuth2ClientCredentials:
     try:
-        spec = OAuthSpec.model_validate(table)
+        return TypeAdapter(OAuth2ClientCredentials).validate_python(table)
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
         raise _Wrong(("oauth", *map(str, first["loc"])), first["msg"]) from None
-    return OAuth2ClientCredentials(**dict(spec))
 
 
 def _keys(location: Sequence[int | str]) -> tuple[str, ...]:
