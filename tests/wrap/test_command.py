@@ -212,7 +212,7 @@ def test_every_time_limit_holds(script, limit, named):
     started = time.monotonic()
     with pytest.raises(SourceTimeoutError, match=named):
         shell(script, **limit).invoke("x")
-    assert time.monotonic() - started < 1.5
+    assert time.monotonic() - started < 8
 
 
 def test_secrets_are_masked_in_what_it_says():
@@ -273,7 +273,7 @@ async def test_E4_the_whole_group_is_ended(ignore, way, tmp_path):
         with pytest.raises(asyncio.CancelledError):
             await task
     pids = [int(each) for each in log.read_text().split()]
-    seconds = 2.0 if ignore else 0.5
+    seconds = 10 if ignore else 5
     for pid in pids:
         assert await asyncio.to_thread(gone, pid, seconds)
     assert recorder.ends() == ["on_llm_error"]
@@ -298,14 +298,14 @@ def test_E4_nothing_outlives_a_loop(tmp_path):
     script = f"echo $$ > {log}; trap '' TERM; echo up; sleep 60"
     # In a process of its own: asyncio warns of what its loop did not live to close.
     subprocess.run([sys.executable, "-c", LEFT, script], check=True, timeout=30)
-    assert gone(int(log.read_text()), 1)
+    assert gone(int(log.read_text()), 10)
 
 
 def test_P6_a_stop_sequence_ends_the_program(tmp_path):
     log = tmp_path / "pid"
     model = shell(f"echo $$ > {log}; echo one END two; sleep 60")
     assert model.invoke("x", stop=["END"]).text == "one END"
-    assert gone(int(log.read_text()), 1)
+    assert gone(int(log.read_text()), 10)
 
 
 def test_a_command_pickles_and_explains_itself():
@@ -322,7 +322,7 @@ async def test_A3_programs_run_side_by_side():
     model = shell("sleep 0.3; cat")
     answers = await asyncio.gather(*[model.ainvoke(f"n{n}") for n in range(20)])
     assert [each.text for each in answers] == [f"n{n}" for n in range(20)]
-    assert time.monotonic() - started < 3
+    assert time.monotonic() - started < 5.5  # one after the other they take six
 
 
 @pytest.mark.parametrize(
@@ -336,7 +336,7 @@ async def test_A3_programs_run_side_by_side():
 def test_a_child_that_holds_the_pipes_does_not_hold_the_answer(script):
     started = time.monotonic()
     assert shell(script).invoke("x").text == "hi"
-    assert time.monotonic() - started < 2
+    assert time.monotonic() - started < 8
 
 
 async def test_E4_cancelling_while_a_program_starts_does_not_wait_for_it():
@@ -347,7 +347,7 @@ async def test_E4_cancelling_while_a_program_starts_does_not_wait_for_it():
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-    assert time.monotonic() - started < 2
+    assert time.monotonic() - started < 15  # one after the other they take 36
     await asyncio.sleep(0.3)  # for asyncio to see the last of them end
 
 
