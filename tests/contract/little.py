@@ -37,6 +37,8 @@ def example(schema, question):
     """Return a value that conforms to the schema, with what the question gives."""
     if "anyOf" in schema:
         return example(schema["anyOf"][0], question)
+    if "const" in schema:
+        return schema["const"]
     if "enum" in schema:
         return schema["enum"][0]
     match schema.get("type"):

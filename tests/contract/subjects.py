@@ -233,10 +233,13 @@ WIRES: dict[str, tuple[str, Any]] = {
 }
 
 
-def endpoint(wire: str, **fields: Any) -> ChatModel:
+def endpoint_fields(wire: str) -> dict[str, Any]:
     path, how = WIRES[wire]
-    base_url = serving(spoken, "spoken") + path
-    return ChatEndpoint(**{"base_url": base_url, "wire": how, "model_name": wire, **fields})
+    return {"base_url": serving(spoken, "spoken") + path, "wire": how, "model_name": wire}
+
+
+def endpoint(wire: str, **fields: Any) -> ChatModel:
+    return ChatEndpoint(**{**endpoint_fields(wire), **fields})
 
 
 MARKED = Transcript(
@@ -247,16 +250,19 @@ MARKED = Transcript(
 )
 
 
-def command(**fields: Any) -> ChatModel:
+def command_fields() -> dict[str, Any]:
     imported = f"import sys; sys.path.insert(0, {HERE!r}); import program"
-    given = {
+    return {
+        "command": [sys.executable, "-I", "-S", "-c", imported, *ANSWER],
         "transcript": MARKED,
         "response": {"framing": "ndjson", "text": "text"},
         "model_name": "command",
         **COUNTED,
-        **fields,
     }
-    return ChatCommand([sys.executable, "-I", "-S", "-c", imported, *ANSWER], **given)
+
+
+def command(**fields: Any) -> ChatModel:
+    return ChatCommand(**{**command_fields(), **fields})
 
 
 HERE = str(Path(__file__).parent)

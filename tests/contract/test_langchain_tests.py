@@ -18,13 +18,16 @@ from langchain_core.load import dumpd, load
 from langchain_tests.integration_tests import ChatModelIntegrationTests
 from langchain_tests.unit_tests import ChatModelUnitTests
 
-from chatwright import ChatFunction, ChatGGUF, CustomChatModelAdvanced
+from chatwright import ChatCommand, ChatEndpoint, ChatFunction, ChatGGUF, CustomChatModelAdvanced
 from contract.subjects import (
     COUNTED,
+    WIRES,
     AsyncSubclass,
     Subclass,
     async_generator,
+    command_fields,
     coroutine,
+    endpoint_fields,
     loaded,
     native,
     returns,
@@ -41,6 +44,11 @@ SOURCES = {
     "Native": (ChatFunction, {"function": native.function}),
     "Echo": (CustomChatModelAdvanced, {"n": 9, "model_name": "echo"}),
     "GGUF": (ChatGGUF, {"model_path": "smollm2", "n_ctx": 1024}),
+    "Command": (ChatCommand, command_fields),
+    **{
+        wire.title().replace("_", ""): (ChatEndpoint, functools.partial(endpoint_fields, wire))
+        for wire in WIRES
+    },
 }
 
 
@@ -86,15 +94,20 @@ def twice_more(test):
 
 def suite(base, name, cls, params):
     """Make what a user of langchain-tests would write by hand."""
-    env = {"CHATWRIGHT_API_KEY": "sk-env"}, params, {"api_key": "sk-env"}
+
+    def fields():  # a server is asked for its address when a test runs, and no sooner
+        return params() if callable(params) else params
+
     given = {
         "chat_model_class": property(lambda self: cls),
-        "chat_model_params": property(lambda self: params),
+        "chat_model_params": property(lambda self: fields()),
         "standard_chat_model_params": property(
             lambda self: {**super(made, self).standard_chat_model_params, "max_tokens": 200}
         ),
         "model_override_value": property(lambda self: "another-model"),
-        "init_from_env_params": property(lambda self: env),
+        "init_from_env_params": property(
+            lambda self: ({"CHATWRIGHT_API_KEY": "sk-env"}, fields(), {"api_key": "sk-env"})
+        ),
         "has_tool_calling": property(lambda self: name != "Echo"),
         "has_structured_output": property(lambda self: name != "Echo"),
         "supports_json_mode": property(lambda self: name != "Echo"),

@@ -182,10 +182,10 @@ async def _run(model: ChatCommand, arguments: list[str], prompt: bytes) -> Async
     """Yield what the program answers."""
     name = model.source_name()
     limits = Limits(model.first_token_timeout, model.token_timeout, model.timeout)
-    reading = _reading(model)
+    mask = Mask(each.get_secret_value() for each in model.variables.values())
+    reading = _reading(model, mask)
     trailing = ""
     written = 0
-    mask = Mask(each.get_secret_value() for each in model.variables.values())
     async with Program(
         arguments,
         environment=model.environment_of_it(),
@@ -216,9 +216,8 @@ async def _run(model: ChatCommand, arguments: list[str], prompt: bytes) -> Async
             await program.end()
 
 
-def _reading(model: ChatCommand) -> Reading:
+def _reading(model: ChatCommand, mask: Mask) -> Reading:
     described = model.response or ResponseSpec(framing="text")
-    mask = Mask(each.get_secret_value() for each in model.variables.values())
     name = model.source_name()
     reader = DescribedReader(described)
     return Reading(reader, framing=described.framing, ends=False, name=name, mask=mask)

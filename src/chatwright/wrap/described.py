@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, model_validator
 
 from chatwright.deltas import Delta, Reasoning, ToolCallDelta, Usage
 from chatwright.errors import OutputError
-from chatwright.wrap.reading import Reported, finished
+from chatwright.wrap.reading import Reported, TotalsReader
 
 __all__ = ["DescribedReader", "ResponseSpec", "UsageSpec"]
 
@@ -77,7 +77,7 @@ class ResponseSpec(BaseModel):
         return self
 
 
-class DescribedReader:
+class DescribedReader(TotalsReader):
     """Reads payloads by their description.
 
     Args:
@@ -86,9 +86,8 @@ class DescribedReader:
 
     def __init__(self, spec: ResponseSpec) -> None:
         """Start with nothing."""
-        self.ended = False
+        super().__init__()
         self._spec = spec
-        self._reason: str | None = None
         self._seen = ""
         self._calls = 0
 
@@ -168,10 +167,6 @@ class DescribedReader:
                 {"cache_read": counts["cache_read"]} if "cache_read" in counts else {},
                 {"reasoning": counts["reasoning"]} if "reasoning" in counts else {},
             )
-
-    def flush(self) -> Sequence[Delta]:
-        """Say how the answer ended."""
-        return [finished(self._reason, {})]
 
 
 def as_text(value: Any) -> str:

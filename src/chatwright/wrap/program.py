@@ -145,9 +145,8 @@ class Program:
         stderr = self._process.stderr
         assert stderr is not None  # noqa: S101  it is a pipe
         while data := await stderr.read(_READ_BYTES):
-            self._stderr = (self._stderr + data)[
-                -2 * STDERR_BYTES :
-            ]  # it is masked before it is cut
+            # Twice what is shown: it is masked before it is cut.
+            self._stderr = (self._stderr + data)[-2 * STDERR_BYTES :]
 
     async def _mind(self) -> None:
         """Close the pipes once the program has ended: a child of its may hold them for ever."""
@@ -223,6 +222,10 @@ def _signal(group: int, number: int) -> bool:
     except (ProcessLookupError, PermissionError):
         return False
     return True
+
+
+# What a forked child inherits is its parent's to end.
+os.register_at_fork(after_in_child=_groups.clear)
 
 
 @atexit.register

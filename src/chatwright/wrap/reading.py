@@ -1,6 +1,6 @@
 """Reading an answer: bytes in, deltas out, whatever they came by. No I/O."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from chatwright.deltas import Delta, Finish, Usage
@@ -9,7 +9,7 @@ from chatwright.wrap.failure import Mask, reported
 from chatwright.wrap.framing import FRAMINGS, ErrorPayload
 from chatwright.wrap.jsonio import loads
 
-__all__ = ["Reader", "Reading", "Reported", "finished"]
+__all__ = ["Reader", "Reading", "Reported", "TotalsReader"]
 
 _ASIDE = (Finish, Usage)
 _SHOWN = 200
@@ -167,7 +167,16 @@ def finish_reason(reason: str) -> str:
     return _REASONS.get(reason, reason)
 
 
-def finished(reason: str | None, metadata: Mapping[str, Any]) -> Finish:
-    """Return how an answer ended, without what is None."""
-    known = {name: value for name, value in metadata.items() if value is not None}
-    return Finish(finish_reason(reason or "stop"), known)
+class TotalsReader:
+    """What readers keep until the end of an answer: why it ended, and what is known of it."""
+
+    def __init__(self) -> None:
+        """Start with nothing."""
+        self.ended = False
+        self._reason: str | None = None
+        self._metadata: dict[str, Any] = {}
+
+    def flush(self) -> Sequence[Delta]:
+        """Say how the answer ended; without what is None."""
+        known = {name: value for name, value in self._metadata.items() if value is not None}
+        return [Finish(finish_reason(self._reason or "stop"), known)]

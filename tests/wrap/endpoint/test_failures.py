@@ -6,6 +6,7 @@ import gc
 import json
 import logging
 import pickle
+import re
 import threading
 import time
 from datetime import UTC, datetime, timedelta
@@ -253,12 +254,8 @@ async def test_every_time_limit_holds(server, way, script, limit, named):
     with pytest.raises(SourceTimeoutError, match=named) as caught:
         await MODES[way](model(server, **limit), "x")
     assert time.monotonic() - started < 10
-    assert (
-        caught.value.partial_text
-        == "".join(each for each in script if isinstance(each, str))[
-            : len(caught.value.partial_text)
-        ]
-    )
+    begun = "one" if script[0] == "one" else ""
+    assert re.fullmatch(f"{begun}x*", caught.value.partial_text)
     assert isinstance(caught.value, TimeoutError)
 
 
@@ -295,8 +292,8 @@ async def test_the_time_limit_of_an_own_task_is_not_mistaken_for_ours(server):
 # Cancelling.
 
 
-def ended(server, seconds=1.0):
-    """Return how the answers ended; on a machine with nothing else to do, within 20 ms."""
+def ended(server, seconds=0.25):
+    """Return how the answers ended."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline and any(each.ended is None for each in server.requests):
         time.sleep(0.005)
@@ -304,7 +301,7 @@ def ended(server, seconds=1.0):
 
 
 @pytest.mark.parametrize("script", [[Stall()], ["a", *[Pause(0.01), "b"] * 500]])
-async def test_E4_cancelling_closes_the_connection_at_once(server, script):
+async def test_E4_cancelling_closes_the_connection_within_250_ms(server, script):
     server.script = script
     for way in ("ainvoke", "astream", "events_v2", "async_v3"):
         recorder = Recorder()
@@ -319,7 +316,7 @@ async def test_E4_cancelling_closes_the_connection_at_once(server, script):
     assert (await model(server).ainvoke("x")).text == "fine"
 
 
-def test_E4_closing_a_stream_closes_the_connection_at_once(server):
+def test_E4_closing_a_stream_closes_the_connection_within_250_ms(server):
     server.script = ["a", *[Pause(0.01), "b"] * 500]
     stream = model(server).stream("x")
     next(stream)
@@ -327,7 +324,7 @@ def test_E4_closing_a_stream_closes_the_connection_at_once(server):
     assert ended(server) == ["lost"]
 
 
-def test_P6_a_stop_sequence_halts_the_server(server):
+def test_P6_a_stop_sequence_halts_the_server_within_250_ms(server):
     server.script = ["one ", "END", *[Pause(0.01), "b"] * 500]
     assert model(server).invoke("x", stop=["END"]).text == "one END"
     assert ended(server) == ["lost"]

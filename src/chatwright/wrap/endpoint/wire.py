@@ -8,7 +8,7 @@ from chatwright.langchain.request import Request
 from chatwright.wrap.endpoint.quirks import Quirks
 from chatwright.wrap.reading import Reader
 
-__all__ = ["Ask", "Wire", "Written"]
+__all__ = ["USUAL", "Ask", "Wire", "Written"]
 
 
 class Ask(NamedTuple):
@@ -67,6 +67,17 @@ class Written(NamedTuple):
     url: str
     body: Any
     headers: Mapping[str, str]
+
+
+USUAL = Quirks(
+    stream=True,
+    ends=True,
+    stop="dropped",
+    tools=True,
+    tool_choice=frozenset({"auto", "none", "required", "function"}),
+    response_format="json_schema",
+)
+"""What servers do on most wires."""
 
 
 @dataclass(frozen=True, kw_only=True)

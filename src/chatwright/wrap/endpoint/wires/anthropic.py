@@ -9,9 +9,9 @@ from chatwright.deltas import Delta, Reasoning, ToolCallDelta, Usage
 from chatwright.errors import ContentError
 from chatwright.langchain.tools import chosen_name, tool_name
 from chatwright.wrap.endpoint.quirks import Quirks
-from chatwright.wrap.endpoint.wire import Ask, Wire, Written
+from chatwright.wrap.endpoint.wire import USUAL, Ask, Wire, Written
 from chatwright.wrap.endpoint.wires.openai import counted
-from chatwright.wrap.reading import finished
+from chatwright.wrap.reading import TotalsReader
 
 __all__ = ["WIRE"]
 
@@ -128,14 +128,12 @@ def _block(block: Mapping[str, Any]) -> dict[str, Any]:
     return {"type": kinds[block["type"]], "source": source}
 
 
-class _Reader:
+class _Reader(TotalsReader):
     """Reads events; each names its type."""
 
     def __init__(self, ask: Ask) -> None:
-        self.ended = False
+        super().__init__()
         self._reports_stop = ask.quirks.stop == "reported"
-        self._reason: str | None = None
-        self._metadata: dict[str, Any] = {}
         self._thoughts: dict[int, dict[str, Any]] = {}
         self._calls: dict[int, int] = {}  # blocks that are calls, and which call each is
 
@@ -210,22 +208,15 @@ class _Reader:
     def flush(self) -> Sequence[Delta]:
         # Signed thoughts have to go back as they came, where tools are called.
         signed = [each for each in self._thoughts.values() if each.keys() & {"data", "signature"}]
-        return [finished(self._reason, {**self._metadata, _THOUGHTS: signed or None})]
+        self._metadata[_THOUGHTS] = signed or None
+        return super().flush()
 
 
 WIRE = Wire(
     write=_write,
     reader=_Reader,
     framing="sse",
-    quirks=Quirks(
-        stream=True,
-        ends=True,
-        stop="reported",
-        tools=True,
-        tool_choice=frozenset({"auto", "none", "required", "function"}),
-        response_format="none",
-        developer="system",
-    ),
+    quirks=Quirks(stop="reported", response_format="none", developer="system").over(USUAL),
     accepts=frozenset({"metadata", "service_tier", "thinking", "top_k"}),
     key_header="x-api-key",
     key_prefix="",

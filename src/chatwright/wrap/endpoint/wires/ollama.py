@@ -12,8 +12,8 @@ from chatwright.deltas import Delta, Reasoning, ToolCallDelta, Usage
 from chatwright.errors import ContentError
 from chatwright.langchain.request import schema_of
 from chatwright.wrap.endpoint.quirks import Quirks
-from chatwright.wrap.endpoint.wire import Ask, Wire, Written
-from chatwright.wrap.reading import finished
+from chatwright.wrap.endpoint.wire import USUAL, Ask, Wire, Written
+from chatwright.wrap.reading import TotalsReader
 
 __all__ = ["WIRE"]
 
@@ -74,14 +74,12 @@ def _images(content: Sequence[Any]) -> Iterator[str]:
             yield block["base64"]
 
 
-class _Reader:
+class _Reader(TotalsReader):
     """Reads lines; the last one has `done` and the counts."""
 
     def __init__(self, ask: Ask) -> None:
         del ask
-        self.ended = False
-        self._reason: str | None = None
-        self._metadata: dict[str, Any] = {}
+        super().__init__()
         self._calls = 0
 
     def read(self, payload: Any) -> Sequence[Delta]:
@@ -109,23 +107,13 @@ class _Reader:
             )
             self._calls += 1
 
-    def flush(self) -> Sequence[Delta]:
-        return [finished(self._reason, self._metadata)]
-
 
 WIRE = Wire(
     write=_write,
     reader=_Reader,
     framing="ndjson",
     quirks=Quirks(
-        stream=True,
-        ends=True,
-        stop="dropped",
-        tools=True,
-        tool_choice=frozenset({"auto"}),
-        response_format="json_schema",
-        developer="system",
-        max_tokens="num_predict",
-    ),
+        tool_choice=frozenset({"auto"}), developer="system", max_tokens="num_predict"
+    ).over(USUAL),
     accepts=_OPTIONS | _TOP,
 )

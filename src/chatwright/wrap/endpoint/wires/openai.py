@@ -9,8 +9,8 @@ from typing import Any
 from chatwright.deltas import Delta, Reasoning, ToolCallDelta, Usage
 from chatwright.langchain.openai import as_openai
 from chatwright.wrap.endpoint.quirks import Quirks
-from chatwright.wrap.endpoint.wire import Ask, Wire, Written
-from chatwright.wrap.reading import finished
+from chatwright.wrap.endpoint.wire import USUAL, Ask, Wire, Written
+from chatwright.wrap.reading import TotalsReader
 
 __all__ = ["WIRE"]
 
@@ -50,15 +50,13 @@ def _messages(ask: Ask) -> list[dict[str, Any]]:
     return messages
 
 
-class _Reader:
+class _Reader(TotalsReader):
     """Reads chunks, and whole answers: they differ in `delta` and `message` only."""
 
     def __init__(self, ask: Ask) -> None:
-        self.ended = False
+        super().__init__()
         self._reports_stop = ask.quirks.stop == "reported"
         self._stops = frozenset(ask.request.stop)
-        self._reason: str | None = None
-        self._metadata: dict[str, Any] = {}
         self._calls = -1
 
     def read(self, payload: Any) -> Sequence[Delta]:
@@ -112,9 +110,6 @@ class _Reader:
         return ToolCallDelta(
             int(index), call.get("id"), function.get("name"), function.get("arguments") or ""
         )
-
-    def flush(self) -> Sequence[Delta]:
-        return [finished(self._reason, self._metadata)]
 
 
 def _only_text(payload: Any) -> str | None:
@@ -170,16 +165,7 @@ WIRE = Wire(
     write=_write,
     reader=_Reader,
     framing="sse",
-    quirks=Quirks(
-        stream=True,
-        stream_usage=True,
-        ends=True,
-        stop="dropped",
-        tools=True,
-        tool_choice=frozenset({"auto", "none", "required", "function"}),
-        response_format="json_schema",
-        reasoning="reasoning_content",
-    ),
+    quirks=Quirks(stream_usage=True, reasoning="reasoning_content").over(USUAL),
     accepts=frozenset(
         {
             *("frequency_penalty", "logit_bias", "logprobs", "metadata", "min_p", "modalities"),

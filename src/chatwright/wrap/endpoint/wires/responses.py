@@ -10,9 +10,9 @@ from chatwright.errors import ContentError
 from chatwright.langchain.openai import as_openai
 from chatwright.langchain.tools import chosen_name, tool_name
 from chatwright.wrap.endpoint.quirks import Quirks
-from chatwright.wrap.endpoint.wire import Ask, Wire, Written
+from chatwright.wrap.endpoint.wire import USUAL, Ask, Wire, Written
 from chatwright.wrap.endpoint.wires.openai import counted
-from chatwright.wrap.reading import Reported, finished
+from chatwright.wrap.reading import Reported, TotalsReader
 
 __all__ = ["WIRE"]
 
@@ -86,14 +86,12 @@ def _part(part: Mapping[str, Any]) -> dict[str, Any]:
     raise ContentError(f"OpenAI's Responses have no form for {part['type']!r} content")
 
 
-class _Reader:
+class _Reader(TotalsReader):
     """Reads events; each names its type."""
 
     def __init__(self, ask: Ask) -> None:
         del ask
-        self.ended = False
-        self._reason: str | None = None
-        self._metadata: dict[str, Any] = {}
+        super().__init__()
         self._argued: set[int] = set()
         self._calls: dict[int, int] = {}  # items that are calls, and which call each is
 
@@ -165,23 +163,12 @@ class _Reader:
             counted(reasoning=outputs.get("reasoning_tokens")),
         )
 
-    def flush(self) -> Sequence[Delta]:
-        return [finished(self._reason, self._metadata)]
-
 
 WIRE = Wire(
     write=_write,
     reader=_Reader,
     framing="sse",
-    quirks=Quirks(
-        stream=True,
-        ends=True,
-        stop="dropped",
-        tools=True,
-        tool_choice=frozenset({"auto", "none", "required", "function"}),
-        response_format="json_schema",
-        max_tokens="max_output_tokens",
-    ),
+    quirks=Quirks(max_tokens="max_output_tokens").over(USUAL),
     accepts=frozenset(
         {
             *("include", "instructions", "max_tool_calls", "metadata", "previous_response_id"),
