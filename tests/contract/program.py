@@ -4,7 +4,7 @@ import json
 import sys
 from typing import NamedTuple
 
-import little
+import taught
 
 
 class Said(NamedTuple):
@@ -16,7 +16,9 @@ def main():
     said = sys.stdin.buffer.read().decode().split("\x1e")[1:]
     messages = [Said(*each.split("\x1f", 1)) for each in said]
     asked = messages[-1].text
-    pieces = little.answer(messages) or (asked if "say:" in asked else sys.argv[1:])
+    system = messages[0].text if messages[0].type == "system" else ""
+    written = taught.answered(system, asked)
+    pieces = written or (asked if "say:" in asked else sys.argv[1:])
     for piece in pieces:
         sys.stdout.write(json.dumps({"text": piece}) + "\n")
         sys.stdout.flush()

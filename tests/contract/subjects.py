@@ -33,8 +33,8 @@ from chatwright import (
     Usage,
     chat_model,
 )
-from chatwright.testing import Received, Upstream
-from contract import little
+from chatwright.testing import Received, Upstream, taught
+from chatwright.testing.taught import answered, example
 
 ANSWER = ("The", " capi", "tal of", " France is", " Paris", ".")
 TEXT = "".join(ANSWER)
@@ -74,7 +74,8 @@ async def async_generator(messages):
 
 
 def pieces(messages: Sequence[BaseMessage]) -> Sequence[str]:
-    if written := little.answer(messages):
+    system = messages[0].text if messages[0].type == "system" else ""
+    if written := answered(system, messages[-1].text):
         return [*written]
     said = messages[-1].text
     return [*said] if "say:" in said else ANSWER
@@ -110,11 +111,11 @@ def natively(messages, tools, tool_choice, schema):
     question = messages[-1].text
     if schema is not None:
         keys = re.findall(r"'(\w+)'", question)
-        yield json.dumps(little.example(schema, question) if schema else dict.fromkeys(keys, "x"))
+        yield json.dumps(example(schema, question) if schema else dict.fromkeys(keys, "x"))
     elif tools and messages[-1].type != "tool":
         named = tool_choice["function"]["name"] if isinstance(tool_choice, dict) else None
         name = named if named in tools else next(iter(tools))
-        args = json.dumps(little.example(tools[name], question), ensure_ascii=False)
+        args = json.dumps(example(tools[name], question), ensure_ascii=False)
         yield ToolCallDelta(0, "call_1", name, args[:5])
         yield ToolCallDelta(0, args=args[5:])
     else:
@@ -251,7 +252,8 @@ MARKED = Transcript(
 
 
 def command_fields() -> dict[str, Any]:
-    imported = f"import sys; sys.path.insert(0, {HERE!r}); import program"
+    paths = [HERE, str(Path(taught.__file__).parent)]
+    imported = f"import sys; sys.path[:0] = {paths!r}; import program"
     return {
         "command": [sys.executable, "-I", "-S", "-c", imported, *ANSWER],
         "transcript": MARKED,

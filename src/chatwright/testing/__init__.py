@@ -5,6 +5,9 @@
 """
 
 from chatwright.testing.doubles import Pause, Raise, ScriptedModel
+from chatwright.testing.little import little_llm
+from chatwright.testing.speech.base import cut_at_stop
+from chatwright.testing.substitute import substitute
 from chatwright.testing.upstream import Bytes, Cut, Received, Refuse, Stall, Upstream
 
 __all__ = [
@@ -17,4 +20,7 @@ __all__ = [
     "ScriptedModel",
     "Stall",
     "Upstream",
+    "cut_at_stop",
+    "little_llm",
+    "substitute",
 ]

@@ -93,11 +93,13 @@ class Received:
     ended: str | None = None
     """How its answer ended: `sent`, or `lost` where the client went away first."""
     ended_at: float = 0.0
+    given: Any = None
+    """What stands for the body where there was no HTTP."""
 
     @property
     def body(self) -> Any:
         """The body, as JSON."""
-        return json.loads(self.raw) if self.raw else None
+        return json.loads(self.raw) if self.raw else self.given
 
 
 Script = Iterable[Any] | Callable[[Received], Iterable[Any]]

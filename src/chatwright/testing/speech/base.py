@@ -11,7 +11,7 @@ from typing import Any
 
 from chatwright.deltas import Finish, Reasoning, Text, ToolCallDelta, Usage
 
-__all__ = ["Asked", "Speech", "ended", "event", "joined", "plain", "text_of"]
+__all__ = ["Asked", "Speech", "cut_at_stop", "ended", "event", "joined", "plain", "text_of"]
 
 
 @dataclass(frozen=True)
@@ -115,3 +115,33 @@ def joined(items: Sequence[Any]) -> tuple[str, str, list[dict[str, Any]]]:
             call["name"] = call["name"] or each.name or ""
             call["arguments"] += each.args
     return "".join(text), "".join(reasoning), list(calls.values())
+
+
+def cut_at_stop(items: Iterable[Any], stops: Sequence[str]) -> Iterator[Any]:
+    """Yield a script as a server does that ends at the first stop sequence, and leaves it out.
+
+    Text that may be the beginning of a stop sequence is held back; after one, counts are all that
+    comes.
+
+    Args:
+        items: The script.
+        stops: The stop sequences.
+    """
+    held, over = "", False
+    longest = max(map(len, stops))
+    for each in plain(items):
+        if over:
+            if isinstance(each, Usage):
+                yield each
+        elif not isinstance(each, str):
+            yield each
+        else:
+            held += each
+            found = [held.find(stop) for stop in stops if stop in held]
+            over = bool(found)
+            keep = min(found) if over else max(0, len(held) - longest + 1)
+            if held[:keep]:
+                yield held[:keep]
+            held = "" if over else held[keep:]
+    if held:
+        yield held

@@ -1,40 +1,41 @@
-"""A little LLM: it reads its prompt as text and does what that says, always in the same way."""
+"""What a little LLM makes of its prompt. The standard library only: programs use it alone."""
 
 import json
 import re
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-SCHEMA = re.compile(r"conform to this JSON schema:\n(.+)")
-TAUGHT = re.compile(r"<tools>\n(.*)\n</tools>", re.DOTALL)
-NAMED = re.compile(r"must call the tool (\w+) now")
+__all__ = ["answered", "example"]
+
+_SCHEMA = re.compile(r"conform to this JSON schema:\n(.+)")
+_TAUGHT = re.compile(r"<tools>\n(.*)\n</tools>", re.DOTALL)
+_NAMED = re.compile(r"must call the tool (\w+) now")
 
 
-def answer(messages):
-    """Return what the LLM writes; None where its prompt teaches nothing."""
-    system = messages[0].text if messages[0].type == "system" else ""
-    question = messages[-1].text
-    if wanted := SCHEMA.search(system):
+def answered(system: str, question: str) -> str | None:
+    """Return what the LLM writes where its system prompt teaches something; else None."""
+    if wanted := _SCHEMA.search(system):
         return json.dumps(example(json.loads(wanted[1]), question))
     if "Answer with one JSON object" in system:
-        keys = re.findall(r"'(\w+)'", question)
-        return json.dumps(dict.fromkeys(keys, "something"))
-    if not (taught := TAUGHT.search(system)) or "<tool_response>" in question:
+        return json.dumps(dict.fromkeys(re.findall(r"'(\w+)'", question), "something"))
+    if not (taught := _TAUGHT.search(system)) or "<tool_response>" in question:
         return None
     tools = [json.loads(line) for line in taught[1].splitlines()]
-    return call(choice(tools, NAMED.search(system)), question)
+    return _written(_chosen(tools, _NAMED.search(system)), question)
 
 
-def choice(tools, named):
+def _chosen(tools: Sequence[Mapping[str, Any]], named: Any) -> Mapping[str, Any]:
     return next((each for each in tools if named and each["name"] == named[1]), tools[0])
 
 
-def call(tool, question):
+def _written(tool: Mapping[str, Any], question: str) -> str:
     arguments = example(tool.get("parameters", {}), question)
     written = json.dumps({"name": tool["name"], "arguments": arguments}, ensure_ascii=False)
     return f"<tool_call>\n{written}\n</tool_call>"
 
 
-def example(schema, question):
-    """Return a value that conforms to the schema, with what the question gives."""
+def example(schema: Mapping[str, Any], question: str) -> Any:
+    """Return a value that conforms to a JSON schema, with what the question gives."""
     if "anyOf" in schema:
         return example(schema["anyOf"][0], question)
     if "const" in schema:

@@ -1,0 +1,61 @@
+"""What reports show of a call."""
+
+from typing import Any
+
+from chatwright.check.finding import Exchange
+from chatwright.check.modes import Call
+from chatwright.check.rule import shown
+
+__all__ = ["exchange", "shown_error"]
+
+SHOWN_CHARACTERS = 2_000
+SHOWN_PARTS = 40
+SHOWN_ERROR = 500
+
+
+def exchange(call: Call) -> Exchange:
+    """Return a call as a report shows it."""
+    timeline = [
+        (round(1000 * at, 1), _part(part)) for at, part in zip(call.times, call.parts, strict=False)
+    ]
+    request = seen(call.received[-1]) if call.received else None
+    return Exchange(
+        call.way,
+        request,
+        timeline[:SHOWN_PARTS],
+        None if call.error is None else f"{type(call.error).__name__}: {shown_error(call.error)}",
+    )
+
+
+def _part(part: Any) -> str:
+    if isinstance(part, dict):
+        return shown(part)[:SHOWN_CHARACTERS]
+    content = getattr(part, "content", part)
+    more = {
+        name: value
+        for name in ("tool_call_chunks", "usage_metadata", "response_metadata", "chunk_position")
+        if (value := getattr(part, name, None))
+    }
+    return f"{shown(content)!r} {shown(more) if more else ''}".strip()[:SHOWN_CHARACTERS]
+
+
+def shown_error(error: BaseException) -> str:
+    """Return what an error says; one that can't say it is told."""
+    try:
+        return " ".join(str(error).split())[:SHOWN_ERROR]
+    except Exception as hostile:  # noqa: BLE001  it is the model's
+        return f"<its str raised {type(hostile).__name__}>"
+
+
+def seen(received: Any) -> dict[str, Any]:
+    """Return a request as a report shows it."""
+    body = received.body if isinstance(received.body, dict) else {"body": received.body}
+    return {
+        **({"path": received.path.partition("/v1")[2] or received.path} if received.path else {}),
+        **{
+            name: shown(value)[:SHOWN_CHARACTERS]
+            if not isinstance(value, str | int | float | bool | None)
+            else value
+            for name, value in body.items()
+        },
+    }

@@ -1,0 +1,165 @@
+"""Where models are tried: with a backend that plays scripts, or as they are."""
+
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from langchain_core.language_models import BaseChatModel
+
+from chatwright.check.making import MODEL_NAME, Maker
+from chatwright.check.rule import skip
+from chatwright.deltas import Usage
+from chatwright.testing import Received, Refuse, Upstream, cut_at_stop, substitute
+from chatwright.testing.speech import SPEECHES
+
+__all__ = ["ANSWER", "CANARY", "Live", "Made", "OnUpstream", "Stage", "Substituted"]
+
+ANSWER: Sequence[Any] = (*("The ", "cat ", "sat ", "on ", "the ", "mat."), Usage(9, 6))
+"""What the backend answers where a rule says nothing else."""
+CANARY = "sk-canary-5f1d7c3ab94e"
+"""The key that models get, to look for afterwards."""
+
+Script = Iterable[Any] | Callable[[Received], Iterable[Any]]
+
+
+@dataclass
+class Made:
+    """A model, and what its backend was asked.
+
+    Args:
+        model: The model.
+        received: What arrived, as it arrives.
+    """
+
+    model: BaseChatModel
+    received: list[Received] = field(default_factory=list)
+
+
+class Stage(Protocol):
+    """Makes models."""
+
+    layer: str
+    """`scripted` or `live`."""
+    over_http: bool
+    """Whether the backend is reached by HTTP."""
+
+    def make(self, script: Script | None, fields: Mapping[str, Any]) -> Made:
+        """Make a model.
+
+        Args:
+            script: What its backend answers; None for `ANSWER`, or whatever it likes.
+            fields: The model's fields.
+        """
+
+    def close(self) -> None:
+        """Release what the stage holds."""
+
+
+class OnUpstream:
+    """Models that are pointed at a fake upstream, each with an address of its own.
+
+    Args:
+        maker: Makes the models.
+        path: What stands between the address and the wire's own path.
+    """
+
+    layer = "scripted"
+    over_http = True
+
+    def __init__(self, maker: Maker, path: str = "/v1") -> None:
+        """Start the upstream."""
+        self._maker = maker
+        self._path = path
+        self._numbers = itertools.count()
+        self._scripts: dict[str, tuple[Script, list[Received]]] = {}
+        self.upstream = Upstream(self._answer).start()
+
+    def address(self, script: Script | None, received: list[Received]) -> str:
+        """Return an address that answers by a script."""
+        key = f"m{next(self._numbers)}"
+        self._scripts[key] = (ANSWER if script is None else script, received)
+        return f"{self.upstream.url}/{key}{self._path}"
+
+    def make(self, script: Script | None, fields: Mapping[str, Any]) -> Made:
+        """Make a model that is pointed at the upstream."""
+        received: list[Received] = []
+        usual = self._maker.accepted(api_key=CANARY, model=MODEL_NAME, max_retries=0)
+        things = {**usual, "base_url": self.address(script, received), **fields}
+        return Made(self._maker.try_make(**things), received)
+
+    def _answer(self, received: Received) -> Iterable[Any]:
+        found = self._scripts.get(received.path.split("/")[1])
+        if found is None or received.asked is None:
+            return [Refuse(404, f"there is nothing at {received.path}")]
+        script, seen = found
+        seen.append(received)
+        items = script(received) if callable(script) else script
+        return _honoured(items, received.asked.stop)
+
+    @staticmethod
+    def wire_of(received: Received) -> str:
+        """Return the name of the wire by which a request came."""
+        return next(name for name, each in SPEECHES.items() if each is received.speech)
+
+    def close(self) -> None:
+        """Stop the upstream."""
+        self.upstream.stop()
+
+
+def _honoured(items: Iterable[Any], stops: Sequence[str]) -> Iterator[Any]:
+    """Yield a script as a server does that honours stop sequences: it leaves them out."""
+    return cut_at_stop(items, stops) if stops else iter(items)
+
+
+class Substituted:
+    """Chatwright's own models: their sources are replaced by scripts.
+
+    Args:
+        maker: Makes the models.
+    """
+
+    layer = "scripted"
+    over_http = False
+
+    def __init__(self, maker: Maker) -> None:
+        """Keep it."""
+        self._maker = maker
+
+    def make(self, script: Script | None, fields: Mapping[str, Any]) -> Made:
+        """Make a model whose source is a script."""
+        received: list[Received] = []
+        model = self._maker.try_make(**fields)
+        made = substitute(model, ANSWER if script is None else script, received)
+        return Made(made, received)
+
+    def close(self) -> None:
+        """There is nothing to release."""
+
+
+class Live:
+    """A model as it is.
+
+    Args:
+        maker: Makes the models.
+        model: The model itself, where there is one.
+    """
+
+    layer = "live"
+    over_http = False
+
+    def __init__(self, maker: Maker, model: BaseChatModel | None = None) -> None:
+        """Keep it."""
+        self._maker = maker
+        self._model = model
+
+    def make(self, script: Script | None, fields: Mapping[str, Any]) -> Made:
+        """Return the model, or make one where fields are wanted."""
+        if script is not None:
+            skip("the rule needs a backend that plays a script")
+        if self._model is None or fields:
+            return Made(self._maker.try_make(**fields))
+        return Made(self._model)
+
+    def close(self) -> None:
+        """There is nothing to release."""
