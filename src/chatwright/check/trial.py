@@ -171,9 +171,14 @@ class Trial:
         """Tell whether the model's constructor takes a thing, such as `headers`."""
         return self.shared.maker.parameter(name) is not None
 
-    def received(self, model: BaseChatModel) -> list[Any]:
-        """Return what arrived at the backend of a model that `model` returned."""
-        return self._received[id(model)][1] if id(model) in self._received else []
+    def received(self, model: Any) -> list[Any]:
+        """Return what arrived at the backend of a model that `model` returned, tools bound or not.
+
+        Each is a `chatwright.testing.Received`: `.asked` is what it asks, whatever its wire.
+        """
+        while model is not None and id(model) not in self._received:
+            model = getattr(model, "bound", None)
+        return self._received[id(model)][1] if model is not None else []
 
     def has(self, ability: str) -> bool:
         """Tell whether the model has an ability: `streaming`, `tools`, `structured`, …."""
