@@ -1,14 +1,14 @@
 """What reports show of a call."""
 
+from dataclasses import replace
 from typing import Any
 
-from chatwright.check.finding import Exchange
+from chatwright.check.finding import Exchange, Finding
 from chatwright.check.modes import Call
-from chatwright.check.rule import shown
+from chatwright.check.rule import SHOWN_CHARACTERS, shown
 
-__all__ = ["exchange", "shown_error"]
+__all__ = ["exchange", "masked", "shown_error"]
 
-SHOWN_CHARACTERS = 2_000
 SHOWN_PARTS = 40
 SHOWN_ERROR = 500
 
@@ -59,3 +59,31 @@ def seen(received: Any) -> dict[str, Any]:
             for name, value in body.items()
         },
     }
+
+
+def masked(finding: Finding, hidden: set[str]) -> Finding:
+    """Keep keys out of a report."""
+
+    def mask(value: Any) -> Any:
+        if isinstance(value, str):
+            for each in hidden:
+                value = value.replace(each, "***")
+        elif isinstance(value, dict):
+            return {name: mask(each) for name, each in value.items()}
+        elif isinstance(value, list | tuple):
+            return type(value)(mask(each) for each in value)
+        return value
+
+    exchanges = [
+        replace(
+            each, request=mask(each.request), timeline=mask(each.timeline), error=mask(each.error)
+        )
+        for each in finding.exchanges
+    ]
+    return replace(
+        finding,
+        sent=mask(finding.sent),
+        got=mask(finding.got),
+        expected=mask(finding.expected),
+        exchanges=exchanges,
+    )

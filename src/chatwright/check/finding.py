@@ -1,17 +1,30 @@
 """What check says: findings, and the report that holds them."""
 
+import math
 import platform
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from importlib import metadata
 from typing import Any
 
-__all__ = ["SCHEMA_VERSION", "Exchange", "Fault", "Finding", "Report", "Severity", "Verdict"]
+__all__ = [
+    "SCHEMA_VERSION",
+    "Exchange",
+    "Fault",
+    "Finding",
+    "Report",
+    "Severity",
+    "Verdict",
+    "score",
+    "versions",
+]
 
 SCHEMA_VERSION = 1
 """The version of the JSON report; it changes where a key goes away or changes its meaning."""
 
+_DEPTH = 32
+_MOST_BITS = 1_000
 _TOLD = ("chatwright", "langchain-core", "langchain-tests", "pydantic")
 
 
@@ -60,6 +73,10 @@ class Exchange:
     timeline: Sequence[tuple[float, str]] = ()
     error: str | None = None
 
+    def as_dict(self) -> dict[str, Any]:
+        """Return the call as JSON has it."""
+        return {each.name: _pure(getattr(self, each.name)) for each in fields(self)}
+
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
@@ -96,6 +113,14 @@ class Finding:
     link: str = ""
     seconds: float = 0.0
     exchanges: Sequence[Exchange] = ()
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the finding as JSON has it."""
+        told = {each.name: _pure(getattr(self, each.name)) for each in fields(self)}
+        for name in ("sent", "got", "expected", "mend"):  # a rule may have given anything
+            told[name] = told[name] if isinstance(told[name], str) else repr(told[name])
+        exchanges = [each.as_dict() for each in self.exchanges]
+        return {**told, "seconds": round(self.seconds, 3), "exchanges": exchanges}
 
 
 @dataclass(frozen=True)
@@ -142,16 +167,41 @@ class Report:
         """Return the report as JSON has it."""
         return {
             "schema_version": SCHEMA_VERSION,
-            "model": self.model,
-            "versions": dict(self.versions),
+            "model": _pure(self.model),
+            "versions": _pure(self.versions),
             "calls": self.calls,
             "seconds": round(self.seconds, 3),
-            "findings": [_rounded(asdict(each)) for each in self.findings],
+            "findings": [each.as_dict() for each in self.findings],
         }
 
 
-def _rounded(finding: dict[str, Any]) -> dict[str, Any]:
-    return {**finding, "seconds": round(finding["seconds"], 3)}
+def _pure(value: Any, within: tuple[int, ...] = ()) -> Any:
+    """Return a value as JSON can hold it: what a model sent may be anything."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode()  # no half of a surrogate pair
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, int):
+        return int(value) if value.bit_length() <= _MOST_BITS else hex(value)
+    if isinstance(value, float) and math.isfinite(value):
+        return float(value)
+    if id(value) in within or len(within) >= _DEPTH:
+        return "…"
+    within = (*within, id(value))
+    if isinstance(value, Mapping):
+        return {_pure(_text(name)): _pure(each, within) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_pure(each, within) for each in value]
+    return _pure(_text(value))
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    try:
+        return repr(value)
+    except Exception as error:  # noqa: BLE001  it is the model's
+        return f"<{type(value).__name__}, whose repr raised {type(error).__name__}>"
 
 
 def score(findings: Iterable[Finding]) -> tuple[int, int]:

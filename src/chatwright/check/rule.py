@@ -30,6 +30,8 @@ SECTIONS = {
 }
 """The modules of our own rules, and the sections of the contract that they are."""
 
+SHOWN_CHARACTERS = 2_000
+"""How much of a value a finding shows."""
 ENTRY_POINTS = "chatwright.rules"
 """The group of entry points by which packages add rules: each names a module that defines some."""
 
@@ -100,10 +102,8 @@ def skip(reason: str) -> NoReturn:
 
 def shown(value: object) -> str:
     """Return a value as text; a hostile `__repr__` is told, not raised."""
-    if isinstance(value, str):
-        return value
     try:
-        return repr(value)
+        return (value if isinstance(value, str) else repr(value))[:SHOWN_CHARACTERS]
     except Exception as error:  # noqa: BLE001  it is the model's
         return f"<{type(value).__name__}, whose repr raised {type(error).__name__}>"
 

@@ -2,7 +2,6 @@
 
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from langchain_core.language_models import BaseChatModel
@@ -23,17 +22,26 @@ CANARY = "sk-canary-5f1d7c3ab94e"
 Script = Iterable[Any] | Callable[[Received], Iterable[Any]]
 
 
-@dataclass
 class Made:
     """A model, and what its backend was asked.
 
     Args:
+        script: What the backend answers; another one may take its place. None for `ANSWER`.
         model: The model.
-        received: What arrived, as it arrives.
     """
 
     model: BaseChatModel
-    received: list[Received] = field(default_factory=list)
+
+    def __init__(self, script: Script | None, model: BaseChatModel | None = None) -> None:
+        """Start with no requests."""
+        self.script: Script = ANSWER if script is None else script
+        self.received: list[Received] = []
+        if model is not None:
+            self.model = model
+
+    def answer(self, received: Received) -> Iterable[Any]:
+        """Answer one request by the script in force."""
+        return self.script(received) if callable(self.script) else self.script
 
 
 class Stage(Protocol):
@@ -83,10 +91,11 @@ class OnUpstream:
 
     def make(self, script: Script | None, fields: Mapping[str, Any]) -> Made:
         """Make a model that is pointed at the upstream."""
-        received: list[Received] = []
+        made = Made(script)
         usual = self._maker.accepted(api_key=CANARY, model=MODEL_NAME, max_retries=0)
-        things = {**usual, "base_url": self.address(script, received), **fields}
-        return Made(self._maker.try_make(**things), received)
+        things = {**usual, "base_url": self.address(made.answer, made.received), **fields}
+        made.model = self._maker.try_make(**things)
+        return made
 
     def _answer(self, received: Received) -> Iterable[Any]:
         found = self._scripts.get(received.path.split("/")[1])
@@ -95,7 +104,7 @@ class OnUpstream:
         script, seen = found
         seen.append(received)
         items = script(received) if callable(script) else script
-        return _honoured(items, received.asked.stop)
+        return _honoured(items, [each for each in received.asked.stop if each])
 
     @staticmethod
     def wire_of(received: Received) -> str:
@@ -128,10 +137,9 @@ class Substituted:
 
     def make(self, script: Script | None, fields: Mapping[str, Any]) -> Made:
         """Make a model whose source is a script."""
-        received: list[Received] = []
-        model = self._maker.try_make(**fields)
-        made = substitute(model, ANSWER if script is None else script, received)
-        return Made(made, received)
+        made = Made(script)
+        made.model = substitute(self._maker.try_make(**fields), made.answer, made.received)
+        return made
 
     def close(self) -> None:
         """There is nothing to release."""
@@ -158,8 +166,8 @@ class Live:
         if script is not None:
             skip("the rule needs a backend that plays a script")
         if self._model is None or fields:
-            return Made(self._maker.try_make(**fields))
-        return Made(self._model)
+            return Made(None, self._maker.try_make(**fields))
+        return Made(None, self._model)
 
     def close(self) -> None:
         """There is nothing to release."""

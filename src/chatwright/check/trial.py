@@ -15,7 +15,7 @@ from chatwright.check.finding import Exchange
 from chatwright.check.making import Maker
 from chatwright.check.modes import MODES, Call
 from chatwright.check.rule import skip
-from chatwright.check.stage import Made, Script, Stage
+from chatwright.check.stage import ANSWER, Made, Script, Stage
 
 __all__ = ["HOMES", "Background", "Heard", "Shared", "Trial"]
 
@@ -25,6 +25,7 @@ PROMPT = "Where did the cat sit?"
 LIVE_PROMPT = "Name three colours, in one short line."
 CALL_SECONDS = 15.0
 """How long one call may take before it is taken for hung."""
+_PLAIN = (str, int, float, list)
 KEPT_CALLS = 4
 """How many calls a finding shows: the last ones."""
 HOMES = {
@@ -107,6 +108,8 @@ class Shared:
         background: Where async code runs.
         calls: Plain calls, by their ways.
         heard: How often the model was called.
+        made: The model that plain calls are made of.
+        reused: Models of other scripts, by their fields.
     """
 
     stage: Stage
@@ -116,6 +119,7 @@ class Shared:
     calls: dict[str, Call] = field(default_factory=dict)
     heard: Heard = field(default_factory=Heard)
     made: Made | None = None
+    reused: dict[str, Made] = field(default_factory=dict)
 
 
 class Trial:
@@ -164,6 +168,20 @@ class Trial:
             made = self.shared.made
         else:
             made = self.shared.stage.make(script, fields)
+        self._received[id(made.model)] = (made.model, made.received)
+        return made.model
+
+    def _again(self, script: Script | None, fields: Mapping[str, Any]) -> BaseChatModel:
+        """Return a model that is made once for all calls with the same plain fields: it is slow."""
+        if script is None and not fields:
+            return self.model()
+        if not all(isinstance(each, _PLAIN) for each in fields.values()):
+            return self.model(script, **fields)
+        key = repr(sorted(fields.items()))
+        made = self.shared.reused.get(key)
+        if made is None:
+            made = self.shared.reused[key] = self.shared.stage.make(script, fields)
+        made.script = ANSWER if script is None else script
         self._received[id(made.model)] = (made.model, made.received)
         return made.model
 
@@ -224,7 +242,7 @@ class Trial:
             self.made.append(call)
             return call
         call = Call(way, self.prompt if prompt is None else prompt, shared=shared)
-        asked = self.model(script, **(fields or {})) if model is None else model
+        asked = self._again(script, fields or {}) if model is None else model
         received = self.received(asked)
         before = len(received)
         given = {**(config or {})}

@@ -239,7 +239,13 @@ class Upstream:
         rest = items if first is None else _chained(first, items)
         speech, wanted = received.speech, received.asked
         if speech and wanted and (self.whole or not wanted.stream):
-            kept = [each for each in rest if not isinstance(each, Pause)]
+            kept: list[Any] = []
+            async for each in _paced(rest):
+                if isinstance(each, Cut):
+                    return await _cut(writer, each)
+                if isinstance(each, Stall):
+                    await asyncio.Event().wait()
+                kept.append(each)
             body = json.dumps(speech.whole(kept, wanted), ensure_ascii=False).encode()
             writer.write(_head(200, {"Content-Type": "application/json"}, len(body)) + body)
             await writer.drain()

@@ -394,7 +394,7 @@ def test_usage_and_id_are_known_where_a_stop_sequence_ends_a_whole_answer():
         model = at(["one END", Usage(5, 42)], quirks=Quirks(stream=False, stop=quirk))
         answer = model.invoke("x", stop=["END"])
         assert answer.usage_metadata["total_tokens"] == 47
-        assert answer.response_metadata["id"] == "chatcmpl-1"
+        assert answer.response_metadata["id"].startswith("chatcmpl-")
 
 
 def test_usage_is_known_where_anthropic_reports_a_stop_sequence():

@@ -68,7 +68,7 @@ def _stream_anthropic(items: Iterable[Any], asked: Asked) -> Iterator[Any]:
     yield _anthropic(
         "message_start",
         message={
-            "id": "msg_1",
+            "id": f"msg_{asked.number}",
             "type": "message",
             "role": "assistant",
             "content": [],
@@ -136,7 +136,12 @@ def _whole_anthropic(items: Sequence[Any], asked: Asked) -> Mapping[str, Any]:
         }
         for each in calls
     ]
-    made = {"id": "msg_1", "type": "message", "role": "assistant", "model": asked.model}
+    made = {
+        "id": f"msg_{asked.number}",
+        "type": "message",
+        "role": "assistant",
+        "model": asked.model,
+    }
     return {**made, "content": content, **_anthropic_end(items, stop)}
 
 

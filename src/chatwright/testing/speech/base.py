@@ -4,6 +4,7 @@ Written from the providers' own references, and not by way of `chatwright.wrap`,
 checks the other.
 """
 
+import itertools
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -26,6 +27,7 @@ class Asked:
         schema: The JSON schema of the wanted answer; `{}` where any JSON will do, None for text.
         stop: The stop sequences.
         stream: Whether the answer is wanted in pieces.
+        number: Unlike any other request's; ids are made of it.
     """
 
     model: str | None
@@ -35,6 +37,7 @@ class Asked:
     schema: Any = None
     stop: Sequence[str] = ()
     stream: bool = False
+    number: int = field(default_factory=itertools.count(1).__next__)
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """OpenAI's chat completions, as a server speaks it."""
 
+import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -31,7 +32,7 @@ def read_openai(body: Mapping[str, Any]) -> Asked:
 def _chunk(asked: Asked, delta: Mapping[str, Any], reason: str | None = None) -> dict[str, Any]:
     choice = {"index": 0, "delta": delta, "finish_reason": reason}
     return {
-        "id": "chatcmpl-1",
+        "id": f"chatcmpl-{asked.number}",
         "object": "chat.completion.chunk",
         "created": 1,
         "model": asked.model,
@@ -46,8 +47,12 @@ def _openai_usage(usage: Usage) -> dict[str, int]:
 
 def _stream_openai(items: Iterable[Any], asked: Asked) -> Iterator[Any]:
     kept: list[Any] = []
-    yield event(_chunk(asked, {"role": "assistant", "content": ""}))
-    for each in plain(items):
+    rest = plain(items)
+    first = next(rest, None)
+    # As OpenAI's own, where an answer is nothing but calls.
+    content = None if first is None or isinstance(first, ToolCallDelta) else ""
+    yield event(_chunk(asked, {"role": "assistant", "content": content}))
+    for each in itertools.chain([] if first is None else [first], rest):
         kept.append(each)
         if isinstance(each, str):
             yield event(_chunk(asked, {"content": each}))
@@ -71,7 +76,7 @@ def _stream_openai(items: Iterable[Any], asked: Asked) -> Iterator[Any]:
 def _whole_openai(items: Sequence[Any], asked: Asked) -> Mapping[str, Any]:
     text, reasoning, calls = joined(items)
     reason, usage = ended(items)
-    message: dict[str, Any] = {"role": "assistant", "content": text}
+    message: dict[str, Any] = {"role": "assistant", "content": text or None}
     if reasoning:
         message["reasoning_content"] = reasoning
     if calls:
@@ -84,7 +89,7 @@ def _whole_openai(items: Sequence[Any], asked: Asked) -> Mapping[str, Any]:
             for each in calls
         ]
     made = {
-        "id": "chatcmpl-1",
+        "id": f"chatcmpl-{asked.number}",
         "object": "chat.completion",
         "model": asked.model,
         "choices": [{"index": 0, "message": message, "finish_reason": reason}],

@@ -85,7 +85,7 @@ def _whole_responses(items: Sequence[Any], asked: Asked) -> Mapping[str, Any]:
         for each in calls
     ]
     made: dict[str, Any] = {
-        "id": "resp_1",
+        "id": f"resp_{asked.number}",
         "object": "response",
         "model": asked.model,
         "status": "incomplete" if reason == "length" else "completed",
