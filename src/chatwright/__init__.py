@@ -8,6 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from chatwright.checks.engine import check
     from chatwright.core.protocols import HERMES, LLAMA3, MISTRAL, REACT, ToolProtocol
     from chatwright.core.tags import ReasoningTags
     from chatwright.deltas import Delta, Finish, Reasoning, Text, ToolCallDelta, Usage
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
     from chatwright.wrap.load import load
 
 _HOMES = {
+    "chatwright.checks.engine": ("check",),
     "chatwright.core.protocols": ("HERMES", "LLAMA3", "MISTRAL", "REACT", "ToolProtocol"),
     "chatwright.core.tags": ("ReasoningTags",),
     "chatwright.deltas": ("Delta", "Finish", "Reasoning", "Text", "ToolCallDelta", "Usage"),
@@ -143,6 +145,7 @@ __all__ = [
     "WeightsError",
     "WireSpec",
     "chat_model",
+    "check",
     "load",
 ]
 

@@ -90,6 +90,6 @@ def _options(
     pass
 
 
-from chatwright.cli import chat, explain, models, probe, pull  # noqa: E402  they register here
+from chatwright.cli import chat, check, explain, models, probe, pull  # noqa: E402  they register here
 
-_ = (chat, explain, models, probe, pull)
+_ = (chat, check, explain, models, probe, pull)

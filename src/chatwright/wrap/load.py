@@ -12,7 +12,7 @@ from chatwright.wrap.endpoint.model import ChatEndpoint
 from chatwright.wrap.function import chat_model
 from chatwright.wrap.gguf import ChatGGUF, weights
 
-__all__ = ["load"]
+__all__ = ["attribute", "load"]
 
 FORMS = (
     "smollm2, gguf:PATH, hf:OWNER/REPO/FILE.gguf, http://HOST/v1#MODEL, FILE.toml, or "
@@ -45,13 +45,21 @@ def load(model: str, **fields: Any) -> BaseChatModel:
         return endpoint_file(model, **fields)
     if model.startswith(("http://", "https://")):
         return ChatEndpoint(base_url=model, **fields)
-    module, separator, path = model.partition(":")
-    if not separator or not module or not path:
+    found = attribute(model)
+    if found is None:
         raise LoadError(f"{model!r} names no model; it can be {FORMS}")
-    return _made(model, _attribute(model, module, path), fields)
+    return _made(model, found, fields)
 
 
-def _attribute(model: str, module: str, path: str) -> Any:
+def attribute(model: str) -> Any:
+    """Return what `package.module:attribute` names; None for a string of another form.
+
+    Raises:
+        LoadError: It is not there.
+    """
+    module, separator, path = model.partition(":")
+    if not separator or not module or not path or _is_other(model):
+        return None
     try:
         found: Any = importlib.import_module(module)
     except ImportError as error:
@@ -62,6 +70,11 @@ def _attribute(model: str, module: str, path: str) -> Any:
         except AttributeError as error:
             raise LoadError(f"{model!r} is not there: {error}") from error
     return found
+
+
+def _is_other(model: str) -> bool:
+    starts = ("gguf:", "hf:", "http://", "https://")
+    return model.startswith(starts) or model.endswith((".gguf", ".toml"))
 
 
 def _made(model: str, found: Any, fields: dict[str, Any]) -> BaseChatModel:

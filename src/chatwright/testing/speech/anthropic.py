@@ -20,11 +20,15 @@ def _read_anthropic(body: Mapping[str, Any]) -> Asked:
             *([("system", system)] if system else []),
             *((_role(each), text_of(each.get("content"))) for each in body["messages"]),
         ],
-        tools={each["name"]: each["input_schema"] for each in body.get("tools") or ()},
+        tools={
+            each["name"]: each["input_schema"]
+            for each in body.get("tools") or ()
+            if "input_schema" in each
+        },
         tool_choice=named
         if choice.get("type") == "tool"
         else {"any": "required"}.get(str(choice.get("type")), choice.get("type")),
-        stop=body.get("stop_sequences") or [],
+        stop=[each for each in body.get("stop_sequences") or () if each],
         stream=bool(body.get("stream")),
     )
 

@@ -51,6 +51,7 @@ class Speech:
         stream: Writes a script as the pieces of a stream.
         whole: Writes a script as one JSON object.
         error: Writes an error's body, of a status and a message.
+        mark: What a path holds, where one path serves several dialects.
     """
 
     path: str
@@ -59,6 +60,7 @@ class Speech:
     stream: Callable[[Iterable[Any], Asked], Iterator[Any]]
     whole: Callable[[Sequence[Any], Asked], Mapping[str, Any]]
     error: Callable[[int, str], Mapping[str, Any]]
+    mark: str = ""
 
 
 def text_of(content: Any) -> str:

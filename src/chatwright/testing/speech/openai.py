@@ -1,13 +1,15 @@
 """OpenAI's chat completions, as a server speaks it."""
 
+import dataclasses
+import functools
 import itertools
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from chatwright.deltas import Finish, Reasoning, ToolCallDelta, Usage
 from chatwright.testing.speech.base import Asked, Speech, ended, event, joined, plain, text_of
 
-__all__ = ["SPEECH", "error_openai", "read_openai"]
+__all__ = ["GROQ", "MISTRAL", "SPEECH", "error_openai", "read_openai"]
 
 
 def read_openai(body: Mapping[str, Any]) -> Asked:
@@ -54,23 +56,59 @@ def _stream_openai(items: Iterable[Any], asked: Asked) -> Iterator[Any]:
     yield event(_chunk(asked, {"role": "assistant", "content": content}))
     for each in itertools.chain([] if first is None else [first], rest):
         kept.append(each)
-        if isinstance(each, str):
-            yield event(_chunk(asked, {"content": each}))
-        elif isinstance(each, Reasoning):
-            yield event(_chunk(asked, {"reasoning_content": each.text}))
-        elif isinstance(each, ToolCallDelta):
+        if isinstance(each, ToolCallDelta):
             function = {"arguments": each.args, **({"name": each.name} if each.name else {})}
             call = {"index": each.index, "function": function}
             if each.id is not None:
                 call |= {"id": each.id, "type": "function"}
             yield event(_chunk(asked, {"tool_calls": [call]}))
-        elif not isinstance(each, Usage | Finish):
-            yield each
+        else:
+            yield from _said(each, asked)
     reason, usage = ended(kept)
     yield event(_chunk(asked, {}, reason))
     if usage:
         yield event({**_chunk(asked, {}), "choices": [], "usage": _openai_usage(usage)})
     yield b"data: [DONE]\n\n"
+
+
+def _said(each: Any, asked: Asked) -> Iterator[Any]:
+    if isinstance(each, str):
+        yield event(_chunk(asked, {"content": each}))
+    elif isinstance(each, Reasoning):
+        yield event(_chunk(asked, {"reasoning_content": each.text}))
+    elif not isinstance(each, Usage | Finish):
+        yield each
+
+
+def _stream_whole_calls(
+    items: Iterable[Any], asked: Asked, *, usage_at: Callable[[Any], dict[str, Any]]
+) -> Iterator[Any]:
+    """Write a stream whose calls come whole, and whose counts come with the reason of its end."""
+    kept: list[Any] = []
+    yield event(_chunk(asked, {"role": "assistant", "content": ""}))
+    for each in plain(items):
+        kept.append(each)
+        if not isinstance(each, ToolCallDelta):
+            yield from _said(each, asked)
+    _, _, calls = joined(kept)
+    if calls:
+        whole = [{"index": n, **call} for n, call in enumerate(_openai_calls(calls))]
+        yield event(_chunk(asked, {"content": "", "tool_calls": whole}))
+    reason, usage = ended(kept)
+    end = _chunk(asked, {"content": ""}, reason)
+    yield event({**end, **usage_at(_openai_usage(usage))} if usage else end)
+    yield b"data: [DONE]\n\n"
+
+
+def _openai_calls(calls: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    return [
+        {
+            "id": each["id"],
+            "type": "function",
+            "function": {"name": each["name"], "arguments": each["arguments"]},
+        }
+        for each in calls
+    ]
 
 
 def _whole_openai(items: Sequence[Any], asked: Asked) -> Mapping[str, Any]:
@@ -80,14 +118,7 @@ def _whole_openai(items: Sequence[Any], asked: Asked) -> Mapping[str, Any]:
     if reasoning:
         message["reasoning_content"] = reasoning
     if calls:
-        message["tool_calls"] = [
-            {
-                "id": each["id"],
-                "type": "function",
-                "function": {"name": each["name"], "arguments": each["arguments"]},
-            }
-            for each in calls
-        ]
+        message["tool_calls"] = _openai_calls(calls)
     made = {
         "id": f"chatcmpl-{asked.number}",
         "object": "chat.completion",
@@ -110,3 +141,17 @@ SPEECH = Speech(
     _whole_openai,
     error_openai,
 )
+MISTRAL = dataclasses.replace(
+    SPEECH,
+    stream=functools.partial(_stream_whole_calls, usage_at=lambda usage: {"usage": usage}),
+    mark="/mistral/",
+)
+"""https://docs.mistral.ai/api: a call comes in one piece, and counts with the last chunk."""
+GROQ = dataclasses.replace(
+    SPEECH,
+    stream=functools.partial(
+        _stream_whole_calls, usage_at=lambda usage: {"x_groq": {"id": "req_1", "usage": usage}}
+    ),
+    mark="/groq/",
+)
+"""https://console.groq.com/docs/api-reference: as Mistral's, but for the place of the counts."""

@@ -62,7 +62,7 @@ def _stream_responses(items: Iterable[Any], asked: Asked) -> Iterator[Any]:
             yield each
     end = _whole_responses(kept, asked)
     kind = f"response.{end['status']}"
-    yield event({"type": kind, "response": {**end, "output": []}}, kind)
+    yield event({"type": kind, "response": end}, kind)
 
 
 def _whole_responses(items: Sequence[Any], asked: Asked) -> Mapping[str, Any]:

@@ -1,0 +1,234 @@
+"""Async: native, equal to sync, and fit for any loop."""
+
+import asyncio
+import threading
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+from langchain_core.language_models import BaseChatModel
+
+from chatwright.checks.contract.basics import most_at_once
+from chatwright.checks.contract.streaming import LOOK_UP
+from chatwright.checks.modes import MODES, Call
+from chatwright.checks.rulebook import expect, fail, rule, warn
+from chatwright.checks.trial import Trial
+from chatwright.deltas import ToolCallDelta, Usage
+from chatwright.testing import Pause
+
+TICK_SECONDS = 0.005
+PAUSE_SECONDS = 0.3
+ATTEMPTS = 3
+AT_ONCE = 40
+
+
+def native(model: BaseChatModel, name: str) -> bool:
+    """Tell whether a class has written an async method itself."""
+    return getattr(type(model), name, None) is not getattr(BaseChatModel, name)
+
+
+@rule(
+    "A1",
+    "Async is native: the event loop stays responsive, and no thread works per chunk",
+    mend="Write `_agenerate` and `_astream` with an async client; where the source is sync, read "
+    "it in one thread per answer and hand over what has piled up.",
+    scripted=True,
+)
+def async_is_native(trial: Trial) -> None:
+    """A blocked loop stops every other request of a server.
+
+    The evidence is what happens, not how the code reads: a task ticks every 5 ms while the backend
+    pauses in the middle of its answer, and what is given to threads is counted. A class without
+    `_agenerate` is run by core in a thread for each call, and without `_astream` in one for each
+    chunk: that works, and is a warning.
+    """
+    lacking = []
+    for way, method in (("ainvoke", "_agenerate"), ("astream", "_astream")):
+        if way == "astream" and not trial.has("streaming"):
+            continue
+        model = trial.model(["The ", "cat ", Pause(PAUSE_SECONDS), *"sat on the mat", Usage(9, 6)])
+        written = native(model, method) or (way == "ainvoke" and native(model, "_astream"))
+        for _attempt in range(ATTEMPTS):
+            gap, hops = _watched(trial, way, model)
+            if gap < PAUSE_SECONDS / 2:
+                break
+        else:
+            fail(f"{way}: the event loop stood still for {gap * 1000:.0f} ms", "free while waiting")
+        if not written:
+            lacking.append(f"{method} is not written: {way} gave {hops} jobs to threads")
+        elif hops > 5:  # noqa: PLR2004  an answer of some 15 chunks
+            fail(f"{way} gave {hops} jobs to threads for one answer", "none, or one per answer")
+    if lacking:
+        warn("; ".join(lacking), "native async")
+
+
+def _watched(trial: Trial, way: str, model: BaseChatModel) -> tuple[float, int]:
+    """Return the longest time for which the loop stood still, and the jobs given to threads."""
+    return trial.run(_watching(trial, way, model))
+
+
+async def _watching(trial: Trial, way: str, model: BaseChatModel) -> tuple[float, int]:
+    loop = asyncio.get_running_loop()
+    given, jobs = loop.run_in_executor, []
+    longest = [0.0]
+
+    async def tick() -> None:
+        last = time.perf_counter()
+        while True:
+            await asyncio.sleep(TICK_SECONDS)
+            now = time.perf_counter()
+            longest[0] = max(longest[0], now - last)
+            last = now
+
+    def counted(executor: Any, function: Any, *args: Any) -> Any:
+        jobs.append(function)
+        return given(executor, function, *args)
+
+    call = Call(way, "Hi")
+    await MODES[way](call, model, {}, {})  # what is set up once is not counted
+    ticking = asyncio.create_task(tick())
+    await asyncio.sleep(TICK_SECONDS)
+    loop.run_in_executor = counted  # type: ignore[assignment,method-assign]
+    try:
+        again = Call(way, "Hi")
+        await MODES[way](again, model, {}, {})
+        await asyncio.sleep(TICK_SECONDS)
+    finally:
+        del loop.run_in_executor
+        ticking.cancel()
+    trial.made.append(again)
+    return longest[0], len(jobs)
+
+
+@rule(
+    "A2",
+    "Sync and async give the same answers",
+    mend="Share one implementation: two copies drift apart.",
+    scripted=True,
+)
+def async_is_the_same(trial: Trial) -> None:
+    """Text, tool calls, usage and the reason of the end are compared between all ways."""
+    for way in ("ainvoke", "astream"):
+        trial.call(way).message  # noqa: B018  it raises where a plain call does
+    scripts: list[list[Any]] = [["The cät ", "sat", "\n 日本", Usage(9, 6)]]
+    if trial.has("tools"):
+        scripts.append([ToolCallDelta(0, "call_1", "look_up", '{"word": "cat"}'), Usage(9, 6)])
+    for script in scripts:
+        model: Any = trial.model(script)
+        asked = model.bind_tools([LOOK_UP]) if isinstance(script[0], ToolCallDelta) else model
+        for sync, other in (("invoke", "ainvoke"), ("stream", "astream")):
+            one = trial.call(sync, "Hi", model=asked).message
+            two = trial.call(other, "Hi", model=asked).message
+            for name in ("text", "tool_calls", "usage_metadata", "additional_kwargs"):
+                first, second = _told(getattr(one, name)), _told(getattr(two, name))
+                got = f"{name}: {sync} {first!r}, {other} {second!r}"
+                expect(first == second, got, "the same")
+            keys = {*one.response_metadata} ^ {*two.response_metadata}
+            expect(not keys, f"response_metadata: only one of {sync} and {other} has {keys}")
+
+
+def _told(value: Any) -> Any:
+    """Return a value without the ids that some models make up for calls."""
+    if isinstance(value, list):
+        return [{key: each[key] for key in each if key != "id"} for each in value]
+    return value
+
+
+@rule(
+    "A3",
+    "Concurrent `ainvoke`s overlap",
+    mend="Hold no lock around a call, and use an async client without a small pool.",
+    scripted=True,
+)
+def calls_overlap(trial: Trial) -> None:
+    """Forty calls start at once; the backend tells how many were open together.
+
+    One after the other is a failure. A class without `_agenerate` has as many as core's pool has
+    threads, which is a warning.
+    """
+    most = 0
+    for _attempt in range(ATTEMPTS):
+        model = trial.model([Pause(0.1), "Hi", Usage(1, 1)])
+        trial.run(_together(model))
+        most = max(most, most_at_once(trial.received(model)))
+        if most >= AT_ONCE // 2:
+            return
+    expect(most > 1, f"of {AT_ONCE} calls, {most} was open at a time", "they overlap")
+    warn(f"of {AT_ONCE} calls, {most} were open at once", "nearly all")
+
+
+async def _together(model: BaseChatModel) -> None:
+    await asyncio.gather(*[model.ainvoke(f"question {n}") for n in range(AT_ONCE)])
+
+
+@rule(
+    "A4",
+    "The streaming protocol v3 works, sync and async",
+    mend="Write `_stream` and `_astream`; core makes v3 of them.",
+    calls=2,
+)
+def v3_works(trial: Trial) -> None:
+    """`stream_events(version="v3")` and its async twin are what new user interfaces read.
+
+    Core makes them of `_stream` and `_astream`. A class without both has no v3, which is a warning.
+    """
+    for way in ("v3", "async_v3"):
+        call = trial.call(way)
+        if isinstance(call.error, NotImplementedError) and not trial.has("streaming"):
+            warn(f"{way}: the class has no _stream", "v3")
+        answer = call.message
+        expect(getattr(answer, "text", None), f"{way}: {answer!r}", "a message with a text")
+
+
+@rule(
+    "A5",
+    "One instance works in loop after loop, in threads, and inside a running loop",
+    mend="Keep one async client per event loop (or open one per call), and no lock or queue that "
+    "belongs to a loop.",
+    calls=5,
+)
+def any_loop_will_do(trial: Trial) -> None:
+    """Scripts call `asyncio.run` more than once, servers use threads, notebooks have a loop.
+
+    The same instance is used in two loops one after the other, in two at once, and synchronously
+    inside a running one.
+    """
+    model = trial.model(["The cat sat.", Usage(3, 3)]) if trial.scripted else trial.model()
+
+    async def ask() -> str:
+        return (await model.ainvoke(trial.prompt)).text
+
+    async def inside() -> str:
+        return model.invoke(trial.prompt).text
+
+    for name, works in (
+        ("in a loop", [ask]),
+        ("in a second loop, after the first", [ask]),
+        ("in two loops at once", [ask, ask]),
+        ("sync, inside a running loop", [inside]),
+    ):
+        results = in_threads(works)
+        trial.shared.heard.calls += len(works)
+        for each in results:
+            expect(isinstance(each, str) and each, f"{name}: {each!r}", "an answer")
+
+
+def in_threads(works: Sequence[Callable[[], Awaitable[str]]]) -> list[Any]:
+    """Run coroutine functions, each in a thread and a loop of its own; errors are returned."""
+    results: list[Any] = []
+
+    async def awaited(work: Callable[[], Awaitable[str]]) -> str:
+        return await work()
+
+    def run(work: Callable[[], Awaitable[str]]) -> None:
+        try:
+            results.append(asyncio.run(awaited(work)))
+        except BaseException as error:  # noqa: BLE001  it is the model's, and a finding
+            results.append(error)
+
+    threads = [threading.Thread(target=run, args=(each,), daemon=True) for each in works]
+    for each in threads:
+        each.start()
+    for each in threads:
+        each.join(10)
+    return results + [TimeoutError("no answer")] * (len(works) - len(results))

@@ -1,0 +1,337 @@
+"""Content: reasoning, blocks, media, and answers that are sent back."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from langchain_core.messages import HumanMessage, ToolMessage
+
+from chatwright.checks.contract.streaming import LOOK_UP
+from chatwright.checks.modes import STREAMING, Call
+from chatwright.checks.rulebook import expect, rule, skip, warn
+from chatwright.checks.samples import (
+    ANSWERING,
+    arrived,
+    blocks_of,
+    bound,
+    calls_of,
+    claims,
+    is_refusal,
+    requests,
+    said,
+    speaks_v3,
+    told,
+    ways,
+    wire,
+)
+from chatwright.checks.trial import Trial
+from chatwright.deltas import Reasoning, ToolCallDelta, Usage
+
+THOUGHT = "Hm, `a` cat 東."
+SAID = "On the mat."
+THINKING: Sequence[Any] = (
+    *(Reasoning("Hm, `a` "), Reasoning("cat 東.")),
+    *("On the ", "mat.", Usage(9, 6)),
+)
+CALLING: Sequence[Any] = (
+    *THINKING[:-1],
+    ToolCallDelta(0, "call_1", "look_up", '{"word": '),
+    ToolCallDelta(0, args='"Zurich"}'),
+    Usage(9, 6),
+)
+
+
+@rule(
+    "M1",
+    "Reasoning is a block before the text, and not in the text",
+    mend="Put it into `additional_kwargs['reasoning_content']`, or into blocks of the type "
+    "`reasoning`; it must be found in `content_blocks`, before the text, in every mode.",
+    scripted=True,
+)
+def reasoning(trial: Trial) -> None:
+    """Users must not take an LLM's thoughts for its answer, nor parsers for JSON.
+
+    The backend sends reasoning as its wire has it, and then text. It is looked for in
+    `content_blocks`, in every mode, with `output_version` v0 and v1. A model that shows none
+    anywhere has a warning; one that shows it in some modes only fails.
+    """
+    shown: dict[str, bool] = {}
+    for version in ("v0", "v1"):
+        model = trial.model(THINKING, output_version=version)
+        for way in (*ANSWERING, *speaks_v3(trial, version)):
+            call = trial.call(way, "Hi", model=model)
+            where = f"{way}, {version}"
+            expect(call.error is None, f"{where}: {said(call)}", SAID)
+            message = call.message
+            blocks = message.content_blocks
+            expect(message.text == SAID, f"{where}: the text is {message.text!r}", SAID)
+            thoughts = "".join(
+                str(each.get("reasoning", "")) for each in blocks if each["type"] == "reasoning"
+            )
+            kept = message.additional_kwargs.get("reasoning_content")
+            expect(thoughts in ("", THOUGHT), f"{where}: the reasoning is {thoughts!r}", THOUGHT)
+            where_else = f"{where}: reasoning_content is not in content_blocks: {blocks}"
+            expect(thoughts or not kept, where_else, "a reasoning block")
+            kinds = [each["type"] for each in blocks]
+            ordered = sorted(kinds, key="reasoning".__ne__)
+            expect(kinds == ordered, f"{where}: blocks {kinds}", "reasoning before text")
+            shown[where] = bool(thoughts)
+    missing = [where for where, there in shown.items() if not there]
+    if len(missing) == len(shown):
+        warn("the reasoning that the backend sends is not shown", "a reasoning block")
+    expect(not missing, f"there is no reasoning by {missing}", "the same in every mode")
+
+
+@rule(
+    "M2",
+    "Content blocks keep their indexes throughout a stream",
+    mend="Give each block an `index` when it begins, repeat it on every piece, and never use it "
+    "for a block of another type.",
+    scripted=True,
+    needs=["streaming"],
+)
+def stable_indexes(trial: Trial) -> None:
+    """Chunks whose content is a list are added up by the blocks' indexes.
+
+    Blocks without one pile up, one per chunk; blocks of two types with the same one spoil each
+    other. The backend sends reasoning, text and, where the model takes tools, a call; looked at
+    is whatever content is a list, with `output_version` v0 and v1.
+    """
+    seen = False
+    for version in ("v0", "v1"):
+        model = trial.model(CALLING if trial.has("tools") else THINKING, output_version=version)
+        asked = bound(model, [LOOK_UP]) if trial.has("tools") else model
+        found = []
+        for way in STREAMING:
+            call = trial.call(way, "Hi", model=asked)
+            where = f"{way}, {version}"
+            blocks = [each for chunk in call.chunks for each in blocks_of(chunk)]
+            if not blocks:
+                continue
+            seen = True
+            found.append(_indexes(blocks, where))
+            count, total = len(found[-1]), len(blocks_of(call.message))
+            expect(count == total, f"{where}: {count} indexes, {total} blocks in the sum")
+        expect(len(found) < 2 or found[0] == found[1], f"{version}: {found}", "the same ones")  # noqa: PLR2004
+    if not seen:
+        skip("content is never a list")
+
+
+def _indexes(blocks: Sequence[Mapping[str, Any]], where: str) -> dict[Any, Any]:
+    """Return the types of blocks by their indexes."""
+    found: dict[Any, Any] = {}
+    for each in blocks:
+        index, kind = each.get("index"), each.get("type")
+        numbered = index is not None and isinstance(index, int | str)
+        expect(numbered, f"{where}: a {kind} block has the index {index!r}", "an index")
+        known = found.setdefault(index, kind)
+        expect(known == kind, f"{where}: {known} and {kind} have the index {index!r}", "one each")
+    texts = [index for index, kind in found.items() if kind == "text"]
+    expect(len(texts) < 2, f"{where}: the text has the indexes {texts}", "one")  # noqa: PLR2004
+    return found
+
+
+@rule(
+    "M3",
+    "`model_provider` of messages is `ls_provider` of traces",
+    mend="Set `response_metadata['model_provider']` and `ls_provider` of `_get_ls_params` to the "
+    "same name.",
+    severity="warning",
+    calls=2,
+)
+def one_provider(trial: Trial) -> None:
+    """Core translates content by `model_provider`, and traces are counted by `ls_provider`."""
+    traced = trial.model()._get_ls_params().get("ls_provider")  # noqa: SLF001  no other way
+    for way in ("invoke", "stream"):
+        named = trial.call(way).message.response_metadata.get("model_provider")
+        if named is None:
+            warn(f"{way}: no model_provider; ls_provider is {traced!r}", f"{traced!r} in both")
+        expect(named == traced, f"{way}: {named!r}, ls_provider: {traced!r}", "the same")
+
+
+PNG = (
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNkYPhfDwAChwGA60e6kgAAAABJRU5ErkJg"
+    "gg=="
+)
+WAV = "UklGRiQAAABXQVZFZm10IBAAAAABAAEAQB8AAEAfAAABAAgAZGF0YQAAAAA="
+PDF = "JVBERi0xLjQKMSAwIG9iajw8Pj5lbmRvYmoKdHJhaWxlcjw8Pj4KJSVFT0YK"
+
+
+def _forms(kind: str, data: str, media: str, openai: Mapping[str, Any]) -> dict[str, Any]:
+    more = {"filename": "a.pdf"} if kind == "file" else {}
+    old = {"type": kind, "source_type": "base64", "data": data, "mime_type": media, **more}
+    new = {"type": kind, "base64": data, "mime_type": media, **more}
+    return {"v1": new, "v0": old, "OpenAI": openai}
+
+
+MEDIA: Mapping[str, tuple[str, str, tuple[str, ...], Mapping[str, Any]]] = {
+    "images": (
+        "image_inputs",
+        PNG,
+        ("image",),
+        _forms(
+            "image",
+            PNG,
+            "image/png",
+            {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{PNG}"}},
+        ),
+    ),
+    "audio": (
+        "audio_inputs",
+        WAV,
+        ("audio",),
+        _forms(
+            "audio",
+            WAV,
+            "audio/wav",
+            {"type": "input_audio", "input_audio": {"data": WAV, "format": "wav"}},
+        ),
+    ),
+    "files": (
+        "pdf_inputs",
+        PDF,
+        ("file", "document", "pdf"),
+        _forms(
+            "file",
+            PDF,
+            "application/pdf",
+            {
+                "type": "file",
+                "file": {"filename": "a.pdf", "file_data": f"data:application/pdf;base64,{PDF}"},
+            },
+        ),
+    ),
+}
+"""Media by what declares them: the profile's key, their data, their names, and their forms."""
+
+
+@rule(
+    "M4",
+    "Images, audio and files are sent where they are declared, and never lost",
+    mend="Translate blocks of v1, v0 and OpenAI's form into the backend's own; raise a ValueError "
+    "that names the type of a block that the backend does not take.",
+    calls=3,
+)
+def media(trial: Trial) -> None:
+    """What a user attaches must reach the LLM, or be refused: an answer without it is a lie.
+
+    Where the profile, or `--declare`, says that a medium is taken, all its forms have to arrive.
+    Where not, they are refused by an error that names them, or passed on to a backend that may
+    refuse them. A medium that is dropped, or written into the text, fails.
+    """
+    model = trial.model(["fine", Usage(9, 1)]) if trial.scripted else trial.model()
+    sent_anyway = []
+    tried = False
+    for name, (key, data, words, forms) in MEDIA.items():
+        claimed = claims(model, key)
+        declared = trial.has(name) or bool(claimed)
+        if not trial.scripted and not declared:
+            continue
+        for form, block in forms.items() if trial.scripted else [*forms.items()][:1]:
+            for way in ways(trial):
+                tried = True
+                prompt = [HumanMessage([{"type": "text", "text": "What is it?"}, dict(block)])]
+                call = trial.call(way, prompt, model=model)
+                where = f"{name} in the form of {form}, {way}"
+                if call.error is not None:
+                    _refused(call, where, words, declared=declared)
+                elif trial.scripted:
+                    _whole(trial, call, where, data)
+                    sent_anyway += [where] if claimed is False and not declared else []
+    if not tried:
+        skip("nothing but text is declared, and nothing tells what a live model makes of the rest")
+    if sent_anyway:
+        warn(f"the profile says no, but they are sent: {sent_anyway[0]}", "a refusal")
+
+
+def _refused(call: Call, where: str, words: Sequence[str], *, declared: bool) -> None:
+    error = call.error
+    if error is None:
+        return
+    expect(not declared, f"{where}, declared: {told(error)}", "to be taken")
+    clear = is_refusal(error, *words, "content", "block", "modal", "media")
+    expect(clear, f"{where}: {told(error)}", f"an error that says that {words[0]} is not taken")
+
+
+def _whole(trial: Trial, call: Call, where: str, data: str) -> None:
+    for request in requests(trial, call):
+        text = arrived(request)
+        expect(data in text, f"{where}: it is not in the request", "all of it", sent=text)
+        texts = request.asked.messages if request.asked else ()
+        written = any(data in each for _, each in texts)
+        expect(not written, f"{where}: it is written into the text", "a block", sent=text)
+
+
+OWN_TYPES = {
+    "openai": {"text", "refusal"},
+    "anthropic": {"text", "thinking", "redacted_thinking", "tool_use"},
+    "ollama": set[str](),
+}
+"""The blocks that an assistant's message may hold, by wires."""
+
+
+SENT_BACK = {
+    "invoke": ANSWERING,
+    "ainvoke": ("stream",),
+    "stream": ("ainvoke", "astream"),
+    "astream": ("invoke",),
+    "v3": ("invoke",),
+    "async_v3": ("astream",),
+}
+"""By which modes an answer is sent back, by the mode that it came from: not by all, to be quick."""
+
+
+@rule(
+    "M5",
+    "A model's own answer is accepted as input",
+    mend="Translate every block that answers can hold, `reasoning` and `tool_call` included, back "
+    "into the backend's form, or leave it out.",
+    calls=1,
+)
+def own_output(trial: Trial) -> None:
+    """Conversations send answers back as they came: from each mode, with v0 and v1, and from v3.
+
+    The answer has reasoning, text and, where the model takes tools, a call. Text, call and result
+    have to arrive, and no block that the wire does not know.
+    """
+    if not trial.scripted:
+        answer = trial.call("invoke").message
+        call = trial.call("invoke", [HumanMessage(trial.prompt), answer, HumanMessage("And?")])
+        expect(call.error is None, said(call), "an answer")
+        return
+    with_tools = trial.has("tools")
+    for version in ("v0", "v1"):
+        model = trial.model(CALLING if with_tools else THINKING, output_version=version)
+        asked = bound(model, [LOOK_UP]) if with_tools else model
+        for way in (*ANSWERING, *speaks_v3(trial, version)):
+            answer = trial.call(way, "Hi", model=asked).message
+            results = [
+                ToolMessage("no signal", tool_call_id=each["id"] or "", name=each["name"])
+                for each in answer.tool_calls
+            ]
+            again = [HumanMessage("Hi"), answer, *results, HumanMessage("And now?")]
+            for other in SENT_BACK[way]:
+                call = trial.call(other, again, model=asked)
+                where = f"{way}'s answer by {other}, {version}"
+                expect(call.error is None, f"{where}: {said(call)}", "an answer")
+                expected = [
+                    SAID,
+                    "And now?",
+                    *(["Zurich", "no signal"] if calls_of(answer) else []),
+                ]
+                _sent_back(trial, call, where, expected)
+
+
+def _sent_back(trial: Trial, call: Call, where: str, expected: Sequence[str]) -> None:
+    for request in requests(trial, call):
+        text = arrived(request)
+        for part in expected:
+            expect(part in text, f"{where}: {part!r} is not sent", "all of it", sent=text)
+        spoken = wire(trial, call)
+        if spoken not in OWN_TYPES:
+            continue
+        for message in request.body.get("messages", ()):
+            content = message.get("content")
+            if message.get("role") == "assistant" and isinstance(content, list):
+                kinds = {str(each.get("type")) for each in content if isinstance(each, Mapping)}
+                odd = kinds - OWN_TYPES[spoken]
+                expect(not odd, f"{where}: blocks of the types {sorted(odd)} are sent", sent=text)

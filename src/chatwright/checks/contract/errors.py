@@ -1,0 +1,264 @@
+"""Errors, cancellation, concurrency: how calls end that don't end well."""
+
+import asyncio
+import threading
+import time
+from typing import Any
+
+from langchain_core import exceptions
+
+from chatwright.checks.contract.asynchrony import native
+from chatwright.checks.modes import MODES, STREAMING, Call, Recorder
+from chatwright.checks.rulebook import expect, fail, rule, warn
+from chatwright.checks.trial import Trial
+from chatwright.deltas import Usage
+from chatwright.testing import Cut, Pause, Raise, Received, Refuse
+
+WAYS = ("invoke", "ainvoke", "stream", "astream")
+GONE_SECONDS = 1.0
+AT_ONCE = 12
+
+REFUSALS: list[tuple[Refuse, str]] = [
+    (Refuse(400, "messages: field required"), "ModelInvalidRequestError"),
+    (Refuse(401, "wrong key"), "ModelAuthenticationError"),
+    (Refuse(403, "not allowed"), "ModelPermissionDeniedError"),
+    (Refuse(404, "no such model"), "ModelNotFoundError"),
+    (Refuse(429, "too many requests"), "ModelRateLimitError"),
+    (Refuse(500, "it broke"), "ModelAPIError"),
+]
+"""What servers answer, and what LangChain calls it."""
+FAILURES: list[tuple[Raise, str]] = [
+    (Raise(TimeoutError("late")), "ModelTimeoutError"),
+    (Raise(ConnectionResetError("gone")), "ModelConnectionError"),
+]
+"""What sources raise that are no servers."""
+
+
+@rule(
+    "E1",
+    "Failures are LangChain's `ModelError`s",
+    mend="Raise the subclass of `langchain_core.exceptions.ModelError` that fits the status, "
+    "`from` the client's own error.",
+    scripted=True,
+    seconds=30,
+)
+def failures_have_names(trial: Trial) -> None:
+    """Retries, fallbacks and user interfaces have to tell a wrong key from a busy server.
+
+    400, 401, 403, 404, 429, 500 and a lost connection are tried; a failure that is a `ModelError`,
+    but not the one that fits, is a warning.
+    """
+    cases = [*REFUSALS, (Cut(reset=True), "ModelConnectionError")] if trial.over_http else FAILURES
+    near = []
+    for failure, name in cases:
+        expected = getattr(exceptions, name)
+        for way in WAYS if trial.has("streaming") else WAYS[:2]:
+            error = trial.call(way, script=[failure]).error
+            got = f"{way}, {failure}: {type(error).__name__}: {error}"
+            expect(error is not None, f"{way}, {failure}: no error", name)
+            expect(isinstance(error, exceptions.ModelError), got, name)
+            if not isinstance(error, expected):
+                near.append(got)
+    if near:
+        warn(near[0], "the subclass that fits")
+
+
+@rule(
+    "E2",
+    "An error in the middle of a stream is raised, and its callback gets the text so far",
+    mend="Let the error out of `_stream`, after the chunks that came before it; core hands them to "
+    "`on_llm_error`. Don't take the end of the connection for the end of the answer.",
+    scripted=True,
+    needs=["streaming"],
+)
+def errors_in_the_middle(trial: Trial) -> None:
+    """Half an answer that looks whole is the worst of all.
+
+    The connection breaks after some text. The error must come out, and `on_llm_error` must get
+    what was there, in `response`.
+    """
+    breaks: Any = Cut(reset=True) if trial.over_http else Raise(ConnectionResetError("gone"))
+    for way in STREAMING:
+        # A pause, so that what was sent is read before the connection goes.
+        call = trial.call(way, script=["half ", "an ", Pause(0.05), breaks])
+        expect(call.error is not None, f"{way}: no error, and {call.parts!r:.300}", "an error")
+        errors = call.recorder.of("on_llm_error")
+        expect(len(errors) == 1, f"{way}: on_llm_error came {len(errors)} times", "once")
+        response = errors[0][1].get("response")
+        generations = getattr(response, "generations", None) or [[]]
+        text = generations[0][0].text if generations[0] else ""
+        expect(text == "half an ", f"{way}: on_llm_error got {text!r}", "'half an '")
+
+
+@rule(
+    "E3",
+    "What can fail before the first chunk fails before it",
+    mend="Send the request before the first `yield`, and yield nothing until it is accepted: "
+    "fallbacks are only tried before the first chunk.",
+    scripted=True,
+    needs=["streaming"],
+)
+def failing_early(trial: Trial) -> None:
+    """`with_fallbacks` can't take back a chunk that is out.
+
+    The first backend refuses, or raises; the fallback's text must be all that comes.
+    """
+    refusal: Any = Refuse(429, "busy") if trial.over_http else Raise(ConnectionError("busy"))
+    for way in STREAMING:
+        failing, spare = trial.model([refusal]), trial.model(["spare", Usage(1, 1)])
+        alone = trial.call(way, "Hi", model=failing)
+        expect(alone.error is not None, f"{way}: the refusal became no error", "an error")
+        expect(not alone.parts, f"{way}: {len(alone.parts)} chunks came before the error", "none")
+        call = trial.call(way, "Hi", model=failing.with_fallbacks([spare]))
+        expect(call.error is None, f"{way}: {call.error!r}", "the fallback's answer")
+        expect(call.message.text == "spare", f"{way}: {call.message.text!r}", "'spare'")
+
+
+@rule(
+    "E4",
+    "Closing and cancelling stop the backend, end the run, and leave the model usable",
+    mend="Close the backend's stream in a `finally`, and let `GeneratorExit` and `CancelledError` "
+    "through.",
+    scripted=True,
+    seconds=40,
+)
+def cancelling(trial: Trial) -> None:
+    """People press stop, and close the page; a backend that goes on is paid for, or holds a slot.
+
+    Streams are closed, and tasks cancelled, in the middle of a long answer; within a second the
+    backend must see it, the run must have ended once, and the next call must work. Core leaves the
+    run of a cancelled `ainvoke` open (`chat_models.py:1851` of langchain-core 1.7.2), and runs
+    what has no `_agenerate` in a thread that can't be cancelled: these are warnings.
+    """
+    streams = [_close_stream, _close_astream, _cancel_astream] if trial.has("streaming") else []
+    near = []
+    for end in (*streams, _cancel_ainvoke):
+        name = end.__name__.removeprefix("_").replace("_", " of ")
+        script = ["a", *[Pause(0.02), "b"] * 250, Usage(5, 5)]
+        model, recorder = trial.model(script), Recorder()
+        end(trial, model, recorder)
+        received = trial.received(model)
+        expect(received, f"{name}: no request was seen")
+        written = end is not _cancel_ainvoke or native(model, "_agenerate")
+        if not _gone(received[-1]):
+            got = f"{name}: the backend goes on {GONE_SECONDS:g} s later"
+            expect(not written, got, "halted")
+            near.append(f"{got}: the class has no _agenerate")
+        ends = _ends(recorder)
+        expect(len(ends) < 2, f"{name}: the run ended {len(ends)} times: {ends}", "once")  # noqa: PLR2004
+        if not ends:
+            expect(end is _cancel_ainvoke, f"{name}: the run is still open", "ended once")
+            near.append(f"{name}: the run is left open, as core does")
+    trial.call("invoke").message  # noqa: B018  it raises where the model is of no use any more
+    if near:
+        warn("; ".join(near))
+
+
+def _gone(received: Received) -> bool:
+    """Wait a moment for the backend to be left."""
+    until = time.monotonic() + GONE_SECONDS
+    while not received.ended_at and time.monotonic() < until:
+        time.sleep(0.01)
+    return bool(received.ended_at)
+
+
+def _ends(recorder: Recorder) -> list[str]:
+    """Wait a moment for the run to be ended; core shields that callback."""
+    until = time.monotonic() + 0.3
+    while not recorder.ends() and time.monotonic() < until:
+        time.sleep(0.01)
+    return recorder.ends()
+
+
+def _close_stream(trial: Trial, model: Any, recorder: Recorder) -> None:
+    del trial
+    stream = model.stream("Hi", {"callbacks": [recorder]})
+    next(stream)
+    next(stream)
+    stream.close()
+
+
+def _close_astream(trial: Trial, model: Any, recorder: Recorder) -> None:
+    async def read() -> None:
+        stream = model.astream("Hi", {"callbacks": [recorder]})
+        await anext(stream)
+        await anext(stream)
+        await stream.aclose()
+
+    trial.run(read())
+
+
+def _cancel_astream(trial: Trial, model: Any, recorder: Recorder) -> None:
+    trial.run(_cancelled(model, "astream", recorder))
+
+
+def _cancel_ainvoke(trial: Trial, model: Any, recorder: Recorder) -> None:
+    trial.run(_cancelled(model, "ainvoke", recorder))
+
+
+async def _cancelled(model: Any, way: str, recorder: Recorder) -> None:
+    """Cancel a call in the middle."""
+    call = Call(way, "Hi")
+    task = asyncio.ensure_future(MODES[way](call, model, {"callbacks": [recorder]}, {}))
+    await asyncio.sleep(0.15)
+    task.cancel()
+    done, _ = await asyncio.wait({task}, timeout=GONE_SECONDS)
+    if not done:
+        fail(f"{way}: a cancelled task went on", "CancelledError")
+    if not task.cancelled() and task.exception() is None:
+        fail(f"{way}: the cancellation was swallowed", "CancelledError")
+
+
+@rule(
+    "E5",
+    "Calls at the same time don't mix",
+    mend="Keep nothing of a call on `self`: buffers, counters and the current stream belong into "
+    "local variables.",
+    scripted=True,
+)
+def no_crosstalk(trial: Trial) -> None:
+    """Twelve questions are asked at once, by threads, by tasks, streamed and whole.
+
+    The backend repeats the question, in pieces and slowly, so that a shared buffer shows.
+    """
+    model = trial.model(_slowly)
+    questions = [f"question number {n}" for n in range(AT_ONCE)]
+    for way in WAYS:
+        if way.startswith("a"):
+            texts = trial.run(_gathered(model, way, questions))
+        else:
+            texts = _in_threads(model, way, questions)
+        for question, text in zip(questions, texts, strict=True):
+            expect(text == question.upper(), f"{way}: {question!r} got {text!r}", "its own answer")
+
+
+def _slowly(received: Received) -> list[Any]:
+    question = received.asked.messages[-1][1].upper() if received.asked else ""
+    middle = len(question) // 2
+    return [question[:middle], Pause(0.03), question[middle:], Usage(1, 1)]
+
+
+async def _gathered(model: Any, way: str, questions: list[str]) -> list[str]:
+    calls = [Call(way, each) for each in questions]
+    await asyncio.gather(*[MODES[way](each, model, {}, {}) for each in calls])
+    return [each.message.text for each in calls]
+
+
+def _in_threads(model: Any, way: str, questions: list[str]) -> list[str]:
+    texts: dict[str, str] = {}
+
+    def ask(question: str) -> None:
+        try:
+            if way == "invoke":
+                texts[question] = model.invoke(question).text
+            else:
+                texts[question] = "".join(each.text for each in model.stream(question))
+        except Exception as error:  # noqa: BLE001  it is the model's
+            texts[question] = repr(error)
+
+    threads = [threading.Thread(target=ask, args=(each,), daemon=True) for each in questions]
+    for each in threads:
+        each.start()
+    for each in threads:
+        each.join(10)
+    return [texts.get(each, "no answer") for each in questions]

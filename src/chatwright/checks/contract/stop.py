@@ -1,0 +1,211 @@
+"""Stop sequences: respected, included, and no text lost by them."""
+
+import time
+from typing import Any
+
+from chatwright.checks.modes import STREAMING
+from chatwright.checks.rulebook import expect, fail, rule, skip, warn
+from chatwright.checks.trial import Trial
+from chatwright.deltas import Usage
+from chatwright.testing import Pause
+
+SCRIPT = ["The ", "cat ", "sat ", "on ", "the ", "mat.", Usage(9, 6)]
+WAYS = ("invoke", "ainvoke", "stream", "astream")
+HALT_SECONDS = 1.0
+
+
+def upto(trial: Trial, text: str, stop: str, whole: str, how: str) -> bool:
+    """Fail unless a text ends at a stop sequence; return whether that is included."""
+    head = whole[: whole.index(stop)]
+    if text == head + stop:
+        return True
+    expect(text == head, f"{how}: {text!r}", repr(head + stop), sent=trial.prompt)
+    return False
+
+
+def _said(script: list[Any]) -> str:
+    return "".join(each for each in script if isinstance(each, str))
+
+
+@rule(
+    "P1",
+    "A stop sequence is respected, and included at the end of the text",
+    mend="Cut the text right behind the first stop sequence, in `_generate` and in `_stream`. "
+    "LangChain's guide wants the sequence in the text.",
+    calls=1,
+)
+def stop_is_respected(trial: Trial) -> None:
+    """The guide: "the output should include the stop sequence". Most providers leave it out.
+
+    Text behind the sequence is a failure; a text that ends before it is a warning.
+    """
+    if not trial.scripted:
+        _live_stop(trial)
+        return
+    included = []
+    for way in WAYS:
+        text = trial.call(way, script=SCRIPT, stop=["sat"]).message.text
+        included.append(upto(trial, text, "sat", _said(SCRIPT), way))
+    if not all(included):
+        warn("the text ends before the stop sequence, as providers do", "'The cat sat'")
+
+
+def _live_stop(trial: Trial) -> None:
+    call = trial.call("invoke", "Write exactly this: one two three four five six", stop=["four"])
+    text = call.message.text
+    expect("four" not in text.removesuffix("four"), repr(text), "nothing behind 'four'")
+    if "four" not in text:
+        skip(f"the LLM may not have written it, or it was left out: {text!r}")
+
+
+@rule(
+    "P2",
+    "The earliest of several stop sequences wins",
+    mend="Look for all of them, and cut at the smallest index; not at the first of the list.",
+    scripted=True,
+)
+def the_earliest_wins(trial: Trial) -> None:
+    """Order in the list must not matter, nor which of them is longer."""
+    for way in WAYS:
+        for stops in (["mat", "cat"], ["cat", "mat"], ["on the mat", "cat", "sat"]):
+            text = trial.call(way, script=SCRIPT, stop=stops).message.text
+            upto(trial, text, "cat", _said(SCRIPT), f"{way}, stop={stops}")
+
+
+@rule(
+    "P3",
+    "A stop sequence across chunks leaks nothing, and no more is held back than may be its begin",
+    mend="Hold back the longest end of the text that begins a stop sequence, and nothing else; "
+    "give it out when the next chunk shows that it was none.",
+    scripted=True,
+    needs=["streaming"],
+)
+def stop_across_chunks(trial: Trial) -> None:
+    """Tokens cut sequences anywhere.
+
+    The backend sends "END" in pieces, and things that look like its begin; then it pauses behind a
+    text that can't begin a stop sequence, which has to be there before the pause is over.
+    """
+    cases: list[tuple[list[Any], str]] = [
+        (["one E", "N", "D two"], "END"),
+        (["one ", "EN", "EN", "D", " two"], "END"),
+        (["E", "N", "D"], "END"),
+        (["a\n", "\n", "b"], "\n\n"),
+    ]
+    for script, stop in cases:
+        for way in STREAMING:
+            text = trial.call(way, script=[*script, Usage(5, 5)], stop=[stop]).message.text
+            upto(trial, text, stop, _said(script), f"{way}, {script}")
+    for way in STREAMING:
+        text = trial.call(
+            way, script=["it EN", "ds E", "N", Usage(5, 5)], stop=["END"]
+        ).message.text
+        expect(text == "it ENds EN", f"{way}: {text!r}", "'it ENds EN': no stop sequence is there")
+        _not_held_back(trial, way)
+
+
+def _not_held_back(trial: Trial, way: str) -> None:
+    share = 1.0
+    for _attempt in range(3):
+        script = ["well then ", Pause(0.3), "EN", "D", Usage(5, 5)]
+        call = trial.call(way, script=script, stop=["END"])
+        times = [at for at, each in zip(call.times, call.chunks, strict=True) if each.text]
+        share = min(share, min(times, default=call.seconds) / max(call.seconds, 1e-9))
+        if share < 0.5:  # noqa: PLR2004  the pause is more than half of the time
+            return
+    fail(
+        f"{way}: the first text came after {share:.0%} of the time", "it was held back for nothing"
+    )
+
+
+@rule(
+    "P4",
+    "A constructor's `stop` is applied, and a call's takes its place",
+    mend="Use `self.stop if stop is None else stop`, on every path.",
+    scripted=True,
+)
+def stop_of_the_constructor(trial: Trial) -> None:
+    """A model is set up once, and a chain asks for its own sequences."""
+    whole = _said(SCRIPT)
+    for way in WAYS:
+        text = trial.call(way, script=SCRIPT, fields={"stop": ["sat"]}).message.text
+        upto(trial, text, "sat", whole, f"{way}, constructor")
+        call = trial.call(way, script=SCRIPT, fields={"stop": ["sat"]}, stop=["mat"])
+        upto(trial, call.message.text, "mat", whole, f"{way}, call's in place of constructor's")
+
+
+@rule(
+    "P5",
+    "`stop=[]` is none at all, and an empty stop sequence is refused",
+    mend="Treat an empty list as None; raise ValueError for an empty str: it is in every text.",
+    scripted=True,
+)
+def empty_stops(trial: Trial) -> None:
+    """An empty str is found at the begin of every text, so that the answer is lost.
+
+    Who passes it on to a backend that ignores it loses nothing: a warning.
+    """
+    whole, taken = _said(SCRIPT), []
+    for way in WAYS:
+        text = trial.call(way, script=SCRIPT, stop=[]).message.text
+        expect(text == whole, f"{way}, stop=[]: {text!r}", repr(whole))
+        call = trial.call(way, script=SCRIPT, stop=[""])
+        if call.error is None:
+            text = call.message.text
+            expect(text == whole, f"{way}, stop=['']: {text!r}", "an error")
+            taken.append(way)
+    if taken:
+        warn(f"stop=[''] was taken by {', '.join(taken)}", "an error that names it")
+
+
+@rule(
+    "P6",
+    "The text is the same in every way of calling, and the backend is halted at the stop",
+    mend="Apply the same filter on every path, and close the backend's stream when it has matched.",
+    scripted=True,
+)
+def the_same_everywhere(trial: Trial) -> None:
+    """A backend that goes on costs money, or holds a slot, for text that nobody sees."""
+    ways = [*WAYS, *(("v3", "async_v3") if trial.has("streaming") else ())]
+    texts = {}
+    for way in ways:
+        texts[way] = trial.call(way, script=SCRIPT, stop=["sat"]).message.text
+    expect(len({*texts.values()}) == 1, f"{texts}", "one text")
+    if not trial.has("streaming"):
+        return
+    for way in STREAMING:
+        script = ["one ", "END", *[Pause(0.02), "two "] * 150, Usage(5, 5)]
+        model = trial.model(script)
+        trial.call(way, "Hi", model=model, stop=["END"])
+        (received, *_) = trial.received(model) or [None]
+        if received is None:
+            skip("no request was seen")
+        until = time.monotonic() + HALT_SECONDS
+        while received.ended_at == 0 and time.monotonic() < until:
+            time.sleep(0.01)
+        expect(received.ended_at, f"{way}: the backend goes on {HALT_SECONDS:g} s later", "halted")
+
+
+@rule(
+    "P7",
+    "`response_metadata` says that a stop sequence ended the answer, and which",
+    mend="Set `finish_reason='stop'` and `stop_sequence` to the one that matched.",
+    severity="warning",
+    scripted=True,
+)
+def the_reason_is_told(trial: Trial) -> None:
+    """Code that asks several questions in one prompt has to know at which mark the answer ended.
+
+    Providers rarely say which sequence it was: that is a warning.
+    """
+    silent = []
+    for way in WAYS:
+        metadata = trial.call(way, script=SCRIPT, stop=["never", "sat"]).message.response_metadata
+        names = ("finish_reason", "stop_reason", "done_reason")
+        reason = next((metadata[each] for each in names if metadata.get(each)), None)
+        got = f"{way}: {reason!r} in {metadata}"
+        expect(reason in {"stop", "stop_sequence", "end_turn"}, got, "finish_reason='stop'")
+        if "sat" not in [each for each in metadata.values() if isinstance(each, str)]:
+            silent.append(way)
+    if silent:
+        warn(f"{', '.join(silent)}: nothing says which sequence it was", "stop_sequence='sat'")

@@ -1,0 +1,340 @@
+"""Streaming: chunks, how they add up, and what they may carry."""
+
+from collections import Counter
+from typing import Any
+
+from langchain_core.messages import AIMessageChunk, BaseMessage
+
+from chatwright.checks.modes import STREAMING
+from chatwright.checks.rulebook import expect, fail, rule, warn
+from chatwright.checks.trial import Trial
+from chatwright.deltas import Finish, ToolCallDelta, Usage
+from chatwright.testing import Pause
+
+LOOK_UP = {
+    "type": "function",
+    "function": {
+        "name": "look_up",
+        "description": "Looks a word up.",
+        "parameters": {
+            "type": "object",
+            "properties": {"word": {"type": "string"}},
+            "required": ["word"],
+        },
+    },
+}
+"""A tool, in OpenAI's form."""
+
+
+def ways(trial: Trial) -> list[str]:
+    """Return the ways of streaming that are worth trying: a live model is called once."""
+    return [*STREAMING] if trial.scripted else ["stream"]
+
+
+@rule(
+    "S1",
+    "`stream` yields only `AIMessageChunk`s",
+    mend="Write `_stream`, and yield `ChatGenerationChunk(message=AIMessageChunk(...))` from it.",
+    calls=1,
+)
+def only_chunks(trial: Trial) -> None:
+    """Code that reads a stream adds chunks up; an `AIMessage`, or a str, can't be added to one.
+
+    A class without `_stream` is not broken, but nobody sees its answers grow: core gives the whole
+    answer as one message. That is a warning.
+    """
+    for way in ways(trial):
+        parts = trial.call(way).chunks
+        if not trial.has("streaming"):
+            warn(f"{way} gave the whole answer: the class has no _stream", "chunks as they come")
+        wrong = [type(each).__name__ for each in parts if not isinstance(each, AIMessageChunk)]
+        expect(parts and not wrong, f"{way} yielded {wrong or 'nothing'}", "AIMessageChunk only")
+
+
+@rule(
+    "S2",
+    "The sum of the chunks equals invoke's answer",
+    mend="Make both of one stream: let `_generate` gather what `_stream` yields, or read both from "
+    "one parser.",
+    scripted=True,
+    needs=["streaming"],
+)
+def the_sum_is_the_answer(trial: Trial) -> None:
+    """Text, tool calls and finish reason must not depend on how a model is called.
+
+    The backend answers the same each time: text, then a call, then text that was cut by length.
+    """
+    scripts: list[list[Any]] = [
+        ["The cät ", "sat\n", "", "  on 日本 ", "mats.", Usage(9, 6)],
+        ["Cut in the mid", Finish("length"), Usage(9, 6)],
+    ]
+    if trial.has("tools"):
+        call = ToolCallDelta(0, "call_1", "look_up", '{"word": "cat"}')
+        scripts.append([call, Usage(9, 6)])
+    for script in scripts:
+        model = trial.model(script)
+        asked = model.bind_tools([LOOK_UP]) if isinstance(script[0], ToolCallDelta) else model
+        whole = trial.call("invoke", "Hi", model=asked).message
+        for way in STREAMING:
+            total = trial.call(way, "Hi", model=asked).message
+            for name, value, other in _compared(whole, total):
+                expect(value == other, f"{way}: {name} {other!r}, invoke: {value!r}", "the same")
+
+
+def _compared(whole: BaseMessage, total: BaseMessage) -> list[tuple[str, Any, Any]]:
+    def calls(message: Any) -> list[Any]:
+        return [(each["name"], each["args"]) for each in message.tool_calls]
+
+    def reason(message: BaseMessage) -> Any:
+        metadata = message.response_metadata
+        return next(
+            (metadata[k] for k in ("finish_reason", "done_reason", "stop_reason") if k in metadata),
+            None,
+        )
+
+    return [
+        ("text", whole.text, total.text),
+        ("tool calls", calls(whole), calls(total)),
+        ("finish reason", reason(whole), reason(total)),
+    ]
+
+
+@rule(
+    "S3",
+    "Exactly one chunk, the last, has `chunk_position='last'`, and the model yields it itself",
+    mend="End `_stream` with one empty chunk that has `chunk_position='last'`; core adds one where "
+    "it is missing, but only after the callbacks have got their message.",
+    severity="warning",
+    needs=["streaming"],
+    calls=1,
+)
+def one_last_chunk(trial: Trial) -> None:
+    """Core marks the end of a stream that does not mark it, by a chunk of its own.
+
+    That chunk is yielded but not kept (`chat_models.py:861-875` of langchain-core 1.7.2): the
+    message that `on_llm_end` gets is made without it, and its tool calls are unparsed under v1. Who
+    relies on core has a warning; two marks, or one in the middle, are a failure.
+    """
+    for way in ways(trial):
+        call = trial.call(way)
+        marks = [n for n, each in enumerate(call.chunks) if each.chunk_position == "last"]
+        expect(marks == [len(call.chunks) - 1], f"{way}: marks at {marks} of {len(call.chunks)}")
+    own = [n for n, each in enumerate(_own_chunks(trial)) if each.chunk_position == "last"]
+    if not own:
+        warn("core had to add the last chunk", "the model's own")
+
+
+def _own_chunks(trial: Trial) -> list[Any]:
+    """Return the chunks that the model itself yields, as the callbacks see them."""
+    tokens = trial.call("stream").recorder.of("on_llm_new_token")
+    seen: list[Any] = [kwargs.get("chunk") for _, kwargs in tokens]
+    return [each.message for each in seen if hasattr(each, "message")]
+
+
+@rule(
+    "S4",
+    "All chunks of an answer share one id",
+    mend="Leave `id` unset: core sets the run's. Or set the same one on every chunk.",
+    needs=["streaming"],
+    calls=1,
+)
+def one_id(trial: Trial) -> None:
+    """LangGraph and user interfaces put chunks together by their ids."""
+    for way in ways(trial):
+        ids = {each.id for each in trial.call(way).chunks}
+        expect(len(ids) == 1 and all(ids), f"{way}: {len(ids)} ids: {sorted(map(str, ids))[:4]}")
+
+
+@rule(
+    "S5",
+    "Content is always str, or always list, within one stream",
+    mend="Yield `''` where there is no text, and not `[]` or None; or lists of blocks throughout.",
+    needs=["streaming"],
+    calls=1,
+)
+def one_kind_of_content(trial: Trial) -> None:
+    """A str and a list add up to a list that holds both, which no reader expects."""
+    for way in ways(trial):
+        kinds = Counter(type(each.content).__name__ for each in trial.call(way).chunks)
+        expect(len(kinds) == 1, f"{way}: {dict(kinds)}")
+
+
+@rule(
+    "S6",
+    "The last chunks carry `response_metadata`",
+    mend="Put `response_metadata={'finish_reason': ..., 'model_name': ...}` on the chunk that ends "
+    "the answer.",
+    needs=["streaming"],
+    calls=1,
+)
+def metadata_at_the_end(trial: Trial) -> None:
+    """Whoever streams wants to know why the answer ended, and which model gave it.
+
+    The guide puts it on the last chunk; core may mark the end with a chunk of its own behind that.
+    """
+    for way in ways(trial):
+        parts = trial.call(way).chunks
+        at = [n for n, each in enumerate(parts) if set(each.response_metadata) - {"model_provider"}]
+        expect(at, f"{way}: no chunk has response_metadata")
+
+
+@rule(
+    "S7",
+    "Text in `response_metadata` comes on one chunk only",
+    mend="Send `model_name`, `finish_reason` and the like with one chunk, the last: when chunks "
+    "are added up, texts are joined.",
+    needs=["streaming"],
+    calls=1,
+)
+def texts_once(trial: Trial) -> None:
+    """Repeated texts are joined when chunks are added: `finish_reason` becomes `stopstop`.
+
+    Core excepts `model_provider`, and so does this rule.
+    """
+    for way in ways(trial):
+        for name, values in _repeated(trial.call(way).chunks).items():
+            if all(isinstance(each, str) for each in values) and name != "model_provider":
+                fail(f"{way}: {name!r} came {len(values)} times: {values[:3]}")
+
+
+@rule(
+    "S8",
+    "No number or bool in `response_metadata` comes on two chunks",
+    mend="Send numbers with one chunk, the last: when chunks are added up, whole numbers are "
+    "summed, and floats raise.",
+    needs=["streaming"],
+    calls=1,
+)
+def numbers_once(trial: Trial) -> None:
+    """When chunks are added up, ints are summed, and floats that differ raise."""
+    for way in ways(trial):
+        call = trial.call(way)
+        for name, values in _repeated(call.chunks).items():
+            if any(isinstance(each, int | float) for each in values):
+                fail(f"{way}: {name!r} came {len(values)} times: {values[:3]}")
+
+
+def _repeated(parts: list[Any]) -> dict[str, list[Any]]:
+    """Return the metadata that several chunks carry, by name; nested ones by their paths."""
+    found: dict[str, list[Any]] = {}
+
+    def walk(path: str, value: Any) -> None:
+        if isinstance(value, dict):
+            for name, each in value.items():
+                walk(f"{path}.{name}" if path else str(name), each)
+        elif value is not None:
+            found.setdefault(path, []).append(value)
+
+    for each in parts:
+        walk("", each.response_metadata)
+    return {name: values for name, values in found.items() if len(values) > 1}
+
+
+@rule(
+    "S9",
+    "The first chunk arrives before the backend has finished",
+    mend="Ask the backend for a stream, and yield each piece as it arrives; don't gather first.",
+    scripted=True,
+    needs=["streaming"],
+)
+def as_it_comes(trial: Trial) -> None:
+    """The backend pauses in the middle of its answer; the first half must be there before.
+
+    What is compared is the share of the whole time, so that a slow machine accuses nobody, and it
+    is tried again before it does.
+    """
+    script = ["The ", "cat ", Pause(0.4), "sat.", Usage(9, 3)]
+    for way in STREAMING:
+        shares = []
+        for _attempt in range(3):
+            call = trial.call(way, "Hi", script=script)
+            first = next(
+                (at for at, each in zip(call.times, call.chunks, strict=True) if each.text), 0.0
+            )
+            shares.append(first / max(call.seconds, 1e-9))
+            if shares[-1] < 0.5:  # noqa: PLR2004  half of the time is the pause
+                break
+        else:
+            fail(f"{way}: the first text came after {min(shares):.0%} of the time", "before half")
+
+
+@rule(
+    "S10",
+    "`stream=` among a call's parameters is tolerated",
+    mend="Take `**kwargs` in `_stream` and `_generate`, and drop `stream` before you pass them on.",
+    severity="warning",
+    needs=["streaming"],
+    calls=2,
+)
+def stream_is_tolerated(trial: Trial) -> None:
+    """Core passes a call's parameters on to `_stream`; `stream=True` means what is done anyway."""
+    for way in ways(trial):
+        call = trial.call(way, stream=True)
+        expect(call.error is None and call.message.text, f"{way}(stream=True): {_said(call)}")
+
+
+def _said(call: Any) -> str:
+    if call.error is None:
+        return repr(call.message.text)
+    return f"{type(call.error).__name__}: {call.error}"
+
+
+@rule(
+    "S11",
+    "`disable_streaming` and `streaming=False` give one message, and no token callback",
+    mend="Don't fire `on_llm_new_token` from `_generate`, and don't hand `run_manager` on from it "
+    "to `_stream`.",
+    needs=["streaming"],
+    calls=3,
+)
+def streaming_can_be_disabled(trial: Trial) -> None:
+    """Backends that can't stream, or not with tools, are shielded by these two.
+
+    `disable_streaming="tool_calling"` holds where tools are bound.
+    """
+    cases: list[tuple[dict[str, Any], bool]] = [({"disable_streaming": True}, False)]
+    if trial.scripted and trial.takes("streaming"):
+        cases.append(({"streaming": False}, False))
+    if trial.scripted and trial.has("tools"):
+        cases.append(({"disable_streaming": "tool_calling"}, True))
+    for fields, with_tools in cases:
+        model = trial.model(**fields)
+        asked = model.bind_tools([LOOK_UP]) if with_tools else model
+        for way in ways(trial):
+            call = trial.call(way, model=asked)
+            tokens = call.recorder.of("on_llm_new_token")
+            got = f"{way}, {fields}: {len(call.chunks)} parts, {len(tokens)} token callbacks"
+            expect(len(call.chunks) == 1 and not tokens, got, "one message, and no token callback")
+
+
+@rule(
+    "S12",
+    "An empty answer still yields a chunk",
+    mend="Yield an empty chunk where the backend sends no text: core raises where none comes.",
+    scripted=True,
+    needs=["streaming"],
+)
+def empty_is_a_chunk(trial: Trial) -> None:
+    """An LLM may answer with nothing, after a tool's result for one."""
+    for way in ("invoke", *STREAMING):
+        call = trial.call(way, script=["", Usage(9, 0)])
+        expect(call.error is None, f"{way}: {_said(call)}" if call.error else "", "an empty text")
+        expect(call.message.text == "", f"{way}: {call.message.text!r}", "an empty text")
+
+
+@rule(
+    "S13",
+    "With `output_version='v1'` the text is one block",
+    mend="Yield str content and leave the blocks to core; or give every text block the same index.",
+    needs=["streaming"],
+    calls=1,
+)
+def one_text_block(trial: Trial) -> None:
+    """Under v1, content is a list of typed blocks; a text must not be cut into one per chunk."""
+    for way in ways(trial):
+        message = trial.call(way, fields={"output_version": "v1"}).message
+        content = message.content
+        if not isinstance(content, list):
+            fail(f"{way}: content is {type(content).__name__}", "a list of blocks")
+        texts = [each for each in content if each.get("type") == "text"]
+        expect(len(texts) == 1, f"{way}: {len(texts)} text blocks", "one")

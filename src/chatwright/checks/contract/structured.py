@@ -1,0 +1,371 @@
+"""Structured output: answers that conform to a schema."""
+
+import sys
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import BaseMessage
+from langchain_core.runnables import RunnableSequence
+from pydantic import BaseModel
+
+from chatwright.checks.finding import Fault
+from chatwright.checks.modes import STREAMING, Call
+from chatwright.checks.rulebook import expect, fail, rule, skip, warn
+from chatwright.checks.samples import (
+    ANSWERING,
+    CITY_JSON,
+    CITY_SCHEMA,
+    CITY_VALUE,
+    QUESTION,
+    RESPONSE_FORMAT,
+    City,
+    CityDict,
+    arrived,
+    asks_for_json,
+    bound,
+    claims,
+    conforming,
+    form_tool,
+    grown,
+    is_refusal,
+    is_whole,
+    parsed_or_none,
+    pieces,
+    structured,
+    told,
+)
+from chatwright.checks.trial import Trial
+from chatwright.deltas import ToolCallDelta, Usage
+from chatwright.testing import Received
+
+METHODS = ("json_schema", "function_calling", "json_mode")
+NEWEST_V1 = (3, 14)
+"""The Python on which pydantic's v1 classes no longer work."""
+
+
+def _v1_class() -> Any:
+    """Return a class of pydantic v1, as old code has it; None where there are none."""
+    if sys.version_info >= NEWEST_V1:
+        return None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from pydantic.v1 import BaseModel as BaseModelV1  # noqa: PLC0415  not on every Python
+
+    body = {"__annotations__": {"name": str, "people": int}, "__doc__": "A city."}
+    return type("City", (BaseModelV1,), {**body, "__module__": __name__})
+
+
+def _schemas() -> Iterator[tuple[str, Any, Any]]:
+    """Yield the kinds of schema, and what they make of the answer."""
+    yield "a pydantic class", City, City(**CITY_VALUE)
+    yield "a TypedDict", CityDict, CITY_VALUE
+    yield "a JSON schema", dict(CITY_SCHEMA), CITY_VALUE
+    if old := _v1_class():
+        yield "a class of pydantic v1", old, old(**CITY_VALUE)
+
+
+def _last(call: Call) -> Any:
+    """Return what a call came to; the last partial of a stream."""
+    parts = call.chunks
+    return parts[-1] if parts else None
+
+
+def _asked(call: Call) -> str:
+    return told(call.error) if call.error else repr(call.parts[-1:])
+
+
+def _same(got: Any, expected: Any) -> bool:
+    if isinstance(expected, Mapping):
+        return isinstance(got, Mapping) and dict(got) == dict(expected)
+    return type(got) is type(expected) and got == expected
+
+
+@rule(
+    "O1",
+    "`with_structured_output` takes every kind of schema, in every way",
+    mend="Convert the schema by `convert_to_json_schema`, or bind it as a tool; of a class give "
+    "instances, else dicts.",
+    needs=["structured"],
+    calls=2,
+)
+def every_schema(trial: Trial) -> None:
+    """Pydantic classes of v2 and v1, TypedDicts and JSON schemas; by invoke, stream and async.
+
+    The backend answers what the request asks for. Of a class comes an instance of just that class,
+    of the others a dict, with the values that the backend sent. A live LLM whose answer does not
+    conform has a warning, and so has a model that refuses classes of v1 by name.
+    """
+    if not trial.scripted:
+        _live(trial)
+        return
+    model = trial.model(conforming)
+    for kind, schema, expected in _schemas():
+        try:
+            asked = structured(model, schema)
+        except (NotImplementedError, TypeError, ValueError) as error:
+            tell = warn if "v1" in kind and is_refusal(error, "v1") else fail
+            tell(f"{kind} is refused: {told(error)}", "a Runnable")
+        for way in ANSWERING:
+            call = trial.call(way, QUESTION, model=asked)
+            _is_result(trial, call, asked, expected, f"{way}, {kind}")
+
+
+def _is_result(trial: Trial, call: Call, asked: Any, expected: Any, where: str) -> None:
+    """Fail unless a call came to a result; core's parsers yield nothing of whole messages."""
+    cores = isinstance(asked, RunnableSequence) and not trial.has("streaming")
+    if cores and call.way in STREAMING and call.error is None and not call.parts:
+        warn(f"{where}: nothing came: core's parser streams nothing of a model that does not")
+    right = call.error is None and _same(_last(call), expected)
+    expect(right, f"{where}: {_asked(call)}", repr(expected))
+
+
+def _live(trial: Trial) -> None:
+    for schema, kind in ((City, City), (dict(CITY_SCHEMA), dict)):
+        call = trial.call("invoke", QUESTION, model=structured(trial.model(), schema))
+        if call.error is not None or not isinstance(_last(call), kind):
+            warn(_asked(call), f"a {kind.__name__}", fault=Fault.LLM)
+
+
+@rule(
+    "O2",
+    "The three methods are accepted, each strict or not, and an unknown one is refused",
+    mend="Take `method` and `strict`; raise a ValueError that names the method where there is no "
+    "such.",
+    scripted=True,
+    needs=["structured"],
+)
+def methods(trial: Trial) -> None:
+    """`json_schema`, `function_calling` and `json_mode`, with strict None, True and False.
+
+    A refusal that names what it does not support is honest, and a warning. So is an unknown method
+    that core's own `with_structured_output` ignores; a class's own has to raise.
+    """
+    model = trial.model(conforming)
+    refused = []
+    expected = City(**CITY_VALUE)
+    for method in METHODS:
+        for strict in (None, True, False):
+            given = {"method": method, **({} if strict is None else {"strict": strict})}
+            try:
+                asked = structured(model, City, **given)
+            except (NotImplementedError, TypeError, ValueError) as error:
+                honest = is_refusal(error, method, "strict")
+                expect(honest, f"{given}: {told(error)}", "a Runnable, or a refusal by name")
+                refused.append(f"{given}: {told(error)}")
+                continue
+            before = len(trial.received(model))
+            for way in ANSWERING:
+                call = trial.call(way, QUESTION, model=asked)
+                _is_result(trial, call, asked, expected, f"{way}, {given}")
+            loose = [each for each in trial.received(model)[before:] if "strict" in each.body]
+            expect(not loose or not trial.over_http, f"{given}: strict is sent beside the schema")
+    _unknown(model)
+    if len(refused) == 9:  # noqa: PLR2004  all of them
+        fail("; ".join(refused[:2]), "at least one method")
+    if refused:
+        warn("; ".join(refused[:3]), "all of them")
+
+
+def _unknown(model: Any) -> None:
+    try:
+        structured(model, City, method="telepathy").invoke(QUESTION)
+    except Exception as error:  # noqa: BLE001  it is the model's
+        expect(is_refusal(error, "telepathy", "method"), told(error), "a refusal that names it")
+        return
+    ours = type(model).with_structured_output
+    tell = warn if ours is BaseChatModel.with_structured_output else fail
+    tell("method='telepathy' is accepted", "a ValueError", sent="method='telepathy'")
+
+
+@rule(
+    "O3",
+    "The schema is traced, and the trace never reaches the backend",
+    mend="Bind `ls_structured_output_format={'kwargs': {...}, 'schema': ...}`; core takes it out "
+    "before `_generate` and `_stream`.",
+    severity="warning",
+    scripted=True,
+    needs=["structured"],
+)
+def traced(trial: Trial) -> None:
+    """LangSmith shows what was asked for, from `options` of `on_chat_model_start`.
+
+    Servers refuse fields that they don't know: what is for the trace must not be in the request.
+    """
+    model = trial.model(conforming)
+    for given in ({}, *({"method": method} for method in METHODS)):
+        try:
+            asked = structured(model, City, **given)
+        except (NotImplementedError, TypeError, ValueError):
+            continue  # O2 tells
+        for way in ANSWERING if not given else ("invoke", "stream"):
+            before = len(trial.received(model))
+            call = trial.call(way, QUESTION, model=asked)
+            for request in trial.received(model)[before:]:
+                sent = arrived(request)
+                clean = "structured_output_format" not in sent
+                expect(clean, f"{way}, {given}: the trace is in the request", sent=sent)
+            starts = call.recorder.of("on_chat_model_start")
+            options = [kwargs.get("options") or {} for _, kwargs in starts]
+            traces = [each.get("ls_structured_output_format") or {} for each in options]
+            schemas = [each.get("schema") if isinstance(each, Mapping) else None for each in traces]
+            whole = [isinstance(each, Mapping) and "people" in repr(each) for each in schemas]
+            expect(whole and all(whole), f"{way}, {given}: {options}", "the schema, in options")
+
+
+BAD = (
+    "I don't know.",
+    '{"name": "Zür',
+    '{"name": "Zürich", "people": "many"}',
+    '{"name": "Zürich"}',
+)
+
+
+@rule(
+    "O4",
+    "`include_raw` tells what was wrong, and does not raise",
+    mend="Catch what parsing raises, and give `raw`, `parsed=None` and the exception as "
+    "`parsing_error`.",
+    scripted=True,
+    needs=["structured"],
+)
+def never_raises(trial: Trial) -> None:
+    """Who asks for the raw message wants to handle bad answers: each has to come out as a value.
+
+    The backend answers with no JSON, JSON that was cut, a wrong type, and a missing field; and with
+    what is right. Core's parsers tell nothing where there is no valid call, and streamed they never
+    do (langchain-core 1.7.2): of a model that relies on them, these are warnings.
+    """
+    silent = []
+    model = trial.model(_bad)
+    asked = structured(model, City, include_raw=True)
+    for way in ANSWERING:
+        for bad in BAD:
+            call = trial.call(way, bad, model=asked)
+            sent = f"the answer {bad}"
+            expect(call.error is None, f"{way}: {_asked(call)}", "a parsing_error", sent=sent)
+            got = grown(call)
+            raw = got.get("raw")
+            expect(isinstance(raw, BaseMessage), f"{way}: {got}", "raw", sent=sent)
+            expect(got.get("parsed") is None, f"{way}: {got}", "parsed=None", sent=sent)
+            if not isinstance(got.get("parsing_error"), BaseException):
+                by_call = any(each.asked.tools for each in trial.received(model)[-1:])
+                lost = way in STREAMING or (by_call and not getattr(raw, "tool_calls", None))
+                cores = lost and isinstance(asked, RunnableSequence)
+                expect(cores, f"{way}: {got}", "a parsing_error", sent=sent)
+                silent.append(f"{way}, {sent}")
+    good = structured(trial.model(conforming), City, include_raw=True)
+    for way in ANSWERING if trial.has("streaming") else ANSWERING[:2]:
+        call = trial.call(way, QUESTION, model=good)
+        got = {} if call.error else grown(call)
+        right = _same(got.get("parsed"), City(**CITY_VALUE)) and got.get("parsing_error") is None
+        expect(right and isinstance(got.get("raw"), BaseMessage), f"{way}: {_asked(call)}")
+    if silent:
+        warn(f"parsed and parsing_error are both None by {silent[:3]}", "a parsing_error")
+
+
+def _bad(received: Received) -> Iterator[Any]:
+    """Answer with what the prompt says; what a wire can't send as arguments is another bad answer.
+
+    The prompt is the first message that is a user's: asking again adds others.
+    """
+    asked = received.asked
+    if asked is None:
+        return
+    text = next((text for role, text in asked.messages if role == "user" and text in BAD), BAD[0])
+    if not asked.tools or asks_for_json(received) or text == BAD[0]:
+        yield from pieces(text)
+    else:
+        value = parsed_or_none(text)
+        args = text if value is not None or not is_whole(received) else '{"people": "many"}'
+        first, *rest = pieces(args)
+        yield ToolCallDelta(0, "call_1", next(iter(asked.tools)), first)
+        yield from (ToolCallDelta(0, args=each) for each in rest)
+    yield Usage(9, 6)
+
+
+@rule(
+    "O5",
+    "The last partial of a stream equals invoke's result",
+    mend="Build the last partial of the whole answer, as `invoke` does.",
+    scripted=True,
+    needs=["structured"],
+)
+def last_partial(trial: Trial) -> None:
+    """User interfaces show partials as they grow; the last one has to be the result.
+
+    It is tried with a pydantic class and a JSON schema, by every method that the model has.
+    No partial may hold keys that the result has not.
+    """
+    model = trial.model(conforming)
+    for kind, schema, _ in [*_schemas()][:3:2]:
+        for given in ({}, *({"method": method} for method in METHODS)):
+            try:
+                asked = structured(model, schema, **given)
+            except (NotImplementedError, TypeError, ValueError):
+                continue  # O2 tells
+            whole = trial.call("invoke", QUESTION, model=asked)
+            where = f"{kind}, {given or 'by default'}"
+            expect(whole.error is None, f"invoke, {where}: {_asked(whole)}", "a result")
+            for way in STREAMING:
+                call = trial.call(way, QUESTION, model=asked)
+                _is_result(trial, call, asked, _last(whole), f"{way}, {where}")
+                odd = [each for each in call.parts if not _keys(each) <= _keys(_last(whole))]
+                expect(not odd, f"{way}, {where}: a partial is {odd[:1]}", f"{_last(whole)!r}")
+
+
+def _keys(value: Any) -> set[str]:
+    if isinstance(value, BaseModel):
+        return {*value.model_fields_set}
+    return {*value} if isinstance(value, Mapping) else set()
+
+
+@rule(
+    "O6",
+    "With `response_format` the text is pure JSON",
+    mend="Send `response_format`, and give the text as it comes; or say in the profile that there "
+    "is no `structured_output`.",
+    scripted=True,
+    needs=["structured"],
+)
+def pure_json(trial: Trial) -> None:
+    """Agents bind a `response_format` where the profile says `structured_output`.
+
+    They parse the text as it is: a fence, or a word of greeting, breaks them. The backend answers
+    with JSON where the request asks for it, else with JSON amidst talk. It is tried with tools and
+    without. Models whose profile claims nothing are not accused.
+    """
+    model = trial.model(_talks_around)
+    claimed = claims(model, "structured_output")
+    wanted: dict[str, Any] = {"response_format": RESPONSE_FORMAT}
+    for name, tools in (("no tools", ()), ("tools", (form_tool,))):
+        for way in ANSWERING:
+            if tools and not trial.has("tools"):
+                continue
+            text, error = _text(trial, way, model, tools, wanted)
+            if parsed_or_none(text) == CITY_VALUE:
+                continue
+            got = f"{way}, {name}: {told(error) if error else repr(text)}"
+            if not claimed:
+                skip(f"the profile does not claim structured_output; {got}")
+            fail(got, CITY_JSON, sent=wanted)
+
+
+def _text(
+    trial: Trial, way: str, model: Any, tools: Sequence[Any], wanted: Mapping[str, Any]
+) -> tuple[str, BaseException | None]:
+    """Return the text of an answer, and what was raised instead; agents bind tools strictly."""
+    try:
+        asked = bound(model, tools, strict=True, **wanted) if tools else model.bind(**wanted)
+    except Exception as error:  # noqa: BLE001  it is the model's
+        return "", error
+    call = trial.call(way, QUESTION, model=asked)
+    return ("", call.error) if call.error else (call.message.text, None)
+
+
+def _talks_around(received: Received) -> Sequence[Any]:
+    text = (
+        CITY_JSON if asks_for_json(received) else f"Sure:\n```json\n{CITY_JSON}\n```\nIs that so?"
+    )
+    return [*pieces(text), Usage(9, 6)]

@@ -1,0 +1,376 @@
+"""Tools: how they are bound, chosen and called, and what comes of calls."""
+
+import copy
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+from langchain_core.runnables.base import RunnableBinding
+
+from chatwright.checks.contract.streaming import LOOK_UP
+from chatwright.checks.modes import Call
+from chatwright.checks.rulebook import expect, fail, rule, skip, warn
+from chatwright.checks.samples import (
+    ANSWERING,
+    CLOCK,
+    FORMS,
+    arrived,
+    bound,
+    calls_of,
+    claims,
+    conforming,
+    is_refusal,
+    is_whole,
+    parsed_or_none,
+    requests,
+    said,
+    told,
+    wire,
+)
+from chatwright.checks.samples import RESPONSE_FORMAT as FORMAT
+from chatwright.checks.trial import Trial
+from chatwright.deltas import Finish, ToolCallDelta, Usage
+from chatwright.testing import Received, little_llm
+
+BOTH = [LOOK_UP, CLOCK]
+TALK = "I would rather talk."
+WORD = {"word": "Zürich 東京"}
+TWO: Sequence[Any] = (
+    *("Let me ", "look. "),
+    ToolCallDelta(0, "call_1", "look_up", '{"word": '),
+    ToolCallDelta(0, args='"Zürich 東京"}'),
+    ToolCallDelta(1, "call_2", "look_up", '{"word": "b"}'),
+    ToolCallDelta(2, "call_3", "clock", "{}"),
+    Usage(9, 6),
+)
+CALLED = [("look_up", WORD), ("look_up", {"word": "b"}), ("clock", {})]
+
+
+@rule(
+    "T1",
+    "`bind_tools` takes every form of a tool, and returns a RunnableBinding",
+    mend="Convert each tool by `convert_to_openai_tool`, and return "
+    "`self.bind(tools=converted, **kwargs)`.",
+    needs=["tools"],
+)
+def every_form(trial: Trial) -> None:
+    """LangChain tools, functions, pydantic classes, TypedDicts, JSON schemas and Runnables.
+
+    Each is bound alone, and all together. Where the request can be seen, each tool's name,
+    description and arguments have to be in it. Neither the tools nor the model may be changed.
+    """
+    model = trial.model(["no", Usage(9, 1)]) if trial.scripted else trial.model()
+    made = {form: make() for form, (make, _, _) in FORMS.items()}
+    before = {form: copy.deepcopy(each) for form, each in made.items() if isinstance(each, dict)}
+    for forms in (*([form] for form in FORMS), [*FORMS]):
+        asked = bound(model, [made[form] for form in forms])
+        kind = type(asked).__name__
+        expect(isinstance(asked, RunnableBinding), f"{forms[0]}: {kind}", "a RunnableBinding")
+        if trial.scripted:
+            call = trial.call("invoke", "Hi", model=asked)
+            expect(call.error is None, f"{forms[0]}: {said(call)}", "an answer")
+            for form in forms:
+                _arrives(trial, call, form)
+    changed = [form for form, each in before.items() if each != made[form]]
+    expect(not changed, f"bind_tools changed the dict that was given: {changed}", "no change")
+    if trial.scripted:
+        left = trial.call("invoke", "Hi", model=model).received
+        kept = left and FORMS["a function"][1] in arrived(left[-1])
+        expect(not kept, "the model keeps tools that were bound to another", "a new Runnable")
+
+
+def _arrives(trial: Trial, call: Call, form: str) -> None:
+    _, name, description = FORMS[form]
+    for request in requests(trial, call):
+        text = arrived(request)
+        expect(name in text, f"{form}: its name {name} is not in the request", sent=text)
+        expect(description in text, f"{form}: its description is not in the request", sent=text)
+        schema = request.asked.tools.get(name) if request.asked else None
+        if schema is None:
+            expect('city\\"' in text or '"city"' in text, f"{form}: its argument is not", sent=text)
+        else:
+            has = "city" in (schema.get("properties") or {}) and "city" in schema.get(
+                "required", ()
+            )
+            expect(has, f"{form}: its arguments are {schema}", "a required city")
+
+
+@rule(
+    "T2",
+    "`tool_choice` forces a call, or leaves or denies the choice",
+    mend="Translate `any`, `required` and a tool's name into the backend's own form, and bind "
+    "that; `auto` and None force nothing, and with `none` no tool may be called.",
+    needs=["tools"],
+    calls=1,
+)
+def choices(trial: Trial) -> None:
+    """Agents and structured output force calls by `any`, `required` or a tool's name.
+
+    The backend plays an LLM that only calls a tool where it has to. On a wire that has no
+    `tool_choice`, Ollama's, a model that can't force a call has a warning; and so has one that
+    refuses all choices. A live LLM that does not call has a warning too.
+    """
+    if not trial.scripted:
+        call = trial.call(model=bound(trial.model(), [LOOK_UP], tool_choice="any"))
+        if not call.message.tool_calls:
+            warn(said(call), "a call", sent="tool_choice='any'")
+        return
+    model = trial.model(_talker)
+    refused: dict[str, str] = {}
+    problems: list[str] = []
+    for choice in ("any", "required", "clock"):
+        try:
+            asked = bound(model, BOTH, tool_choice=choice)
+        except (NotImplementedError, TypeError, ValueError) as error:
+            refused[choice] = told(error)
+            continue
+        problems += _unforced(trial, asked, choice)
+    problems += [f"{choice!r} is refused: {why}" for choice, why in refused.items()]
+    _free(trial, model)
+    _denied(trial)
+    if problems:
+        tell = warn if len(refused) == 3 or wire(trial) == "ollama" else fail  # noqa: PLR2004
+        tell("; ".join(problems[:3]), "a call, of the tool that is named")
+
+
+def _talker(received: Received) -> Iterator[Any]:
+    """Talk, unless a call is forced, or asked for again: an LLM that likes no tools."""
+    asked = received.asked
+    if asked is None:
+        return
+    forced = isinstance(asked.tool_choice, dict) or asked.tool_choice in {"any", "required"}
+    again = any(TALK in text for _, text in asked.messages)
+    if forced or again or asked.schema is not None:
+        yield from little_llm(received)
+    else:
+        yield from (TALK, Usage(9, 6))
+
+
+def _unforced(trial: Trial, asked: Any, choice: str) -> Iterator[str]:
+    for way in ANSWERING:
+        call = trial.call(way, "Hi", model=asked)
+        names = [] if call.error else [name for name, _ in calls_of(call.message)]
+        if not names or (choice == "clock" and {*names} != {"clock"}):
+            yield f"{way}, {choice!r}: {said(call)}"
+    raw = call.received[0].asked.tool_choice if call.received else None
+    # OpenAI's API and what is like it know `required`; Mistral's knows `any` as well.
+    if raw == "any" and wire(trial, call) == "openai" and "mistral" not in _provider(asked):
+        yield "`any` goes out as it is; OpenAI's wire calls it `required`"
+
+
+def _provider(asked: Any) -> str:
+    model = getattr(asked, "bound", asked)
+    return str(model._get_ls_params().get("ls_provider", ""))  # noqa: SLF001  no other way
+
+
+def _free(trial: Trial, model: Any) -> None:
+    for choice in ("auto", None):
+        for way in ANSWERING:
+            call = trial.call(way, "Hi", model=bound(model, BOTH, tool_choice=choice))
+            free = call.error is None and call.message.text == TALK and len(call.received) == 1
+            forced = call.received and call.received[0].asked.tool_choice not in (None, "auto")
+            expect(free and not forced, f"{way}, {choice!r}: {said(call)}", "a free choice")
+
+
+def _denied(trial: Trial) -> None:
+    model = trial.model(little_llm)
+    asked = bound(model, BOTH, tool_choice="none")
+    for way in ANSWERING:
+        call = trial.call(way, "Hi", model=asked)
+        expect(call.error is None, f"{way}, 'none': {said(call)}", "an answer")
+        if calls_of(call.message):
+            tell = warn if wire(trial) == "ollama" else fail
+            tell(f"{way}, 'none': {said(call)}", "no call")
+
+
+@rule(
+    "T3",
+    "`bind_tools([], response_format=...)` works",
+    mend="Take any keyword arguments in `bind_tools`, and bind `tools` only where there are some.",
+    scripted=True,
+    needs=["tools"],
+)
+def no_tools(trial: Trial) -> None:
+    """Agents without tools bind an empty list, and the format of their answer with it.
+
+    An empty list that is sent is a warning: OpenAI's API refuses it. So is a format that is lost or
+    refused by a model whose profile does not claim `structured_output`: agents give it none.
+    """
+    model = trial.model(conforming)
+    for way in ANSWERING:
+        call = trial.call(way, "Hi", model=bound(model, []))
+        expect(call.error is None, f"{way}: {said(call)}", "an answer")
+    asked = bound(model, [], response_format=FORMAT)
+    sent = [each.body.get("tools") for each in call.received]
+    for way in ANSWERING:
+        call = trial.call(way, "How many are in 'Zürich'? 447082?", model=asked)
+        value = None if call.error else parsed_or_none(call.message.text)
+        if value is None:
+            tell = fail if claims(model, "structured_output") else warn
+            tell(f"{way}: {said(call)}", "JSON", sent=f"response_format={FORMAT}")
+        sent += [each.body.get("tools") for each in call.received]
+    if [] in sent:
+        warn("`tools: []` is sent, which OpenAI's API refuses", "no `tools`")
+
+
+BUILT_IN: Mapping[str, Mapping[str, Any]] = {
+    "anthropic": {"type": "web_search_20250305", "name": "web_search", "max_uses": 3},
+    "": {"type": "web_search", "search_context_size": "low"},
+}
+
+
+@rule(
+    "T4",
+    "Built-in tools of the provider reach it as they are",
+    mend="Leave dicts that are no functions alone: `{'type': 'web_search'}` is the provider's.",
+    scripted=True,
+    needs=["tools"],
+)
+def built_in(trial: Trial) -> None:
+    """A provider's own tools, such as its web search, are dicts that only it understands.
+
+    One is bound beside a function. It has to arrive with all its keys. Where nobody could run it,
+    a refusal that names it is right; over HTTP that is a warning.
+    """
+    spoken = wire(trial)
+    given = BUILT_IN.get(spoken, BUILT_IN[""])
+    model = trial.model(["no", Usage(9, 1)])
+    for way in ANSWERING:
+        try:
+            call = trial.call(way, "Hi", model=bound(model, [dict(given), LOOK_UP]))
+            error = call.error
+        except Exception as raised:  # noqa: BLE001  it is the model's
+            error = raised
+        else:
+            if error and spoken == "anthropic" and not call.received:
+                skip("the fake upstream can't read such a tool on Anthropic's wire")
+        if error is not None:
+            expect(is_refusal(error, given["type"]), told(error), "the tool, or a refusal by name")
+            if trial.over_http:
+                warn(f"{way}: {told(error)}", "the tool", sent=given)
+            continue
+        tools = call.received[-1].body.get("tools") or [] if call.received else []
+        whole = any(isinstance(each, dict) and given.items() <= each.items() for each in tools)
+        if not whole and spoken == "ollama":
+            skip(f"Ollama has no built-in tools, and the model sends {tools}")
+        expect(whole, f"{way}: {tools} arrived", f"{given} as it is", sent=given)
+        both = "look_up" in call.received[-1].asked.tools
+        expect(both, f"{way}: the function beside it is lost: {tools}", "both tools")
+
+
+@rule(
+    "T5",
+    "Every call has an id of its own",
+    mend="Keep the backend's ids, and make one (`uuid4`) where none comes or it is not the first.",
+    scripted=True,
+    needs=["tools"],
+)
+def ids(trial: Trial) -> None:
+    """Results are matched with calls by ids: LangGraph's ToolNode loses those that share one.
+
+    The backend's own ids have to be kept. Ollama sends none, and other sources need not: there the
+    model makes them, and never the same twice. On wires whose servers have to send some, a model
+    that does not mend those that don't has a warning.
+    """
+    spoken = wire(trial)
+    model = trial.model(TWO)
+    for way in ANSWERING:
+        call = trial.call(way, "Hi", model=bound(model, BOTH))
+        found = _ids(call)
+        right = len(found) == len({*found}) == len(CALLED) and all(found)
+        expect(right, f"{way}: {found}", "three ids, none like another")
+        if spoken and spoken != "ollama":
+            expect(found == ["call_1", "call_2", "call_3"], f"{way}: {found}", "the backend's ids")
+    args = '{"word": "a"}'
+    for what, one, two in (("none", None, None), ("empty ones", "", ""), ("one twice", "x", "x")):
+        if what == "one twice" and spoken == "ollama":
+            continue  # it has no ids at all
+        script = [ToolCallDelta(0, one, "look_up", args), ToolCallDelta(1, two, "clock", "{}")]
+        model = trial.model([*script, Usage(9, 6)])
+        found = []
+        for way in (*ANSWERING, "invoke"):
+            call = trial.call(way, "Hi", model=bound(model, BOTH))
+            mine = [None] if call.error else _ids(call)
+            found += (
+                mine if what != "one twice" else [f"{way} {len(found)} {each}" for each in mine]
+            )
+        if len({*found}) < 10 or not all(found):  # noqa: PLR2004  two of each way
+            tell = fail if not spoken or spoken == "ollama" else warn
+            tell(f"the backend sends {what}, and the ids are {found}", "ids made for them")
+
+
+def _ids(call: Call) -> list[Any]:
+    return [each.get("id") for each in call.message.tool_calls]
+
+
+BROKEN = ("{'word': 'cat'}", '{"word": cat}', "no JSON at all", "[1, 2]")
+CUT = ('{"word": "ca', '{"word": "cat"', '{"word', "{", '{"word": ["a"', '{"word": "a\\')
+
+
+@rule(
+    "T6",
+    "Malformed arguments are an invalid call, with their text kept",
+    mend="Put calls whose arguments are no JSON object into `invalid_tool_calls`, with the text "
+    "that came as `args`; `json.loads` decides, not a lenient parser.",
+    scripted=True,
+    needs=["tools"],
+)
+def malformed(trial: Trial) -> None:
+    """LLMs write broken JSON; it must neither raise, nor be run, nor get lost.
+
+    The arguments that the backend sends are in single quotes, or unquoted, or no JSON, or a list.
+    Wires that send arguments as objects can't express them: Ollama's, and Anthropic's unless it is
+    streamed.
+    """
+    _bad_calls(trial, BROKEN, "tool_calls")
+
+
+@rule(
+    "T7",
+    "Arguments that were cut are never a valid call",
+    mend="Parse a call's arguments strictly once the answer has ended. Core adds chunks up by a "
+    'lenient parser that completes `{"a": "b`: end such a call with a piece that breaks it.',
+    scripted=True,
+    needs=["tools"],
+)
+def cut(trial: Trial) -> None:
+    r"""An answer that ends by its length may end in a call: `{"path": "/tmp` must not be run.
+
+    Core's sum of chunks completes such arguments (`parse_partial_json`, in `AIMessageChunk`'s
+    `init_tool_calls`, of langchain-core 1.7.2), and so a stream gives a valid call that nobody
+    made, unless the model prevents that.
+    """
+    _bad_calls(trial, CUT, "length")
+
+
+def _bad_calls(trial: Trial, arguments: Sequence[str], reason: str) -> None:
+    model = trial.model(_said_back(reason))
+    tried = 0
+    for way in ANSWERING:
+        if any(is_whole(each) for each in trial.call(way).received):
+            continue
+        for args in arguments:
+            tried += 1
+            call = trial.call(way, args, model=bound(model, [LOOK_UP]))
+            sent = f"arguments {args}"
+            expect(call.error is None, f"{way}: {said(call)}", "an invalid call", sent=sent)
+            message = call.message
+            expect(not message.tool_calls, f"{way}: {said(call)}", "no valid call", sent=sent)
+            invalid = message.invalid_tool_calls
+            kept = len(invalid) == 1 and args in str(invalid[0].get("args"))
+            kept = kept and invalid[0].get("name") == "look_up"
+            expect(kept, f"{way}: invalid_tool_calls {invalid}", "the call and its text", sent=sent)
+    if not tried:
+        skip("the wire sends arguments as objects: malformed ones can't be sent")
+
+
+def _said_back(reason: str) -> Callable[[Received], Iterator[Any]]:
+    """Return a script that calls with the prompt's text as arguments, in pieces."""
+
+    def play(received: Received) -> Iterator[Any]:
+        args = received.asked.messages[-1][1] if received.asked else ""
+        yield ToolCallDelta(0, "call_1", "look_up", args[:4])
+        if args[4:]:
+            yield ToolCallDelta(0, args=args[4:])
+        yield from (Finish(reason), Usage(9, 6))
+
+    return play

@@ -1,0 +1,270 @@
+"""Usage: token counts, which bills are made of."""
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from langchain_core.callbacks import UsageMetadataCallbackHandler
+
+from chatwright.checks.modes import STREAMING, Call
+from chatwright.checks.rulebook import expect, fail, rule, shown, skip, warn
+from chatwright.checks.stage import OnUpstream
+from chatwright.checks.trial import Trial
+from chatwright.checks.ways import able
+from chatwright.deltas import Usage
+from chatwright.testing import Received, Refuse
+
+COUNTS = ("input_tokens", "output_tokens", "total_tokens")
+ODD_NAME = "checked/model:1.5-Q4"
+_PASSED = ("events_v1", "events_v2")
+"""Ways whose answers are those of others."""
+
+
+def _answers(trial: Trial) -> dict[str, Call]:
+    """Return the plain calls, by their ways."""
+    return {way: trial.call(way) for way in able(trial) if way not in _PASSED}
+
+
+def _usages(trial: Trial) -> dict[str, Mapping[str, Any]]:
+    """Return the usage of the plain calls, and skip the rule where there is none."""
+    found = {way: call.message.usage_metadata for way, call in _answers(trial).items()}
+    known = {way: usage for way, usage in found.items() if usage}
+    if not known:
+        skip("the answers carry no usage (see U1)")
+    return known
+
+
+@rule(
+    "U1",
+    "Usage is there by default, as integers, in invoke and in stream",
+    mend="Set `usage_metadata=UsageMetadata(...)` on the message, and on one chunk of a stream; "
+    "where the backend has to be asked for counts in streams, ask.",
+)
+def usage_is_there(trial: Trial) -> None:
+    """Costs, budgets and traces are made of it, and nobody switches it on.
+
+    The backend tells its counts, and they have to arrive, unchanged, by every way of calling. Over
+    OpenAI's wire, a request for a stream that does not ask for them (`stream_options`) is a
+    warning: not every server tells them unasked. A live model that has none at all is one too.
+    """
+    calls = _answers(trial)
+    if not trial.scripted and not any(call.message.usage_metadata for call in calls.values()):
+        warn("no answer carries usage", "integer counts")
+    for way, call in calls.items():
+        usage = call.message.usage_metadata
+        expect(usage, f"{way}: usage_metadata is {usage!r}", "counts")
+        values = [usage.get(name) for name in COUNTS]
+        whole = all(type(each) is int and each >= 0 for each in values)
+        expect(whole, f"{way}: {shown(usage)}", "integers")
+        if trial.scripted:
+            got = f"{way}: {values}; the backend told 9 and 6"
+            expect(values[:2] == [9, 6], got, "the backend's counts")
+    for way in STREAMING if trial.over_http else ():
+        for each in trial.call(way).received:
+            unasked = not (each.body.get("stream_options") or {}).get("include_usage")
+            if OnUpstream.wire_of(each) == "openai" and each.asked.stream and unasked:
+                got = f"{way}: the request has no stream_options.include_usage"
+                warn(got, "counts that are asked for")
+
+
+@rule(
+    "U2",
+    "The total is the sum of input and output",
+    mend="Set `total_tokens` to `input_tokens + output_tokens`.",
+)
+def the_total_is_the_sum(trial: Trial) -> None:
+    """Some readers add the two up, others read the total; they must come to the same.
+
+    Tried with the usual counts, with long and empty answers, and by every way of calling.
+    """
+    found = [_usages(trial)]
+    for counts in ((100_000, 1), (7, 0)) if trial.scripted else ():
+        model = trial.model(["The mat.", Usage(*counts)])
+        calls = {way: trial.call(way, "Hi", model=model) for way in _answers(trial)}
+        found.append({way: call.message.usage_metadata or {} for way, call in calls.items()})
+    for usages in found:
+        for way, usage in usages.items():
+            values: list[Any] = [usage.get(name) for name in COUNTS]
+            if None not in values:
+                got = f"{way}: {values[0]} + {values[1]} = {values[2]}"
+                expect(values[0] + values[1] == values[2], got, "the sum")
+
+
+@rule(
+    "U3",
+    "Exactly one chunk of a stream carries usage, all of it",
+    mend="Set `usage_metadata` on one chunk, best the last: when chunks are added up, counts are.",
+    needs=["streaming"],
+)
+def usage_once(trial: Trial) -> None:
+    """Counts are summed when chunks are: counts that come twice are billed twice.
+
+    Counts that come in parts which add up are a warning: the sum is right, but v3 keeps only the
+    last (`_compat_bridge.py:487-496` of langchain-core 1.7.2), and so do readers of one chunk.
+    """
+    for way in STREAMING:
+        call = trial.call(way)
+        carrying = [each.usage_metadata for each in call.chunks if each.usage_metadata]
+        if not carrying:
+            skip(f"the chunks of {way} carry no usage (see U1)")
+        if len(carrying) == 1:
+            continue
+        got = f"{way}: {len(carrying)} chunks carry usage: {shown(carrying[:3])}"
+        total = call.message.usage_metadata
+        right = not trial.scripted or (total["input_tokens"], total["output_tokens"]) == (9, 6)
+        inputs = sum(bool(each.get("input_tokens")) for each in carrying)
+        expect(right and inputs <= 1, f"{got}; they add up to {shown(total)}", "one chunk")
+        warn(got, "one chunk")
+
+
+@rule(
+    "U4",
+    "Details never exceed totals",
+    mend="Count cached and cache-writing tokens into `input_tokens`, and reasoning into "
+    "`output_tokens`: details are parts of them.",
+    severity="warning",
+)
+def details_are_parts(trial: Trial) -> None:
+    """Prices of details are subtracted from prices of totals; bills would become negative.
+
+    Where the wire can tell details, the backend tells that most of the input was read from a
+    cache, and half of the output was reasoning. Anthropic's counts leave cached tokens out of
+    `input_tokens`, which LangChain's include. Skipped where the answers carry no details.
+    """
+    usages = [*_usages(trial).items()]
+    if trial.scripted:
+        model = trial.model(_detailed)
+        for way in _answers(trial):
+            call = trial.call(way, "Hi", model=model)
+            usages += [(f"{way}, details told", call.message.usage_metadata or {})]
+    seen = False
+    for way, usage in usages:
+        for name in ("input", "output"):
+            details = usage.get(f"{name}_token_details") or {}
+            counts = [each for each in details.values() if isinstance(each, int)]
+            seen = seen or any(counts)
+            total = usage.get(f"{name}_tokens") or 0
+            good = sum(counts) <= total and all(each >= 0 for each in counts)
+            expect(good, f"{way}: {shown(details)} of {total} {name} tokens", "parts of the total")
+    if not seen:
+        skip("the answers carry no details")
+
+
+_DETAILED: list[Any] = ["The mat.", Usage(9, 6, {"cache_read": 7}, {"reasoning": 3})]
+_IN_WORDS = {
+    "openai": (
+        b'"completion_tokens": 6',
+        (
+            b'"completion_tokens": 6, "prompt_tokens_details": {"cached_tokens": 7},'
+            b'"completion_tokens_details": {"reasoning_tokens": 3}'
+        ),
+    ),
+    "responses": (
+        b'"output_tokens": 6',
+        (
+            b'"output_tokens": 6, "input_tokens_details": {"cached_tokens": 7}, '
+            b'"output_tokens_details": {"reasoning_tokens": 3}'
+        ),
+    ),
+    "anthropic": (
+        b'"input_tokens": 9',
+        b'"input_tokens": 2, "cache_read_input_tokens": 7, "cache_creation_input_tokens": 0',
+    ),
+}
+"""What the wires say in place of what; the doubles' scripts have no details for them."""
+
+
+def _detailed(received: Received) -> Iterable[Any]:
+    """Answer with details of the usage, in the words of the request's wire."""
+    speech, asked = received.speech, received.asked
+    told = _IN_WORDS.get(OnUpstream.wire_of(received)) if speech else None
+    if speech is None or asked is None or told is None:
+        return _DETAILED
+    if asked.stream:
+        pieces = [each for each in speech.stream(_DETAILED, asked) if isinstance(each, bytes)]
+        raw, media = b"".join(pieces), speech.media_type
+    else:
+        raw, media = json.dumps(speech.whole(_DETAILED, asked)).encode(), "application/json"
+    return [Refuse(200, headers={"Content-Type": media}, body=raw.replace(*told))]
+
+
+@rule(
+    "U5",
+    "`UsageMetadataCallbackHandler` keys by the exact model name",
+    mend="Put `model_name` into `response_metadata`, once per stream: the name that the request "
+    "has, or that the backend gives back.",
+)
+def the_handler_knows_the_model(trial: Trial) -> None:
+    """The handler adds usage up by `response_metadata["model_name"]` (`callbacks/usage.py:60-80`).
+
+    Without the name nothing is counted; a name that repeats in a stream becomes a name twice as
+    long. Tried by every way of calling, and with a name that has a slash, a colon and capitals.
+    """
+    usages = _usages(trial)
+    calls = {way: call for way, call in _answers(trial).items() if way in usages}
+    _expect_names(trial, calls, "")
+    if trial.scripted and trial.takes("model"):
+        model = trial.model(model=ODD_NAME)
+        odd = {way: trial.call(way, "Hi", model=model) for way in calls}
+        _expect_names(trial, {w: c for w, c in odd.items() if c.error is None}, ODD_NAME)
+
+
+def _expect_names(trial: Trial, calls: Mapping[str, Call], name: str) -> None:
+    names = {name} - {""}
+    for way, call in calls.items():
+        handler = UsageMetadataCallbackHandler()
+        for args, kwargs in call.recorder.of("on_llm_end"):
+            handler.on_llm_end(*args, **kwargs)
+        keys = [*handler.usage_metadata]
+        asked = {each.asked.model for each in call.received if each.asked} - {None}
+        known = {str(each) for each in names | asked}
+        got = f"{way}: counted under {keys or 'nothing'}, asked was {sorted(known)}"
+        expect(len(keys) == 1 and (not known or keys[0] in known), got, "one key, the model's name")
+        if not trial.scripted:
+            names = {keys[0]}  # the same by every way
+
+
+@rule(
+    "U6",
+    "An estimate of usage says so, and nothing is invented",
+    mend="Leave `usage_metadata` at None where nothing is known; mark an estimate in "
+    "`response_metadata`, say by `usage_estimated=True`.",
+    scripted=True,
+)
+def estimates_say_so(trial: Trial) -> None:
+    """Made-up counts become made-up bills.
+
+    The backend tells no counts. None is right; counts of the model's own are right where a key
+    with "estimated" or "approximate" in it says so. Zeros are a warning. Skipped over Anthropic's
+    wire, where counts always come.
+    """
+    model = trial.model(["The mat."])
+    zeros = []
+    for way in able(trial):
+        if way in _PASSED:
+            continue
+        call = trial.call(way, "Hi", model=model)
+        message = call.message
+        if any(OnUpstream.wire_of(each) == "anthropic" for each in call.received if each.speech):
+            skip("the wire always tells counts")
+        usage = message.usage_metadata
+        if not usage or _is_marked(message):
+            continue
+        if any(usage.get(name) for name in COUNTS):
+            fail(f"{way}: {shown(usage)}; the backend told nothing", "None, or a mark")
+        zeros.append(f"{way}: {shown(usage)}; the backend told nothing")
+    if zeros:
+        warn(zeros[0], "None")
+
+
+def _is_marked(message: Any) -> bool:
+    def names(value: Any) -> Iterable[str]:
+        if isinstance(value, Mapping):
+            for name, each in value.items():
+                yield from [str(name).lower()] if each else ()
+                yield from names(each)
+
+    places = (message.response_metadata, message.additional_kwargs, message.usage_metadata)
+    return any(
+        mark in name for place in places for name in names(place) for mark in ("estimat", "approx")
+    )

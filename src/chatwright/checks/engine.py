@@ -1,0 +1,269 @@
+"""Tries rules on models: what `check` does."""
+
+import os
+import time
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from langchain_core._api.beta_decorator import LangChainBetaWarning
+from langchain_core.language_models import BaseChatModel
+
+from chatwright.checks.evidence import masked, shown_error
+from chatwright.checks.finding import Fault, Finding, Report, Verdict, versions
+from chatwright.checks.guard import Exceeded, guarded
+from chatwright.checks.making import maker, secrets_of
+from chatwright.checks.modes import Excess, Raised
+from chatwright.checks.pointing import staged
+from chatwright.checks.rulebook import Outcome, Rule, rules, skip
+from chatwright.checks.stage import CANARY, Live
+from chatwright.checks.suites import suites
+from chatwright.checks.trial import HOMES, Background, Heard, Shared, Trial, need
+
+__all__ = ["MAX_CALLS", "Options", "Run", "check", "tried"]
+
+MAX_CALLS = 60
+"""How often a live model is called, at most."""
+MAX_TOKENS = 64
+"""How long the answers of a live model may be, in tokens."""
+LINK = "docs/reference/rules.md#"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """How a model is checked; `check` says what each means."""
+
+    upstream: str = "auto"
+    only: Sequence[str] | None = None
+    skip: Sequence[str] = ()
+    declare: Sequence[str] = ()
+    live: bool = False
+    langchain_tests: bool | None = None
+    max_calls: int = MAX_CALLS
+    max_tokens: int = MAX_TOKENS
+    max_cost: float | None = None
+    price: tuple[float, float] | None = None
+
+    def suites_too(self) -> bool:
+        """Tell whether langchain-tests' suites run as well."""
+        return self.only is None if self.langchain_tests is None else self.langchain_tests
+
+
+def check(
+    model: Any,
+    *,
+    kwargs: Mapping[str, Any] | None = None,
+    tell: Callable[[Finding], None] | None = None,
+    **options: Any,
+) -> Report:
+    """Tell what holds of a chat model, rule by rule.
+
+    Where it can be, the model is pointed at a fake upstream on loopback, so that nothing is spent
+    and every rule can be tested. Else it is called as it is, and the rules that need a script are
+    skipped.
+
+    Args:
+        model: A chat model, a class of chat models, or a function that returns one. A function
+            takes what its signature names: `base_url`, `api_key`, `model`, `temperature`, ….
+        kwargs: Arguments for the class, or the function.
+        tell: Is given each finding as it is found.
+        **options: `upstream`, the wire that the model speaks: `openai`, `ollama`, `anthropic`;
+            `auto` (the default) finds it out, `none` tests the model as it is. `only` and `skip`,
+            the ids, or first letters, of rules. `declare`, what the model is said to support, so
+            that its absence is a failure: `streaming`, `tools`, `structured`, `images`, `audio`,
+            `files`. `live` (False), whether rules that need no script are tried on the model as it
+            is, even where there is an upstream. `langchain_tests` (True, unless `only` is given),
+            whether its suites run too, where it is installed. For live models: `max_calls` (60),
+            how often one may be called; `max_tokens` (64), how long its answers may be, where it
+            has such a field; `max_cost` (None: no limit), what all may cost, at a `price` per
+            million input and output tokens, or what the model itself tells.
+
+    Raises:
+        PointingError: A class, or a function, that can't be pointed at the upstream.
+        TypeError: It is none of these, or there is no such option.
+        ValueError: There is no such rule, or no such upstream.
+    """
+    started = time.perf_counter()
+    run = Run(model, kwargs, Options(**options))
+    found = []
+    for finding in run.findings():
+        found.append(finding)
+        if tell:
+            tell(finding)
+    seconds = time.perf_counter() - started
+    return Report(run.made.name, found, run.calls, seconds, versions(run.made.package))
+
+
+class Run:
+    """One check of one model: an iterator of findings.
+
+    Args:
+        model: A chat model, a class of chat models, or a function that returns one.
+        kwargs: Arguments for the class, or the function.
+        options: How it is checked.
+
+    Raises:
+        TypeError: It is none of these.
+        ValueError: There is no such rule.
+    """
+
+    def __init__(self, model: Any, kwargs: Mapping[str, Any] | None, options: Options) -> None:
+        """Prepare; nothing is called yet."""
+        self.made = maker(model, kwargs)
+        instance = model if isinstance(model, BaseChatModel) and not kwargs else None
+        self.rules = rules(options.only, options.skip)
+        self._options = options
+        self._instance = instance
+        self._places: list[Shared] = []
+        self._hidden = {CANARY} | (secrets_of(instance) if instance is not None else set())
+        self.before: Callable[[str], None] = lambda _: None
+        self.allow: Callable[[int], None] = lambda _: None
+
+    @property
+    def calls(self) -> int:
+        """How often the model was called so far."""
+        return sum(each.heard.calls for each in self._places)
+
+    def findings(self) -> Iterator[Finding]:
+        """Yield what the rules find, one after the other.
+
+        Raises:
+            PointingError: The model can't be pointed at the upstream.
+            ValueError: There is no such upstream.
+        """
+        try:
+            for each in self.rules:
+                self.before(each.id)
+                yield self.try_rule(each)
+            if self._options.suites_too():
+                self.before("suites")
+                scripted = self._begun()[0]
+                for finding in suites(scripted.stage, self.made, scripted.declared):
+                    yield masked(finding, self._hidden)
+        finally:
+            self.close()
+
+    def try_rule(self, rule: Rule) -> Finding:
+        """Try one rule; whatever happens is a finding.
+
+        Raises:
+            PointingError: The model can't be pointed at the upstream.
+        """
+        scripted, as_it_is = self._begun()
+        where = scripted if rule.scripted else as_it_is
+        return masked(tried(rule, where, self._options), self._hidden)
+
+    def close(self) -> None:
+        """Release what the run holds."""
+        for place in self._places:
+            place.background.stop()
+            place.stage.close()
+
+    def _begun(self) -> tuple[Shared, Shared]:
+        """Return where scripted rules are tried, and where others are; at first, begin."""
+        if not self._places:
+            options, made, instance = self._options, self.made, self._instance
+            declared = frozenset(options.declare)
+            stage = staged(made, instance, options.upstream)
+            self._places = [Shared(stage, made, declared)]
+            if options.live and stage.layer != "live":
+                self._places.append(Shared(Live(made, instance), made, declared))
+            last = self._places[-1]
+            last.heard = Heard(options.price)
+            if last.stage.layer == "live":
+                last.stage.limit(options.max_tokens)
+                self.allow(options.max_calls)
+        return self._places[0], self._places[-1]
+
+
+def tried(rule: Rule, shared: Shared, options: Options) -> Finding:
+    """Try one rule; whatever happens is a finding."""
+    trial = Trial(shared, rule.seconds)
+    outcome: list[BaseException] = []
+    pid = os.getpid()
+
+    def attempt() -> None:
+        try:
+            _allow(rule, trial, options)
+            rule.test(trial)
+        except BaseException as error:  # noqa: BLE001  a finding
+            outcome.append(error)
+        if os.getpid() != pid:  # the model has forked, and this is the copy
+            os._exit(0)
+
+    started = time.perf_counter()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", LangChainBetaWarning)
+        try:
+            guarded(attempt, seconds=rule.seconds + 2)
+        except Exceeded as excess:
+            outcome.append(Excess(str(excess)))
+    if not shared.background.alive():
+        shared.background = Background()
+    finding = Finding(
+        rule=rule.id,
+        title=rule.title,
+        section=rule.section,
+        severity=rule.severity,
+        verdict=Verdict.PASS,
+        layer=shared.stage.layer,
+        link=f"{LINK}{rule.id.lower()}",
+        seconds=time.perf_counter() - started,
+    )
+    return finding if not outcome else _found(finding, rule, trial, outcome[-1])
+
+
+def _allow(rule: Rule, trial: Trial, options: Options) -> None:
+    """Skip what can't be tested."""
+    if rule.scripted and not trial.scripted:
+        skip("it needs a backend that plays a script")
+    heard = trial.shared.heard
+    if not trial.scripted and heard.calls + rule.calls > options.max_calls:
+        skip(f"the limit of {options.max_calls} calls was reached")
+    if options.max_cost is not None and heard.cost >= options.max_cost:
+        skip(f"the limit of {options.max_cost:g} was reached: {heard.cost:g} is spent")
+    for ability in sorted(rule.needs):
+        need(trial, ability)
+
+
+def _found(finding: Finding, rule: Rule, trial: Trial, error: BaseException) -> Finding:
+    """Return what an exception makes of a finding."""
+    outcome = _outcome(rule, error)
+    wrong = outcome.verdict in (Verdict.FAIL, Verdict.WARN)
+    return replace(
+        finding,
+        verdict=outcome.verdict,
+        fault=outcome.fault,
+        sent=outcome.sent or (repr(trial.made[-1].prompt)[:200] if wrong and trial.made else ""),
+        got=outcome.got,
+        expected=(outcome.expected or rule.title) if wrong else "",
+        mend=rule.mend if wrong else "",
+        exchanges=trial.exchanges() if wrong else (),
+    )
+
+
+def _outcome(rule: Rule, error: BaseException) -> Outcome:
+    if isinstance(error, Outcome):
+        return error
+    if isinstance(error, Raised):
+        call, said = error.call, shown_error(error.call.error or error)
+        got = f"{call.way} raised {type(call.error).__name__}: {said}"
+        home = HOMES[call.way]
+        if call.shared and rule.id != home:
+            return Outcome(Verdict.SKIP, f"{got} (see {home})", fault=None)
+        return Outcome(Verdict.FAIL, got)
+    said = f"{type(error).__name__}: {shown_error(error)}"
+    if isinstance(error, Excess | TimeoutError):
+        return Outcome(Verdict.FAIL, shown_error(error), "an end, within bounds")
+    if _is_rules_own(rule, error):
+        return Outcome(Verdict.SKIP, f"the rule crashed: {said}", fault=Fault.CHECK)
+    return Outcome(Verdict.FAIL, f"it raised {said}")
+
+
+def _is_rules_own(rule: Rule, error: BaseException) -> bool:
+    """Tell whether an exception comes from the rule's own lines, not from the model's."""
+    last = error.__traceback__
+    while last is not None and last.tb_next is not None:
+        last = last.tb_next
+    return last is not None and last.tb_frame.f_code.co_filename == rule.test.__code__.co_filename

@@ -1,0 +1,181 @@
+"""How chat models of any make are made: which of their parameters is what."""
+
+import functools
+import inspect
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from langchain_core.language_models import BaseChatModel
+from pydantic import SecretStr
+
+from chatwright.checks.rulebook import skip
+
+__all__ = ["Maker", "UnknownParameterError", "maker"]
+
+NAMES = {
+    "base_url": (
+        *("base_url", "openai_api_base", "anthropic_api_url", "groq_api_base", "api_base"),
+        *("endpoint", "endpoint_url", "api_url", "server_url", "inference_server_url", "host"),
+        *("url", "uri"),
+    ),
+    "api_key": (
+        *("api_key", "openai_api_key", "anthropic_api_key", "mistral_api_key", "groq_api_key"),
+        *("api_token", "token", "key", "auth_token"),
+    ),
+    "model": ("model", "model_name", "model_id", "deployment", "llm"),
+    "headers": (
+        *("default_headers", "headers", "extra_headers", "additional_headers", "custom_headers"),
+    ),
+    "timeout": ("timeout", "request_timeout", "default_request_timeout"),
+    "max_tokens": ("max_tokens", "max_output_tokens", "max_completion_tokens", "num_predict"),
+    "stop": ("stop", "stop_sequences", "stops"),
+}
+"""What constructors call the things that check has to set; the first that is there is taken."""
+MODEL_NAME = "checked-model"
+
+
+class UnknownParameterError(TypeError):
+    """A constructor, or a factory, takes no such parameter."""
+
+
+@dataclass(frozen=True)
+class Maker:
+    """Makes models of one kind.
+
+    Args:
+        build: A class, or a function.
+        takes: The names of its parameters, and of its fields' aliases; None where it takes any.
+        given: Arguments for each.
+        name: What reports call the model.
+        package: The distribution that it is of, as far as that is known.
+    """
+
+    build: Callable[..., BaseChatModel]
+    takes: frozenset[str] | None
+    given: Mapping[str, Any] = field(default_factory=dict)
+    name: str = ""
+    package: str | None = None
+
+    def parameter(self, name: str) -> str | None:
+        """Return what the constructor calls a thing; None where it has no name for it."""
+        names: Iterable[str] = NAMES.get(name, (name,))
+        if self.takes is None:
+            return name
+        return next((each for each in names if each in self.takes), None)
+
+    def __call__(self, **things: Any) -> BaseChatModel:
+        """Make a model.
+
+        Args:
+            **things: Values by the names of `NAMES`, or by the constructor's own.
+
+        Raises:
+            UnknownParameterError: The constructor has no name for one of them.
+        """
+        arguments: dict[str, Any] = {}
+        later: dict[str, Any] = {}
+        for name, value in things.items():
+            parameter = self.parameter(name)
+            if parameter is not None:
+                arguments[parameter] = value
+            elif name in BaseChatModel.model_fields:
+                later[name] = value
+            else:
+                raise UnknownParameterError(f"{self.name} takes no {name!r}")
+        made = self.build(**{**arguments, **self.given})
+        return made.model_copy(update=later) if later else made
+
+    def try_make(self, **things: Any) -> BaseChatModel:
+        """Make a model, and skip the rule where the constructor has no name for a thing."""
+        try:
+            return self(**things)
+        except UnknownParameterError as error:
+            skip(str(error))
+
+    def accepted(self, **things: Any) -> dict[str, Any]:
+        """Return those of some things that the constructor takes."""
+        return {name: value for name, value in things.items() if self.parameter(name)}
+
+    def where(self, **given: Any) -> "Maker":
+        """Return a maker that gives further arguments."""
+        return replace(self, given={**self.given, **given})
+
+
+def maker(found: Any, given: Mapping[str, Any] | None = None) -> Maker:
+    """Return what makes models like the one that is given.
+
+    Args:
+        found: A chat model, a class of chat models, or a function that returns one.
+        given: Arguments for the constructor, by its own names.
+
+    Raises:
+        TypeError: It is none of these.
+    """
+    kwargs = dict(given or {})
+    if isinstance(found, BaseChatModel):
+        cls = type(found)
+        return Maker(
+            functools.partial(_again, found), _names(cls), kwargs, cls.__name__, _package(cls)
+        )
+    if isinstance(found, type) and issubclass(found, BaseChatModel):
+        return Maker(found, _names(found), kwargs, found.__name__, _package(found))
+    if callable(found) and not isinstance(found, type):
+        name = getattr(found, "__name__", type(found).__name__)
+        return Maker(found, _parameters(found), kwargs, name, _package(found))
+    raise TypeError(
+        f"{found!r} is no chat model, no class of chat models and no function that returns one"
+    )
+
+
+def _again(model: BaseChatModel, **changed: Any) -> BaseChatModel:
+    """Make a model like another one, of the arguments that made it."""
+    fields = type(model).model_fields
+    given = {}
+    for name in model.model_fields_set & fields.keys():
+        alias = fields[name].alias
+        if not {name, alias} & changed.keys():
+            given[alias or name] = getattr(model, name)
+    return type(model)(**{**given, **changed})
+
+
+def _names(cls: type[BaseChatModel]) -> frozenset[str] | None:
+    names = set()
+    for name, each in cls.model_fields.items():
+        if each.init is not False:
+            names |= {name} if each.alias is None or _by_name(cls) else {each.alias}
+            names |= {each.alias} - {None} if isinstance(each.alias, str) else set()
+    names |= _parameters(cls.__init__) or set()
+    return frozenset(names)
+
+
+def _by_name(cls: type[BaseChatModel]) -> bool:
+    config = cls.model_config
+    return bool(config.get("populate_by_name") or config.get("validate_by_name"))
+
+
+def _parameters(function: Callable[..., Any]) -> frozenset[str] | None:
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):
+        return None
+    is_init = getattr(function, "__name__", "") == "__init__"
+    if not is_init and any(each.kind is each.VAR_KEYWORD for each in parameters):
+        return None
+    named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    return frozenset(each.name for each in parameters if each.kind in named) - {"self", "args"}
+
+
+def _package(found: Any) -> str | None:
+    module = getattr(found, "__module__", None) or ""
+    return module.partition(".")[0].replace("_", "-") or None
+
+
+def secrets_of(model: BaseChatModel) -> set[str]:
+    """Return the secrets that a model holds, to keep them out of reports."""
+    found = set()
+    for name in type(model).model_fields:
+        value = getattr(model, name, None)
+        if isinstance(value, SecretStr):
+            found.add(value.get_secret_value())
+    return {each for each in found if each}

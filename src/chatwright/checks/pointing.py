@@ -1,0 +1,94 @@
+"""Where a model is tried: it is pointed at the fake upstream, if that can be done."""
+
+from typing import Any
+
+from langchain_core.language_models import BaseChatModel
+
+from chatwright.checks.evidence import shown_error
+from chatwright.checks.guard import Exceeded, guarded
+from chatwright.checks.making import Maker
+from chatwright.checks.stage import Live, OnUpstream, Stage, Substituted
+from chatwright.checks.trial import PROMPT
+from chatwright.testing.speech import SPEECHES
+
+__all__ = ["UPSTREAMS", "PointingError", "staged"]
+
+UPSTREAMS = ("auto", *SPEECHES, "none")
+DIALECTS = ("mistral", "groq")
+"""Providers whose servers speak OpenAI's wire their own way."""
+POINTING_SECONDS = 20.0
+
+
+class PointingError(ValueError):
+    """The model can't be made to speak to the fake upstream."""
+
+
+def staged(made: Maker, instance: BaseChatModel | None, upstream: str) -> Stage:
+    """Return where a model is tried.
+
+    Raises:
+        PointingError: It should speak to the upstream, and can't be made to.
+        ValueError: There is no such upstream.
+    """
+    if upstream not in UPSTREAMS:
+        raise ValueError(f"there is no upstream {upstream!r}; there are {', '.join(UPSTREAMS)}")
+    if upstream == "none":
+        return Live(made, instance)
+    why = f"{made.name} takes no address, such as base_url"
+    if made.parameter("base_url"):
+        stage = OnUpstream(made)
+        try:
+            wire, why = _pointed(stage, made.name)
+            if wire and upstream not in ("auto", wire, *DIALECTS):
+                why = f"{made.name} speaks {wire}, not {upstream}"
+            elif wire:
+                stage.speak(upstream if upstream in DIALECTS else _dialect(stage))
+                return stage
+        except BaseException:
+            stage.close()
+            raise
+        stage.close()
+    if _is_own(made, instance):
+        return Substituted(made)
+    if upstream != "auto":
+        raise PointingError(f"{why}; give a function that makes the model with base_url=…")
+    if instance is None and made.parameter("base_url"):
+        raise PointingError(
+            f"{why}; set what is missing by kwargs, give a function that makes the model with "
+            "base_url=…, or test it as it is: upstream='none'"
+        )
+    return Live(made, instance)
+
+
+def _pointed(stage: OnUpstream, name: str) -> tuple[str | None, str]:
+    """Return the wire by which a model has spoken to the upstream, or why it has not."""
+    said: list[str] = []
+    seen: list[Any] = []
+
+    def ask() -> None:
+        try:
+            made = stage.make(None, {})
+            seen.append(made.received)
+            made.model.invoke(PROMPT)
+        except BaseException as error:  # noqa: BLE001  it is the model's
+            said.append(f"{type(error).__name__}: {shown_error(error)}")
+
+    try:
+        guarded(ask, seconds=POINTING_SECONDS)
+    except Exceeded as error:
+        said.append(str(error))
+    if seen and seen[0]:
+        return stage.wire_of(seen[0][0]), ""
+    return None, f"{name} sent nothing to the upstream ({said[0] if said else 'nor did it fail'})"
+
+
+def _dialect(stage: OnUpstream) -> str:
+    """Return the dialect of the model's provider, as its traces name it; empty for none."""
+    model: Any = stage.make(None, {}).model
+    provider = str(model._get_ls_params().get("ls_provider"))  # noqa: SLF001  where it is told
+    return next((each for each in DIALECTS if provider.startswith(each)), "")
+
+
+def _is_own(made: Maker, instance: BaseChatModel | None) -> bool:
+    """Tell whether a model is made of a source that a script can replace."""
+    return hasattr(instance if instance is not None else made.build, "reply")

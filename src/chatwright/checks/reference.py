@@ -1,0 +1,42 @@
+"""The reference of the rules, in Markdown: `docs/reference/rules.md` is made of it."""
+
+from chatwright.checks.rulebook import Rule, rules
+
+__all__ = ["page", "reference"]
+
+INTRODUCTION = """\
+# The rules
+
+Made by `make docs` out of the rules themselves. `chatwright check MODEL` tries them;
+`chatwright check --explain P3` prints one.
+
+**scripted**: tried with a backend that plays a script, a fake upstream on loopback, or a script in
+place of the source of a model of Chatwright's. **live**: can be tried on the model as it is."""
+
+
+def page(rule: Rule, level: int = 1) -> str:
+    """Return what there is to say of a rule.
+
+    Args:
+        rule: The rule.
+        level: That of its heading.
+    """
+    needs = f" · needs {', '.join(sorted(rule.needs))}" if rule.needs else ""
+    return (
+        f"{'#' * level} {rule.id}\n\n**{rule.title}**\n\n"
+        f"{rule.section} · {rule.severity.value} · {rule.layer}{needs}\n\n"
+        f"{rule.page}\n\n*Mend:* {rule.mend}\n"
+    )
+
+
+def reference() -> str:
+    """Return the pages of our own rules, by section."""
+    parts, section = [INTRODUCTION], ""
+    for each in rules():
+        if not each.test.__module__.startswith("chatwright."):
+            continue
+        if each.section != section:
+            section = each.section
+            parts.append(f"## {section}")
+        parts.append(page(each, 3).rstrip())
+    return "\n\n".join(parts) + "\n"

@@ -1,0 +1,99 @@
+"""What the reports for people say alike."""
+
+import re
+from collections.abc import Iterable
+
+from chatwright.checks.finding import Fault, Finding, Report, Severity, Verdict, score
+
+__all__ = ["clipped", "crashed", "details", "facts", "headline", "in_a_line", "printable", "tally"]
+
+CULPRITS = {
+    Fault.MODEL: "the model class's",
+    Fault.LLM: "the LLM's: it chose so",
+    Fault.UPSTREAM: "the server's",
+    Fault.CHECK: "the rule's own: it crashed, please report it",
+}
+
+_UNPRINTABLE = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]"
+)
+"""Control characters, which act on a terminal and can't be in XML; what turns the direction of the
+text around it; halves of surrogate pairs."""
+
+
+def printable(value: object) -> str:
+    """Return a text with the characters that act, or can't be shown, written as escapes.
+
+    Tabs and line feeds stay.
+    """
+    text = value if isinstance(value, str) else repr(value)
+    return _UNPRINTABLE.sub(_escape, text.replace("\r\n", "\n"))
+
+
+def in_a_line(value: object) -> str:
+    """Return a text as `printable` does, with its white space made single blanks."""
+    return " ".join(printable(value).split())
+
+
+def _escape(found: re.Match[str]) -> str:
+    return found[0].encode("unicode_escape").decode()
+
+
+def clipped(text: str, most: int) -> str:
+    """Return no more of a text than so many characters, and how many more there are."""
+    return text if len(text) <= most else f"{text[:most]}… ({len(text) - most} more characters)"
+
+
+def crashed(finding: Finding) -> bool:
+    """Tell whether it was the rule that broke, not the model."""
+    return finding.fault is Fault.CHECK
+
+
+def details(finding: Finding) -> list[tuple[str, str]]:
+    """Return what a finding says, in the order in which one wants to know it."""
+    expected = "" if finding.expected == finding.title else finding.expected
+    said = [
+        ("got", finding.got),
+        ("expected", expected),
+        ("sent", finding.sent),
+        ("mend", finding.mend),
+        ("fault", _culprit(finding)),
+    ]
+    return [(label, printable(text)) for label, text in said if text]
+
+
+def _culprit(finding: Finding) -> str:
+    if finding.fault is None:
+        return ""
+    irritates = finding.severity is Severity.WARNING and not crashed(finding)
+    return CULPRITS[finding.fault] + (" (it irritates, nothing is lost)" if irritates else "")
+
+
+def tally(findings: Iterable[Finding]) -> str:
+    """Return how many findings there are of each verdict but PASS."""
+    found = list(findings)
+    broken = sum(map(crashed, found))
+    counts = {
+        verdict.value: sum(each.verdict is verdict for each in found)
+        for verdict in (Verdict.FAIL, Verdict.WARN, Verdict.SKIP)
+    }
+    counts["SKIP"] -= broken
+    counts["crashed"] = broken
+    return ", ".join(f"{count} {name}" for name, count in counts.items() if count)
+
+
+def headline(report: Report) -> str:
+    """Return the whole report in a line."""
+    held, tested = score(report.findings)
+    rest = tally(report.findings)
+    return f"{held} of {tested} rules hold{': ' if rest else ''}{rest}"
+
+
+def facts(report: Report) -> list[str]:
+    """Return what was called, how long, and with which packages."""
+    calls = f"{report.calls} call{'' if report.calls == 1 else 's'}"
+    return [
+        *(printable(f"{name} {version}") for name, version in report.versions.items()),
+        calls,
+        f"{report.seconds:.1f} s",
+    ]

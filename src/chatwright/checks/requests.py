@@ -1,0 +1,189 @@
+"""What models ask their backends, what changes that, and what changes their cache keys."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+from langchain_core.language_models import BaseChatModel
+from langchain_core.rate_limiters import BaseRateLimiter
+from pydantic import SecretStr
+
+from chatwright.checks.contract.streaming import LOOK_UP
+from chatwright.checks.modes import Call
+from chatwright.checks.stage import OnUpstream
+from chatwright.checks.trial import Trial
+
+__all__ = [
+    "CALLED_WITH",
+    "OWN_VALUES",
+    "SENT_AS",
+    "Limiter",
+    "ask",
+    "asked_model",
+    "at_one_address",
+    "different",
+    "find",
+    "plain_fields",
+    "ports",
+    "sent",
+    "stale",
+]
+
+SENT_AS = {
+    "temperature": ("temperature",),
+    "max_tokens": ("max_tokens", "max_completion_tokens", "max_output_tokens", "num_predict"),
+    "top_p": ("top_p",),
+    "seed": ("seed",),
+}
+"""What requests call the parameters."""
+_OTHER_TOOL: dict[str, Any] = {"type": "function", "function": {"name": "sing", "parameters": {}}}
+CALLED_WITH: tuple[dict[str, Any], ...] = (
+    *({}, {"stop": ["a"]}, {"stop": ["b"]}, {"temperature": 0.1}, {"temperature": 0.2}),
+    *({"tools": [LOOK_UP]}, {"tools": [_OTHER_TOOL]}),
+    {"tools": [LOOK_UP], "tool_choice": "any"},
+)
+"""Parameters of calls that must not share a cache key."""
+OWN_VALUES: tuple[tuple[str, Any, Any], ...] = (
+    *(("temperature", 0.1, 0.9), ("max_tokens", 5, 6), ("top_p", 0.1, 0.9), ("seed", 1, 2)),
+    *(("model", "one-model", "another-model"), ("stop", ["a"], ["b"])),
+)
+"""Parameters of constructors, and two values of each."""
+MOST_FIELDS = 40
+"""How many of a class's fields are tried."""
+
+_NO_ANSWER = frozenset({"stream", "stream_options"})
+"""What a request has that does not change the answer."""
+_KEYS = ("authorization", "x-api-key", "api-key", "x-goog-api-key")
+
+
+def at_one_address(trial: Trial) -> dict[str, Any]:
+    """Return the fields that several models need to have one address: it may be in their keys."""
+    stage = trial.shared.stage
+    return {"base_url": stage.address(None, [])} if isinstance(stage, OnUpstream) else {}
+
+
+def ports(trial: Trial) -> list[int | None]:
+    """Return the ports of the fake upstream."""
+    stage = trial.shared.stage
+    return [urlsplit(stage.upstream.url).port] if isinstance(stage, OnUpstream) else []
+
+
+def ask(trial: Trial, model: Any, known: Any = None, **kwargs: Any) -> dict[str, Any] | None:
+    """Ask a model, and return what it asked its backend; None where it failed.
+
+    Args:
+        trial: What the rule was given.
+        model: The model.
+        known: The model that it is a copy of, or is made of; its backend is the same.
+        **kwargs: The call's parameters.
+    """
+    seen = trial.received(model if known is None else known)
+    before = len(seen)
+    call = trial.call("invoke", "Hi", model=model, **kwargs)
+    if call.error is not None or len(seen) == before:
+        return None
+    last = seen[-1]
+    body = last.body if isinstance(last.body, dict) else {"body": last.body}
+    return {
+        "path": last.path,
+        "key": next((last.headers[name] for name in _KEYS if name in last.headers), None),
+        **{name: value for name, value in body.items() if name not in _NO_ANSWER},
+    }
+
+
+def different(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
+    """Return the names of what differs between two requests."""
+    return [name for name in {**one, **other} if one.get(name) != other.get(name)]
+
+
+def _changed(model: BaseChatModel) -> Iterator[tuple[str, Any]]:
+    """Yield the fields of numbers and switches that the class adds, each with another value."""
+    for name, each in type(model).model_fields.items():
+        if name in BaseChatModel.model_fields:
+            continue
+        value, kind = getattr(model, name, None), str(each.annotation)
+        if isinstance(value, bool):
+            yield name, not value
+        elif isinstance(value, int | float):
+            yield name, type(value)(value + 1) if isinstance(value, int) else value / 2 + 0.125
+        elif value is None and "float" in kind:
+            yield name, 0.25
+        elif value is None and "int" in kind:
+            yield name, 7
+
+
+def stale(trial: Trial, model: Any) -> Iterator[str]:
+    """Yield the fields that change a request, and not the cache key that was asked for before."""
+    key, asked = model._get_llm_string(), ask(trial, model)  # noqa: SLF001  no other way
+    for name, value in [*_changed(model)][:MOST_FIELDS]:
+        if not trial.over_http and name not in SENT_AS:
+            continue  # requests that are not sent hold nothing else
+        copy = model.model_copy(update={name: value})
+        now = ask(trial, copy, model)
+        if asked is None or now is None or not different(asked, now):
+            continue
+        if copy._get_llm_string() == key:  # noqa: SLF001
+            yield f"{name}={value!r} by model_copy changes the request, and not the key"
+        mutable = model.model_copy()
+        mutable._get_llm_string()  # noqa: SLF001
+        try:
+            setattr(mutable, name, value)
+        except (TypeError, ValueError):  # frozen, or refused
+            continue
+        if mutable._get_llm_string() == key:  # noqa: SLF001
+            yield f"{name} set to {value!r} changes the request, and not the key"
+
+
+def sent(call: Call, name: str) -> Any:
+    """Return a parameter as the last request of a call has it; None where it has not."""
+    return find(call.received[-1].body, name) if call.received else None
+
+
+def asked_model(call: Call) -> str | None:
+    """Return the model that the last request of a call asked for."""
+    asked = call.received[-1].asked if call.received else None
+    return asked.model if asked else None
+
+
+def find(body: Any, name: str) -> Any:
+    """Return a parameter as a request has it; None where it has not."""
+    if isinstance(body, Mapping):
+        for key in SENT_AS[name]:
+            if key in body:
+                return body[key]
+        for nested in ("options", "parameters", "generation_config"):
+            if nested in body:
+                return find(body[nested], name)
+    return None
+
+
+def plain_fields(model: BaseChatModel) -> dict[str, Any]:
+    """Return the fields that hold plain values: numbers, texts, secrets, and lists of them."""
+    values = {name: getattr(model, name, None) for name in type(model).model_fields}
+    return {name: value for name, value in values.items() if _is_plain(value)}
+
+
+def _is_plain(value: Any) -> bool:
+    if isinstance(value, Mapping):
+        return all(_is_plain(each) for each in value.values())
+    if isinstance(value, list | tuple):
+        return all(_is_plain(each) for each in value)
+    return value is None or isinstance(value, str | int | float | SecretStr)
+
+
+class Limiter(BaseRateLimiter):
+    """A rate limiter that counts, and never waits."""
+
+    def __init__(self) -> None:
+        """Start at none."""
+        self.asked = 0
+
+    def acquire(self, *, blocking: bool = True) -> bool:
+        """Count."""
+        del blocking
+        self.asked += 1
+        return True
+
+    async def aacquire(self, *, blocking: bool = True) -> bool:
+        """Count."""
+        return self.acquire(blocking=blocking)

@@ -1,0 +1,281 @@
+"""What a rule is, and what it can say."""
+
+import functools
+import inspect
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from importlib import import_module, metadata
+from string import ascii_letters
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from chatwright.checks.finding import Fault, Severity, Verdict
+
+if TYPE_CHECKING:
+    from chatwright.checks.trial import Trial
+
+__all__ = ["SECTIONS", "Outcome", "Rule", "expect", "fail", "rule", "rules", "skip", "warn"]
+
+SECTIONS = {
+    "basics": "Basics",
+    "streaming": "Streaming",
+    "asynchrony": "Async",
+    "stop": "Stop",
+    "callbacks": "Callbacks and events",
+    "usage": "Usage",
+    "tools": "Tools",
+    "calls": "Tools",
+    "structured": "Structured output",
+    "content": "Content",
+    "secrets": "Serialization and secrets",
+    "parameters": "Parameters, tracing, configuration",
+    "errors": "Errors, cancellation, concurrency",
+}
+"""The modules of our own rules, and the sections of the contract that they are."""
+
+SHOWN_CHARACTERS = 2_000
+"""How much of a value a finding shows."""
+OURS = "chatwright.checks.contract"
+ENTRY_POINTS = "chatwright.rules"
+"""The group of entry points by which packages add rules: each names a module that defines some."""
+
+
+class Outcome(Exception):  # noqa: N818  it is no error
+    """How a rule ends that does not pass.
+
+    Args:
+        verdict: WARN, FAIL or SKIP.
+        got: What came; of a SKIP, why it could not be tested.
+        expected: What was expected. Default: the rule's title.
+        sent: What was sent.
+        fault: Whose fault it is.
+    """
+
+    def __init__(
+        self,
+        verdict: Verdict,
+        got: str,
+        expected: str = "",
+        *,
+        sent: str = "",
+        fault: Fault | None = Fault.MODEL,
+    ) -> None:
+        """Keep what was found."""
+        super().__init__(got)
+        self.verdict = verdict
+        self.got = got
+        self.expected = expected
+        self.sent = sent
+        self.fault = fault
+
+
+def expect(holds: object, got: object, expected: str = "", *, sent: object = "") -> None:
+    """Fail unless something holds.
+
+    Args:
+        holds: What has to be true.
+        got: What came; shown by `repr` where it is no str.
+        expected: What was expected. Default: the rule's title.
+        sent: What was sent.
+
+    Raises:
+        Outcome: It does not hold.
+    """
+    if not holds:
+        fail(got, expected, sent=sent)
+
+
+def fail(
+    got: object, expected: str = "", *, sent: object = "", fault: Fault = Fault.MODEL
+) -> NoReturn:
+    """Fail; arguments as those of `expect`."""
+    raise Outcome(Verdict.FAIL, shown(got), expected, sent=shown(sent), fault=fault)
+
+
+def warn(
+    got: object, expected: str = "", *, sent: object = "", fault: Fault = Fault.MODEL
+) -> NoReturn:
+    """Warn: something is not as it should be, but nothing is broken, or the LLM chose so."""
+    raise Outcome(Verdict.WARN, shown(got), expected, sent=shown(sent), fault=fault)
+
+
+def skip(reason: str) -> NoReturn:
+    """Say that the rule could not be tested, and why."""
+    raise Outcome(Verdict.SKIP, reason, fault=None)
+
+
+def shown(value: object) -> str:
+    """Return a value as text; a hostile `__repr__` is told, not raised."""
+    try:
+        return (value if isinstance(value, str) else repr(value))[:SHOWN_CHARACTERS]
+    except Exception as error:  # noqa: BLE001  it is the model's
+        return f"<{type(value).__name__}, whose repr raised {type(error).__name__}>"
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A rule of the contract.
+
+    Args:
+        id: Its number, such as `P3`.
+        title: What it says, as a statement about models.
+        mend: What mends a model that breaks it.
+        test: Tests it.
+        section: The section of the contract.
+        severity: How much it matters.
+        scripted: Whether it needs a backend that plays a script.
+        needs: What a model has to have for it: `streaming`, `tools`, `structured`.
+        calls: How many calls it makes of a live model, at most, beside those that rules share.
+        seconds: How long it may take.
+    """
+
+    id: str
+    title: str
+    mend: str
+    test: Callable[["Trial"], None]
+    section: str
+    severity: Severity = Severity.ERROR
+    scripted: bool = False
+    needs: frozenset[str] = frozenset()
+    calls: int = 0
+    seconds: float = 20.0
+
+    @property
+    def page(self) -> str:
+        """What the rule says, why, and how it is tested, in Markdown."""
+        return inspect.getdoc(self.test) or ""
+
+    @property
+    def layer(self) -> str:
+        """Where it is tested."""
+        return "scripted" if self.scripted else "scripted, live"
+
+
+_RULES: dict[str, Rule] = {}
+
+
+def rule(
+    id: str,  # noqa: A002  what the contract calls it
+    title: str,
+    *,
+    mend: str,
+    section: str | None = None,
+    severity: str = "error",
+    scripted: bool = False,
+    needs: Iterable[str] = (),
+    calls: int = 0,
+    seconds: float = 20.0,
+) -> Callable[[Callable[["Trial"], None]], Callable[["Trial"], None]]:
+    """Make a function a rule. Its docstring is the rule's page.
+
+    The function is given a `Trial`. It returns where the rule holds, and calls `expect`, `fail`,
+    `warn` or `skip` where it does not. The arguments are those of `Rule`.
+
+    Args:
+        id: Its number: letters and digits, unlike any other's.
+        title: What it says, as a statement about models: "All chunks share one id".
+        mend: What mends a model that breaks it.
+        section: The section of the contract. Default: the one of its module.
+        severity: `error` or `warning`.
+        scripted: Whether it needs a backend that plays a script.
+        needs: What a model has to have for it.
+        calls: How many calls it makes of a live model, at most.
+        seconds: How long it may take.
+
+    Raises:
+        ValueError: There is such a rule already, or it has no docstring.
+
+    Example:
+        ```python
+        @rule("ACME1", "The answer is polite", mend="Say please.", section="Manners", calls=1)
+        def polite(trial):
+            "Answers of our models are read by customers."
+            expect("please" in trial.call("invoke").message.text, "it is not")
+        ```
+    """
+
+    def register(test: Callable[["Trial"], None]) -> Callable[["Trial"], None]:
+        module = test.__module__.rpartition(".")[2]
+        made = Rule(
+            id=id,
+            title=title,
+            mend=mend,
+            test=test,
+            section=section or SECTIONS.get(module, module.replace("_", " ").capitalize()),
+            severity=Severity(severity),
+            scripted=scripted,
+            needs=frozenset(needs),
+            calls=calls,
+            seconds=seconds,
+        )
+        _register(made)
+        return test
+
+    return register
+
+
+def _register(made: Rule) -> None:
+    known = _RULES.get(made.id)
+    if known is not None and known.test.__qualname__ != made.test.__qualname__:
+        raise ValueError(f"there are two rules {made.id!r}: {known.title!r} and {made.title!r}")
+    if not made.page:
+        raise ValueError(f"the rule {made.id!r} has no docstring, which is its page")
+    _RULES[made.id] = made
+
+
+@functools.cache
+def _found() -> tuple[str, ...]:
+    """Import the rules, ours and other packages'."""
+    for module in SECTIONS:
+        import_module(f"{OURS}.{module}")
+    ours = [*_RULES]
+    for each in metadata.entry_points(group=ENTRY_POINTS):
+        each.load()
+    return tuple(ours)
+
+
+def rules(only: Sequence[str] | None = None, skipped: Sequence[str] = ()) -> list[Rule]:
+    """Return the rules, in the contract's order; other packages' come last.
+
+    Args:
+        only: The ids, or their first letters, of those that are wanted. Default: all.
+        skipped: The ids, or their first letters, of those that are not.
+
+    Raises:
+        ValueError: No rule begins so.
+    """
+    _found()
+    for each in (*(only or ()), *skipped):
+        if not any(_is(rule_id, each) for rule_id in _RULES):
+            raise ValueError(f"there is no rule {each!r}, and none that begins so")
+    return [
+        each
+        for each in sorted(_RULES.values(), key=_place)
+        if (only is None or any(_is(each.id, wanted) for wanted in only))
+        and not any(_is(each.id, unwanted) for unwanted in skipped)
+    ]
+
+
+def _place(each: Rule) -> tuple[int, int]:
+    """Return where a rule stands; modules import each other, so that they register anyhow."""
+    home, _, module = each.test.__module__.rpartition(".")
+    number = each.id.lstrip(ascii_letters)
+    if home != OURS or module not in SECTIONS:
+        return len(SECTIONS), 0
+    return [*SECTIONS.values()].index(each.section), int(number) if number.isdigit() else 0
+
+
+def _is(rule_id: str, wanted: str) -> bool:
+    """Tell whether a rule is meant: by its id, or by the letters that it begins with."""
+    return rule_id == wanted or (wanted.isalpha() and rule_id.rstrip("0123456789") == wanted)
+
+
+def known(value: Any) -> Rule:
+    """Return the rule of an id.
+
+    Raises:
+        ValueError: There is none.
+    """
+    _found()
+    if value not in _RULES:
+        raise ValueError(f"there is no rule {value!r}; there are {', '.join(_RULES)}")
+    return _RULES[value]

@@ -1,0 +1,193 @@
+"""Where models are tried: with a backend that plays scripts, or as they are."""
+
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, Protocol
+
+from langchain_core.language_models import BaseChatModel
+
+from chatwright.checks.making import MODEL_NAME, Maker
+from chatwright.checks.rulebook import skip
+from chatwright.deltas import Usage
+from chatwright.testing import Received, Refuse, Upstream, cut_at_stop, substitute
+from chatwright.testing.speech import SPEECHES
+
+__all__ = ["ANSWER", "CANARY", "Live", "Made", "OnUpstream", "Stage", "Substituted"]
+
+ANSWER: Sequence[Any] = (*("The ", "cat ", "sat ", "on ", "the ", "mat."), Usage(9, 6))
+"""What the backend answers where a rule says nothing else."""
+CANARY = "sk-canary-5f1d7c3ab94e"
+"""The key that models get, to look for afterwards."""
+
+Script = Iterable[Any] | Callable[[Received], Iterable[Any]]
+
+
+class Made:
+    """A model, and what its backend was asked.
+
+    Args:
+        script: What the backend answers; another one may take its place. None for `ANSWER`.
+        model: The model.
+    """
+
+    model: BaseChatModel
+
+    def __init__(self, script: Script | None, model: BaseChatModel | None = None) -> None:
+        """Start with no requests."""
+        self.script: Script = ANSWER if script is None else script
+        self.received: list[Received] = []
+        if model is not None:
+            self.model = model
+
+    def answer(self, received: Received) -> Iterable[Any]:
+        """Answer one request by the script in force."""
+        return self.script(received) if callable(self.script) else self.script
+
+
+class Stage(Protocol):
+    """Makes models."""
+
+    layer: str
+    """`scripted` or `live`."""
+    over_http: bool
+    """Whether the backend is reached by HTTP."""
+
+    def make(self, script: Script | None, fields: Mapping[str, Any]) -> Made:
+        """Make a model.
+
+        Args:
+            script: What its backend answers; None for `ANSWER`, or whatever it likes.
+            fields: The model's fields.
+        """
+
+    def limit(self, max_tokens: int) -> None:
+        """Bound the answers of models that are paid for."""
+
+    def close(self) -> None:
+        """Release what the stage holds."""
+
+
+class _Free:
+    """Stages that cost nothing."""
+
+    def limit(self, max_tokens: int) -> None:
+        """Leave the models as they are: scripts are short."""
+
+    def close(self) -> None:
+        """There is nothing to release."""
+
+
+class OnUpstream(_Free):
+    """Models that are pointed at a fake upstream, each with an address of its own.
+
+    Args:
+        maker: Makes the models.
+        path: What stands between the address and the wire's own path.
+    """
+
+    layer = "scripted"
+    over_http = True
+
+    def __init__(self, maker: Maker, path: str = "/v1") -> None:
+        """Start the upstream."""
+        self._maker = maker
+        self._path = path
+        self._numbers = itertools.count()
+        self._scripts: dict[str, tuple[Script, list[Received]]] = {}
+        self.upstream = Upstream(self._answer).start()
+
+    def address(self, script: Script | None, received: list[Received]) -> str:
+        """Return an address that answers by a script."""
+        key = f"m{next(self._numbers)}"
+        self._scripts[key] = (ANSWER if script is None else script, received)
+        return f"{self.upstream.url}/{key}{self._path}"
+
+    def make(self, script: Script | None, fields: Mapping[str, Any]) -> Made:
+        """Make a model that is pointed at the upstream."""
+        made = Made(script)
+        usual = self._maker.accepted(api_key=CANARY, model=MODEL_NAME, max_retries=0)
+        things = {**usual, "base_url": self.address(made.answer, made.received), **fields}
+        made.model = self._maker.try_make(**things)
+        return made
+
+    def _answer(self, received: Received) -> Iterable[Any]:
+        found = self._scripts.get(received.path.split("/")[1])
+        if found is None or received.asked is None:
+            return [Refuse(404, f"there is nothing at {received.path}")]
+        script, seen = found
+        seen.append(received)
+        items = script(received) if callable(script) else script
+        return _honoured(items, [each for each in received.asked.stop if each])
+
+    def speak(self, dialect: str) -> None:
+        """Have models made from now on be answered in a dialect of their wire; empty for none."""
+        self._path = f"/{dialect}{self._path}" if dialect else self._path
+
+    @staticmethod
+    def wire_of(received: Received) -> str:
+        """Return the name of the wire by which a request came."""
+        return next(name for name, each in SPEECHES.items() if each is received.speech)
+
+    def close(self) -> None:
+        """Stop the upstream."""
+        self.upstream.stop()
+
+
+def _honoured(items: Iterable[Any], stops: Sequence[str]) -> Iterator[Any]:
+    """Yield a script as a server does that honours stop sequences: it leaves them out."""
+    return cut_at_stop(items, stops) if stops else iter(items)
+
+
+class Substituted(_Free):
+    """Chatwright's own models: their sources are replaced by scripts.
+
+    Args:
+        maker: Makes the models.
+    """
+
+    layer = "scripted"
+    over_http = False
+
+    def __init__(self, maker: Maker) -> None:
+        """Keep it."""
+        self._maker = maker
+
+    def make(self, script: Script | None, fields: Mapping[str, Any]) -> Made:
+        """Make a model whose source is a script."""
+        made = Made(script)
+        made.model = substitute(self._maker.try_make(**fields), made.answer, made.received)
+        return made
+
+
+class Live(_Free):
+    """A model as it is.
+
+    Args:
+        maker: Makes the models.
+        model: The model itself, where there is one.
+    """
+
+    layer = "live"
+    over_http = False
+
+    def __init__(self, maker: Maker, model: BaseChatModel | None = None) -> None:
+        """Keep it."""
+        self._maker = maker
+        self._model = model
+        self._max_tokens = 64
+
+    def make(self, script: Script | None, fields: Mapping[str, Any]) -> Made:
+        """Return the model, or make one where fields are wanted."""
+        if script is not None:
+            skip("the rule needs a backend that plays a script")
+        if self._model is None or fields:
+            return Made(None, self._bounded(self._maker.try_make(**fields)))
+        return Made(None, self._bounded(self._model))
+
+    def limit(self, max_tokens: int) -> None:
+        """Bound the answers, where the model has a field for it that is not set."""
+        self._max_tokens = max_tokens
+
+    def _bounded(self, model: BaseChatModel) -> BaseChatModel:
+        unset = getattr(model, "max_tokens", 0) is None and "max_tokens" in type(model).model_fields
+        return model.model_copy(update={"max_tokens": self._max_tokens}) if unset else model

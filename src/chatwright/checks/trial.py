@@ -1,0 +1,300 @@
+"""What a rule is given: a model, in whatever way it can be had, and ways to call it."""
+
+import asyncio
+import contextlib
+import threading
+import time
+from collections.abc import Coroutine, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from langchain_core.language_models import BaseChatModel
+
+from chatwright.checks.evidence import exchange
+from chatwright.checks.finding import Exchange
+from chatwright.checks.making import Maker
+from chatwright.checks.modes import MODES, Call
+from chatwright.checks.rulebook import skip
+from chatwright.checks.stage import ANSWER, Made, Script, Stage
+
+__all__ = ["HOMES", "Background", "Heard", "Shared", "Trial"]
+
+T = TypeVar("T")
+
+PROMPT = "Where did the cat sit?"
+LIVE_PROMPT = "Name three colours, in one short line."
+CALL_SECONDS = 15.0
+"""How long one call may take before it is taken for hung."""
+_PLAIN = (str, int, float, list)
+KEPT_CALLS = 4
+"""How many calls a finding shows: the last ones."""
+HOMES = {
+    "invoke": "B1",
+    "ainvoke": "A2",
+    "stream": "S1",
+    "astream": "A2",
+    "events_v1": "C4",
+    "events_v2": "C5",
+    "v3": "C7",
+    "async_v3": "A4",
+}
+"""The rules that fail where a plain call does; others can't be tested then."""
+
+
+class Background:
+    """An event loop in a thread of its own, on which async code runs."""
+
+    def __init__(self) -> None:
+        """Start it."""
+        self.loop = asyncio.new_event_loop()
+        self.thread = threading.Thread(target=self._run, name="chatwright-check", daemon=True)
+        self.thread.start()
+
+    def _run(self) -> None:
+        asyncio.set_event_loop(self.loop)
+        self.loop.run_forever()
+
+    def run(self, work: Coroutine[Any, Any, T], seconds: float) -> T:
+        """Run a coroutine, and wait for it.
+
+        Raises:
+            TimeoutError: It took too long; it is cancelled.
+        """
+        future = asyncio.run_coroutine_threadsafe(work, self.loop)
+        try:
+            return future.result(seconds)
+        except TimeoutError:
+            if future.done():  # it is the work's own
+                raise
+            future.cancel()
+            raise TimeoutError(f"it had not ended after {seconds:g} s") from None
+
+    def alive(self) -> bool:
+        """Tell whether the loop still turns."""
+        turned = threading.Event()
+        self.loop.call_soon_threadsafe(turned.set)
+        return turned.wait(1)
+
+    def stop(self) -> None:
+        """End the loop, and wait a moment for its thread."""
+        with contextlib.suppress(RuntimeError):
+            self.loop.call_soon_threadsafe(self.loop.stop)
+        self.thread.join(1)
+
+
+@dataclass
+class Heard:
+    """How often models were called, and what they spent.
+
+    Args:
+        price: What a million input, and output, tokens cost; None where only the model knows.
+        calls: How many calls were made.
+        cost: What they cost so far, as far as that is known.
+    """
+
+    price: tuple[float, float] | None = None
+    calls: int = 0
+    cost: float = 0.0
+
+    def add(self, call: Call) -> None:
+        """Count a call."""
+        self.calls += 1
+        answer = None if call.error is not None else call.message
+        usage = getattr(answer, "usage_metadata", None) or {}
+        told = (getattr(answer, "response_metadata", None) or {}).get("cost")
+        if self.price is not None:
+            spent = zip(self.price, ("input_tokens", "output_tokens"), strict=True)
+            self.cost += sum(price * (usage.get(name) or 0) / 1e6 for price, name in spent)
+        elif isinstance(told, Mapping) and isinstance(told.get("total"), int | float):
+            self.cost += told["total"]
+
+
+@dataclass
+class Shared:
+    """What the rules of one run share.
+
+    Args:
+        stage: Makes models.
+        maker: Says what the model's constructor takes.
+        declared: What the model is said to support, such as `images`.
+        background: Where async code runs.
+        calls: Plain calls, by their ways.
+        heard: How often the model was called.
+        made: The model that plain calls are made of.
+        reused: Models of other scripts, by their fields.
+    """
+
+    stage: Stage
+    maker: Maker
+    declared: frozenset[str] = frozenset()
+    background: Background = field(default_factory=Background)
+    calls: dict[str, Call] = field(default_factory=dict)
+    heard: Heard = field(default_factory=Heard)
+    made: Made | None = None
+    reused: dict[str, Made] = field(default_factory=dict)
+
+
+class Trial:
+    """What a rule is given.
+
+    Args:
+        shared: What the rules of one run share.
+        seconds: How long the rule may take.
+    """
+
+    def __init__(self, shared: Shared, seconds: float = 20.0) -> None:
+        """Start with no calls."""
+        self.shared = shared
+        self.deadline = time.monotonic() + seconds
+        self.made: list[Call] = []
+        self._received: dict[int, tuple[BaseChatModel, Any]] = {}
+
+    @property
+    def scripted(self) -> bool:
+        """Whether the model's backend plays scripts."""
+        return self.shared.stage.layer == "scripted"
+
+    @property
+    def over_http(self) -> bool:
+        """Whether the backend is an HTTP server, whose requests can be looked at."""
+        return self.shared.stage.over_http
+
+    @property
+    def prompt(self) -> str:
+        """What is said where nothing else is."""
+        return PROMPT if self.scripted else LIVE_PROMPT
+
+    def model(self, script: Script | None = None, **fields: Any) -> BaseChatModel:
+        """Return a model.
+
+        Args:
+            script: What its backend answers: deltas (`str`, `Reasoning`, `ToolCallDelta`, `Usage`,
+                `Finish`) and `chatwright.testing`'s `Pause`, `Cut`, `Stall`, `Refuse`; or a
+                function of a `Received` that returns them. Default: a short text with usage.
+            **fields: The model's fields. The rule is skipped where its constructor does not take
+                one of them.
+        """
+        if script is None and not fields:
+            if self.shared.made is None:
+                self.shared.made = self.shared.stage.make(None, {})
+            made = self.shared.made
+        else:
+            made = self.shared.stage.make(script, fields)
+        self._received[id(made.model)] = (made.model, made.received)
+        return made.model
+
+    def _again(self, script: Script | None, fields: Mapping[str, Any]) -> BaseChatModel:
+        """Return a model that is made once for all calls with the same plain fields: it is slow."""
+        if script is None and not fields:
+            return self.model()
+        if not all(isinstance(each, _PLAIN) for each in fields.values()):
+            return self.model(script, **fields)
+        key = repr(sorted(fields.items()))
+        made = self.shared.reused.get(key)
+        if made is None:
+            made = self.shared.reused[key] = self.shared.stage.make(script, fields)
+        made.script = ANSWER if script is None else script
+        self._received[id(made.model)] = (made.model, made.received)
+        return made.model
+
+    def takes(self, name: str) -> bool:
+        """Tell whether the model's constructor takes a thing, such as `headers`."""
+        return self.shared.maker.parameter(name) is not None
+
+    def received(self, model: Any) -> list[Any]:
+        """Return what arrived at the backend of a model that `model` returned, tools bound or not.
+
+        Each is a `chatwright.testing.Received`: `.asked` is what it asks, whatever its wire.
+        """
+        while model is not None and id(model) not in self._received:
+            model = getattr(model, "bound", None)
+        return self._received[id(model)][1] if model is not None else []
+
+    def has(self, ability: str) -> bool:
+        """Tell whether the model has an ability: `streaming`, `tools`, `structured`, …."""
+        return ability in self.shared.declared or _has(type(self.model()), ability)
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """Run a coroutine on the run's event loop, and return what it returns.
+
+        Raises:
+            TimeoutError: The rule's time is over.
+        """
+        left = max(0.1, self.deadline - time.monotonic())
+        return self.shared.background.run(work, min(left, CALL_SECONDS))
+
+    def call(
+        self,
+        way: str = "invoke",
+        prompt: Any = None,
+        *,
+        model: Any = None,
+        script: Script | None = None,
+        fields: Mapping[str, Any] | None = None,
+        config: Mapping[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> Call:
+        """Call a model, and return all that came of it; what it raises is kept, not raised.
+
+        A plain call, without any of the keyword arguments, is made once for all rules.
+
+        Args:
+            way: How to call it: a key of `MODES`.
+            prompt: What to say. Default: a short question.
+            model: The model, or a runnable made of it. Default: one is made.
+            script: What its backend answers.
+            fields: The model's fields.
+            config: LangChain's config of the call; a recorder is added to its callbacks.
+            **kwargs: The call's parameters.
+        """
+        plain = prompt is None and model is None and script is None
+        shared = plain and not (fields or config or kwargs)
+        if shared and way in self.shared.calls:
+            call = self.shared.calls[way]
+            self.made.append(call)
+            return call
+        call = Call(way, self.prompt if prompt is None else prompt, shared=shared)
+        asked = self._again(script, fields or {}) if model is None else model
+        received = self.received(asked)
+        before = len(received)
+        given = {**(config or {})}
+        started = time.perf_counter()
+        given["callbacks"] = [*(given.get("callbacks") or ()), call.recorder]
+        try:
+            self.run(MODES[way](call, asked, given, kwargs))
+        except BaseException as error:  # noqa: BLE001  it is the model's, and a finding
+            call.error = error
+        call.seconds = time.perf_counter() - started
+        call.received = received[before:]
+        self.made.append(call)
+        self.shared.heard.add(call)
+        if shared:
+            self.shared.calls[way] = call
+        return call
+
+    def exchanges(self) -> list[Exchange]:
+        """Return the calls of this rule, for the report."""
+        return [exchange(each) for each in self.made[-KEPT_CALLS:]]
+
+
+def _has(cls: type[BaseChatModel], ability: str) -> bool:
+    """Tell whether a class overrides what core does not do by itself."""
+    overridden = {
+        "streaming": ("_stream", "_astream", "_stream_chat_model_events"),
+        "tools": ("bind_tools",),
+        "structured": ("bind_tools", "with_structured_output"),
+        "async": ("_agenerate", "_astream"),
+    }
+    names = overridden.get(ability, ())
+    return any(getattr(cls, each, None) is not getattr(BaseChatModel, each, None) for each in names)
+
+
+def need(trial: Trial, ability: str) -> None:
+    """Skip the rule where the model has not an ability."""
+    if not trial.has(ability):
+        reasons = {
+            "streaming": "the class has no _stream and no _astream: core gives the whole answer",
+            "tools": "the class has no bind_tools",
+            "structured": "the class has neither bind_tools nor with_structured_output",
+        }
+        skip(reasons.get(ability, f"{ability} are not declared"))

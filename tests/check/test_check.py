@@ -1,0 +1,408 @@
+"""Check itself: how models are found, pointed, and bounded, and what comes of a rule."""
+
+import json
+import os
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import pytest
+from langchain_core.language_models.fake_chat_models import FakeListChatModel
+
+from chatwright import ChatEndpoint, ChatGGUF, CustomChatModelAdvanced, chat_model, check
+from chatwright.checks import (
+    Fault,
+    PointingError,
+    Verdict,
+    expect,
+    fail,
+    rule,
+    rulebook,
+    rules,
+    skip,
+    warn,
+)
+from contract.subjects import AsyncSubclass, Subclass, command, endpoint
+
+BIN = Path(sys.executable).parent / "chatwright"
+
+
+@chat_model
+def returns(messages):
+    return "Hello."
+
+
+@chat_model
+def yields(messages):
+    yield "Hello."
+
+
+@chat_model
+async def coroutine(messages):
+    return "Hello."
+
+
+@chat_model
+async def async_generator(messages):
+    yield "Hello."
+
+
+@chat_model
+def native(messages, tools=None, tool_choice=None, response_format=None):
+    yield "Hello."
+
+
+OWN = {
+    "returns": lambda: returns,
+    "yields": lambda: yields,
+    "coroutine": lambda: coroutine,
+    "async_generator": lambda: async_generator,
+    "native": lambda: native,
+    "echo": lambda: CustomChatModelAdvanced(n=3, model_name="echo"),
+    "subclass": Subclass,
+    "async_subclass": AsyncSubclass,
+    "command": command,
+    "own_way": lambda: endpoint("own_way"),
+}
+WIRES = ("openai", "ollama", "anthropic", "responses")
+
+
+def wrong(report):
+    bad = report.of(Verdict.FAIL, Verdict.WARN)
+    return [f"{each.rule} {each.verdict}: {each.got}" for each in bad] + [
+        each.got for each in report.findings if each.fault is Fault.CHECK
+    ]
+
+
+@pytest.mark.parametrize("name", OWN)
+def test_own_sources_break_no_rule(name):
+    report = check(OWN[name](), langchain_tests=name in {"yields", "command"})
+    assert wrong(report) == []
+    assert len(report.of(Verdict.PASS)) > 70
+
+
+@pytest.mark.parametrize("wire", WIRES)
+def test_endpoints_break_no_rule(wire):
+    report = check(ChatEndpoint, kwargs={"wire": wire}, langchain_tests=wire == "openai")
+    # Ollama and OpenAI's Responses report no stop sequence; it is ours that ends the answer.
+    assert wrong(report) == []
+    assert len(report.of(Verdict.PASS)) > 80
+
+
+@pytest.mark.engine
+def test_gguf_breaks_no_rule():
+    model = ChatGGUF(model_path="smollm2", n_ctx=1024, n_threads=1)
+    assert wrong(check(model, langchain_tests=False)) == []
+
+
+@pytest.mark.engine
+def test_gguf_is_checked_live_within_the_limit_of_calls():
+    model = ChatGGUF(model_path="smollm2", n_ctx=2048, n_threads=1, temperature=0.0)
+    report = check(model, upstream="none", max_calls=20)
+    assert report.calls <= 20
+    assert [each.got for each in report.of(Verdict.FAIL)] == []
+    assert any("the limit of 20 calls" in each.got for each in report.of(Verdict.SKIP))
+    assert {each.layer for each in report.findings} == {"live", "langchain-tests"}
+
+
+def test_a_model_that_takes_no_address_is_checked_as_it_is():
+    report = check(FakeListChatModel(responses=["red, green"] * 99), only=["B1", "S1", "S9"])
+    verdicts = {each.rule: each.verdict for each in report.findings}
+    assert verdicts == {"B1": Verdict.PASS, "S1": Verdict.PASS, "S9": Verdict.SKIP}
+
+
+def test_a_factory_is_given_what_its_signature_names():
+    seen = []
+
+    def factory(base_url, *, temperature=None):
+        seen.append(temperature)
+        return ChatEndpoint(base_url=base_url, model_name="m", temperature=temperature)
+
+    report = check(factory, only=["B1", "B3", "R2"])
+    assert {each.rule: each.verdict for each in report.findings}["B1"] is Verdict.PASS
+    assert 0.25 in seen
+
+
+def test_a_class_that_does_not_speak_to_the_upstream_is_wrong_use():
+    class Elsewhere(ChatEndpoint):
+        def reply(self, request):
+            yield "I need no server."
+
+    with pytest.raises(PointingError, match="sent nothing to the upstream"):
+        check(type("Deaf", (FakeListChatModel,), {"__annotations__": {"base_url": str}}))
+    with pytest.raises(TypeError, match="no chat model"):
+        check(3)
+    with pytest.raises(ValueError, match="no rule 'Q7'"):
+        check(yields, only=["Q7"])
+    with pytest.raises(ValueError, match="no upstream 'carrier pigeon'"):
+        check(yields, upstream="carrier pigeon")
+
+
+@pytest.fixture
+def own_rule():
+    """Let a test define a rule of its own, and take it back."""
+    before = dict(rulebook._RULES)
+    yield rule
+    rulebook._RULES.clear()
+    rulebook._RULES.update(before)
+
+
+def test_how_a_rule_ends_is_its_verdict(own_rule):
+    def crash(trial):
+        """Crashes."""
+        return {}["nothing"]
+
+    def model_raises(trial):
+        """Has the model raise."""
+        trial.call("invoke", script=lambda received: 1 / 0).message  # noqa: B018
+
+    endings = {
+        "Z1": lambda trial: None,
+        "Z2": lambda trial: fail("bad", "good", sent="x"),
+        "Z3": lambda trial: warn("so so", fault=Fault.LLM),
+        "Z4": lambda trial: skip("not here"),
+        "Z5": crash,
+        "Z6": model_raises,
+        "Z7": lambda trial: expect(False, {"a": 1}),
+    }
+    for name, ending in endings.items():
+        ending.__doc__ = "A page."
+        own_rule(name, f"Title of {name}", mend="Mend it.", section="Own")(
+            named(ending, f"rule_{name}")
+        )
+    found = {each.rule: each for each in check(yields, only=[*endings]).findings}
+    assert {name: each.verdict.value for name, each in found.items()} == {
+        "Z1": "PASS",
+        "Z2": "FAIL",
+        "Z3": "WARN",
+        "Z4": "SKIP",
+        "Z5": "SKIP",
+        "Z6": "FAIL",
+        "Z7": "FAIL",
+    }
+    assert (found["Z2"].got, found["Z2"].expected, found["Z2"].sent) == ("bad", "good", "x")
+    assert found["Z2"].mend == "Mend it."
+    assert found["Z3"].fault is Fault.LLM
+    assert found["Z5"].fault is Fault.CHECK
+    assert "KeyError" in found["Z5"].got
+    assert "ZeroDivisionError" in found["Z6"].got
+    assert found["Z7"].expected == "Title of Z7"
+
+
+def named(function, name):
+    function.__qualname__ = name
+    return function
+
+
+def test_a_rule_that_crashes_is_exit_code_3_and_failures_are_1(own_rule):
+    def crash(trial):
+        """Crashes."""
+        raise KeyError(trial)
+
+    own_rule("Z1", "It crashes", mend="-", section="Own")(crash)
+    report = check(yields, only=["Z1"])
+    assert report.exit_code() == 3
+    assert check(yields, only=["B1"]).exit_code() == 0
+
+
+def test_a_rule_says_what_is_wrong_with_it(own_rule):
+    with pytest.raises(ValueError, match="no docstring"):
+        own_rule("Z1", "Title", mend="-", section="Own")(lambda trial: None)
+    with pytest.raises(ValueError, match="two rules 'B1'"):
+
+        @own_rule("B1", "Title", mend="-", section="Own")
+        def again(trial):
+            """Page."""
+
+
+def test_time_and_memory_are_bounded(own_rule):
+    def for_ever(trial):
+        """Waits."""
+        time.sleep(60)
+
+    def endless(trial):
+        """Fills the memory."""
+        kept = []
+        while True:
+            kept.append(bytearray(50 * 2**20))
+            time.sleep(0.005)
+
+    own_rule("Z1", "It ends", mend="-", section="Own", seconds=0.5)(for_ever)
+    own_rule("Z2", "It is small", mend="-", section="Own", seconds=30)(endless)
+    started = time.monotonic()
+    report = check(yields, only=["Z1", "Z2"])
+    assert [each.verdict for each in report.findings] == [Verdict.FAIL] * 2
+    assert "had not ended" in report.findings[0].got
+    assert "grew by" in report.findings[1].got
+    assert time.monotonic() - started < 30
+
+
+def test_keys_are_not_in_reports():
+    class Leaks(ChatEndpoint):
+        def _generate(self, *args, **kwargs):
+            raise ValueError(f"my key is {self.api_key.get_secret_value()}")
+
+    report = check(Leaks, only=["B1", "B2"])
+    assert "my key is ***" in report.findings[0].got
+    assert "canary" not in json.dumps(report.as_dict())
+
+
+# The command line.
+
+
+def run(*arguments, cwd=None, **kwargs):
+    return subprocess.run(
+        [BIN, "check", *arguments], capture_output=True, text=True, cwd=cwd, timeout=300, **kwargs
+    )
+
+
+MODELS = '''
+import os
+from chatwright import ChatEndpoint, chat_model
+
+@chat_model
+def shout(messages):
+    """Shouts."""
+    yield messages[-1].text.upper()
+
+class Dies(ChatEndpoint):
+    def _stream(self, *args, **kwargs):
+        os._exit(7)
+
+def factory(base_url, **fields):
+    return ChatEndpoint(base_url=base_url, **fields)
+'''
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory):
+    path = tmp_path_factory.mktemp("models")
+    (path / "mine.py").write_text(MODELS)
+    return path
+
+
+def test_the_command_tells_by_its_exit_code(models):
+    done = run("mine:shout", "--only", "B1,B2", cwd=models)
+    assert done.returncode == 0, done.stderr
+    assert "2 of 2 rules hold" in done.stdout
+    done = run("mine:factory", "--only", "P1,S", "--format", "json", cwd=models)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["schema_version"] == 1
+    assert {each["verdict"] for each in found["findings"]} == {"PASS"}
+
+
+def test_a_model_that_ends_the_process_is_a_finding_and_the_rest_is_tried(models, tmp_path):
+    out = tmp_path / "report.html"
+    done = run("mine:Dies", "--only", "B1,S1,B2", "-f", "html", "-o", str(out), cwd=models)
+    assert done.returncode == 1, done.stderr
+    page = out.read_text()
+    assert "ended, or blocked, the process" in page
+    assert "B2" in page
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        ([], 2, "no MODEL"),
+        (["mine:shout", "--only", "Q1"], 2, "no rule 'Q1'"),
+        (["mine:shout", "--format", "pdf"], 2, "no format 'pdf'"),
+        (["mine:shout", "--upstream", "none"], 2, "--yes"),
+        (["mine:MODELS_DIR", "--only", "B1"], 1, "is not there"),
+        (["mine:os", "--only", "B1"], 2, "no chat model"),
+        (["mine:shout", "--kwargs", "nonsense"], 2, "NAME=VALUE"),
+        (["--explain", "Q1"], 2, "no rule 'Q1'"),
+    ],
+)
+def test_wrong_use_is_one_line(models, arguments, code, said):
+    done = run(*arguments, cwd=models, stdin=subprocess.DEVNULL)
+    assert done.returncode == code
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_rule_is_explained():
+    done = run("--explain", "P3")
+    assert done.returncode == 0
+    assert "A stop sequence across chunks" in done.stdout
+    assert "*Mend:*" in done.stdout
+
+
+def test_every_rule_of_the_contract_is_there():
+    counts = {"B": 10, "S": 13, "A": 5, "P": 7, "C": 11, "U": 6, "T": 14, "O": 6, "M": 5}
+    counts |= {"K": 4, "R": 8, "E": 5}
+    expected = [f"{letter}{n + 1}" for letter, count in counts.items() for n in range(count)]
+    ours = [each.id for each in rules() if each.test.__module__.startswith("chatwright.")]
+    assert ours == expected
+
+
+# What packages add.
+
+PACKAGE = {
+    "pyproject.toml": """
+        [project]
+        name = "polite"
+        version = "1"
+        [project.entry-points."chatwright.rules"]
+        polite = "polite_rules"
+        [build-system]
+        requires = ["hatchling"]
+        build-backend = "hatchling.build"
+        [tool.hatch.build.targets.wheel]
+        include = ["polite_rules.py"]
+        """,
+    "polite_rules.py": '''
+        from chatwright.checks import expect, rule
+
+        @rule("POLITE1", "The answer is polite", mend="Say please.", section="Manners", calls=1)
+        def polite(trial):
+            """Answers of our models are read by customers."""
+            text = trial.call("invoke").message.text
+            expect("please" in text, text, "a text with 'please'")
+        ''',
+    "test_mine.py": """
+        import pytest
+        from chatwright import chat_model
+
+        @chat_model
+        def shout(messages):
+            yield "Sit down, please."
+
+        @pytest.fixture
+        def chatwright_model():
+            return shout
+
+        @pytest.mark.chatwright(only=["B1", "B7", "POLITE1"])
+        def test_contract(chatwright_finding):
+            assert chatwright_finding.verdict in ("PASS", "WARN")
+        """,
+}
+
+
+def test_a_package_adds_a_rule_and_pytest_tries_it(tmp_path):
+    for name, text in PACKAGE.items():
+        (tmp_path / name).write_text(textwrap.dedent(text))
+    target = tmp_path / "site"
+    pip = [sys.executable, "-m", "pip", "-q", "--disable-pip-version-check", "install"]
+    install = [*pip, "--no-deps", "--no-build-isolation", "--target", target, tmp_path]
+    subprocess.run(install, check=True, timeout=120)
+
+    env = {**os.environ, "PYTHONPATH": str(target)}
+    test = [sys.executable, "-m", "pytest", "-v", "-p", "no:cacheprovider", "-c", "/dev/null"]
+    done = subprocess.run(
+        [*test, "--rootdir", tmp_path, tmp_path / "test_mine.py"],
+        capture_output=True,
+        text=True,
+        env=env,
+        timeout=120,
+        cwd=tmp_path,
+    )
+    assert "test_contract[B1] PASSED" in done.stdout, done.stdout + done.stderr
+    assert "test_contract[B7] SKIPPED" in done.stdout
+    # The script that takes the source's place says nothing polite.
+    assert "test_contract[POLITE1] FAILED" in done.stdout
+    assert "mend: Say please." in done.stdout
+    done = run("--explain", "POLITE1", env=env)
+    assert "The answer is polite" in done.stdout

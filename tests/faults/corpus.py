@@ -1,0 +1,20 @@
+"""The corpus: models that break one rule each, by the sections of the contract."""
+
+# Importing the sections registers their faults.
+from faults import (  # noqa: F401
+    asynchrony,
+    basics,
+    callbacks,
+    errors,
+    parameters,
+    secrecy,
+    stop,
+    streaming,
+    structures,
+    tools,
+    usage,
+)
+from faults.controls import CONTROLS
+from faults.kit import FAULTS, Fault
+
+__all__ = ["CONTROLS", "FAULTS", "Fault"]
