@@ -110,7 +110,7 @@ class HoldsOneBack(Full):
     reads = with_stops(TooShort)
 
 
-@fault("P4")
+@fault("P4", also="R6")  # what is ignored makes no other key
 class ConstructorsIgnored(Full):
     """The constructor's `stop` is taken, and not applied."""
 
@@ -160,7 +160,7 @@ class EmptyListIsConstructors(Full):
         return self.checked(stop or self.stop or [])
 
 
-@fault("P6", also="P1 P4 A2")
+@fault("P6", also="P1 P2 P4 P7 A2")
 class InvokeIgnoresStop(Full):
     """`stop` is honoured by streams only."""
 

@@ -21,7 +21,7 @@ class NoTypedDictOutput(Full):
         return super().with_structured_output(schema, **kwargs)
 
 
-@fault("O1", also="O5")
+@fault("O1", also="O2 O5")
 class DictsForClasses(Full):
     """A pydantic class is taken, and a dict comes back."""
 
@@ -32,12 +32,14 @@ class DictsForClasses(Full):
         return made | RunnableLambda(lambda each: each if isinstance(each, dict) else vars(each))
 
 
-@fault("O1", also="A2 O5")
+@fault("O1", also="A2 O2 O5")
 class AsyncIsRaw(Full):
     """The parser has been forgotten in `ainvoke`."""
 
     def with_structured_output(self, schema, *, method="json_schema", **kwargs):
         made = super().with_structured_output(schema, method=method, **kwargs)
+        if kwargs.get("include_raw"):
+            return made
         asked = asking(self, schema, method, None, {})
         return RunnableLambda(made.invoke, asked.ainvoke)
 
@@ -86,7 +88,7 @@ class TraceIsSent(Full):
     def bind(self, **kwargs):
         trace = kwargs.get("ls_structured_output_format")
         if trace:
-            kwargs["metadata"] = {"ls_structured_output_format": trace}
+            kwargs["extra_body"] = {"ls_structured_output_format": trace}
         return super().bind(**kwargs)
 
 
@@ -117,7 +119,7 @@ class ErrorIsSwallowed(Full):
         return made | RunnableLambda(lambda each: {**each, "parsing_error": None})
 
 
-@fault("O5", also="O1")
+@fault("O5", also="O1 O2")
 class LastPartialIsMissing(Full):
     """The last partial is one short of what `invoke` returns."""
 
@@ -196,7 +198,7 @@ class ReasoningLostInStreams(Streams):
         return [chunk]
 
 
-@fault("M2")
+@fault("M2", also="T11")
 class BlocksWithoutIndexes(Streams):
     """Content is a list of blocks without indexes, so that they don't merge."""
 
@@ -206,7 +208,7 @@ class BlocksWithoutIndexes(Streams):
         return [chunk]
 
 
-@fault("M2")
+@fault("M2", also="T11")
 class IndexPerChunk(Streams):
     """Each chunk's block has an index of its own."""
 
@@ -218,7 +220,7 @@ class IndexPerChunk(Streams):
         return [chunk]
 
 
-@fault("M3")
+@fault("M3", also="M1")  # core leaves the reasoning of `openai` out
 class SaysOpenai(Full):
     """An answer says `openai`, the trace says something else."""
 

@@ -200,6 +200,7 @@ def tried(rule: Rule, shared: Shared, options: Options) -> Finding:
         except Exceeded as excess:
             outcome.append(Excess(str(excess)))
     if not shared.background.alive():
+        shared.background.stop()
         shared.background = Background()
     finding = Finding(
         rule=rule.id,

@@ -11,7 +11,13 @@ if TYPE_CHECKING:
     from chatwright.checks.finding import Finding
     from chatwright.checks.rulebook import Rule
 
-__all__ = ["chatwright_check", "pytest_configure", "pytest_generate_tests"]
+__all__ = [
+    "chatwright_check",
+    "chatwright_finding",
+    "pytest_configure",
+    "pytest_generate_tests",
+    "pytest_runtest_call",
+]
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -73,7 +79,6 @@ def chatwright_finding(
     chatwright_model: Any,
     _chatwright_rule: "Rule",
     chatwright_check: "Callable[[Any, Rule], Finding]",
-    request: pytest.FixtureRequest,
 ) -> "Finding":
     """Return what one rule finds of the model that the fixture `chatwright_model` gives.
 
@@ -82,10 +87,16 @@ def chatwright_finding(
     finding = chatwright_check(chatwright_model, _chatwright_rule)
     if finding.verdict == "SKIP":
         pytest.skip(finding.got)
-    strict = _given(request.node).get("strict")
-    if finding.verdict == "FAIL" or (strict and finding.verdict == "WARN"):
-        pytest.fail(_told(finding), pytrace=False)
     return finding
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_call(item: pytest.Item) -> None:
+    """Fail the test where its rule does: in its call, as a fixture's failure is an error."""
+    finding = getattr(item, "funcargs", {}).get("chatwright_finding")
+    strict = _given(item).get("strict")
+    if finding and (finding.verdict == "FAIL" or (strict and finding.verdict == "WARN")):
+        pytest.fail(_told(finding), pytrace=False)
 
 
 def _told(finding: "Finding") -> str:

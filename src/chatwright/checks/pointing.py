@@ -48,7 +48,7 @@ def staged(made: Maker, instance: BaseChatModel | None, upstream: str) -> Stage:
             stage.close()
             raise
         stage.close()
-    if _is_own(made, instance):
+    if _is_own(made, instance) and (instance is not None or not made.parameter("base_url")):
         return Substituted(made)
     if upstream != "auto":
         raise PointingError(f"{why}; give a function that makes the model with base_url=…")

@@ -117,6 +117,8 @@ class OnUpstream(_Free):
         script, seen = found
         seen.append(received)
         items = script(received) if callable(script) else script
+        if received.speech is SPEECHES["anthropic"]:
+            return items  # it honours them itself, and reports which it was
         return _honoured(items, [each for each in received.asked.stop if each])
 
     def speak(self, dialect: str) -> None:

@@ -145,7 +145,7 @@ def _run(made: dict[str, type]) -> Iterator[Finding]:
             str(FILE),
             *("-q", "-c", "/dev/null", "--rootdir", directory, "--import-mode=importlib"),
             *("-p", "no:cacheprovider", "-p", "no:randomly", "-p", "no:chatwright"),
-            *("--override-ini", "asyncio_mode=auto", "--capture=sys"),
+            *("--override-ini", "asyncio_mode=auto", "--capture=sys", "-W", "ignore"),
         ]
         with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
             code = pytest.main(arguments, plugins=[listener])

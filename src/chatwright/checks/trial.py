@@ -53,6 +53,13 @@ class Background:
     def _run(self) -> None:
         asyncio.set_event_loop(self.loop)
         self.loop.run_forever()
+        left = asyncio.all_tasks(self.loop)
+        for each in left:
+            each.cancel()
+        if left:
+            self.loop.run_until_complete(asyncio.wait(left, timeout=1))
+        self.loop.run_until_complete(self.loop.shutdown_asyncgens())
+        self.loop.close()
 
     def run(self, work: Coroutine[Any, Any, T], seconds: float) -> T:
         """Run a coroutine, and wait for it.
@@ -79,7 +86,7 @@ class Background:
         """End the loop, and wait a moment for its thread."""
         with contextlib.suppress(RuntimeError):
             self.loop.call_soon_threadsafe(self.loop.stop)
-        self.thread.join(1)
+        self.thread.join(2)
 
 
 @dataclass

@@ -21,6 +21,7 @@ from chatwright.testing.upstream import Bytes, Cut, Received, Refuse, Stall
 __all__ = ["substitute"]
 
 STALL_SECONDS = 600.0
+_ASKED = ("tools", "tool_choice", "response_format")
 _ROLES = {"ai": "assistant", "human": "user"}
 
 Script = Iterable[Any] | Callable[[Received], Iterable[Any]]
@@ -112,6 +113,7 @@ def _received(model: ChatModel, request: Request) -> Received:
         stream=True,
     )
     fields = {name: getattr(model, name, None) for name in ("temperature", "max_tokens")}
+    fields |= {name: getattr(request, name) for name in _ASKED}
     body = {
         **{name: value for name, value in fields.items() if value is not None},
         **request.parameters,
