@@ -7,6 +7,8 @@ PYTHON ?= python3
 PROMPT ?= What is the capital of France?
 VENV := .venv
 BIN := $(VENV)/bin
+SUDO := $(if $(filter-out 0,$(shell id -u)),sudo -n)
+APT := ($(SUDO) apt-get update -qq && $(SUDO) apt-get install -y -qq chromium >/dev/null)
 PIP := $(BIN)/pip --disable-pip-version-check --quiet
 
 .PHONY: chat test lint bench docs clean
@@ -43,6 +45,8 @@ $(VENV)/.chat: pyproject.toml constraints.txt | $(BIN)/pip
 
 $(VENV)/.test: $(VENV)/.chat
 	$(PIP) install -c constraints.txt -e '.[gguf,prices,test]'
+	@command -v chromium >/dev/null || $(APT) || \
+		echo "Chromium can't be installed: the page of reports is not tested in a browser"
 	@touch $@
 
 $(VENV)/.bench: $(VENV)/.test

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).parent
-COMMANDS = ("", "chat", "probe", "explain", "models", "pull")
+COMMANDS = ("", "chat", "check", "probe", "explain", "models", "pull")
 
 
 def cli() -> str:
@@ -29,9 +29,17 @@ def cli() -> str:
     return "\n\n".join(parts) + "\n"
 
 
-PAGES = {"cli.md": cli}
+def rules() -> str:
+    """Return the reference of the rules: their own pages."""
+    from chatwright.checks.reference import reference  # noqa: PLC0415  slow to import
+
+    return reference()
+
+
+PAGES = {"cli.md": cli, "reference/rules.md": rules}
 
 
 if __name__ == "__main__":
     for name, make in PAGES.items():
+        (HERE / name).parent.mkdir(exist_ok=True)
         (HERE / name).write_text(make(), "utf-8")

@@ -1,24 +1,45 @@
-"""Runs llama.cpp's tests beside everything else: its threads spin, so that it wants its own core.
+"""Runs the tests in processes side by side: llama.cpp's threads spin, and check's rules wait.
 
-Arguments are passed on to pytest. The exit code is 0 if lint and both halves pass.
+Arguments are passed on to pytest. The exit code is 0 if lint and all parts pass.
 """
 
 import subprocess
 import sys
 import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
 
-PYTEST = [sys.executable, "-m", "pytest", *sys.argv[1:], "-m"]
+PYTEST = [sys.executable, "-m", "pytest", *sys.argv[1:]]
+LINT = ["make", "--silent", "lint"]
+CHECK = "tests/check"
+LANES = [
+    # One after the other in a lane; the lanes side by side.
+    [[*PYTEST, "-m", "engine"]],
+    [LINT, [*PYTEST, "-m", "not engine", "--ignore", CHECK]],
+    [[*PYTEST, "-m", "not engine", CHECK]],
+]
 
 
-def main() -> int:
+def run(command):
+    """Run a command, and print what it said once it has ended; return its exit code."""
+    started = time.monotonic()
     with tempfile.TemporaryFile("w+") as log:
-        engine = subprocess.Popen([*PYTEST, "engine"], stdout=log, stderr=subprocess.STDOUT)
-        others = subprocess.call(["make", "--silent", "lint"])
-        others = others or subprocess.call([*PYTEST, "not engine"])
-        code = engine.wait() or others
+        code = subprocess.call(command, stdout=log, stderr=subprocess.STDOUT)
         log.seek(0)
-        sys.stdout.write(log.read())
+        said = log.read()
+    took = time.monotonic() - started
+    sys.stdout.write(f"$ {' '.join(command[1:])}  ({took:.0f} s)\n{said}\n")
+    sys.stdout.flush()
     return code
+
+
+def lane(commands):
+    return [run(each) for each in commands]
+
+
+def main():
+    with ThreadPoolExecutor(len(LANES)) as pool:
+        return max(code for codes in pool.map(lane, LANES) for code in codes)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,10 @@ from chatwright import load
 from chatwright.wrap.gguf.weights import find
 
 ROOT = Path(__file__).parents[1]
-PAGES = ["README.md", "docs/custom-chat-model.md", "docs/endpoints.md", "docs/tools.md"]
+PAGES = [
+    *("README.md", "docs/check.md", "docs/custom-chat-model.md", "docs/endpoints.md"),
+    "docs/tools.md",
+]
 
 
 def blocks(page):

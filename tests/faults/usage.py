@@ -53,7 +53,7 @@ class TotalOfStreamsIsZero(Streams):
 
 
 # Sums of what is repeated differ from what invoke says.
-@fault("U3", also="U1 U5 A2 C8 C9 S2")
+@fault("U3", also="U6 U1 U5 A2 C8 C9 S2")
 class UsageOnEveryChunk(Streams):
     """Each chunk carries the usage so far: their sum is far too much."""
 
@@ -64,7 +64,7 @@ class UsageOnEveryChunk(Streams):
         return [chunk]
 
 
-@fault("U3", also="C8", verdict="WARN")
+@fault("U3", also="U6 C8", verdict="WARN")
 class UsageInTwoParts(Streams):
     """The prompt's tokens come first, the answer's last."""
 
