@@ -35,7 +35,7 @@ class ClientsErrors(Full):
         return error
 
 
-@fault("E1")
+@fault("E1", verdict="WARN")  # it is a ModelError, only not the one that fits
 class OverflowIsInvalid(Full):
     """A prompt that is too long is an invalid request as any other."""
 

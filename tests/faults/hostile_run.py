@@ -6,7 +6,7 @@ import sys
 import warnings
 from pathlib import Path
 
-from chatwright import check, trial
+from chatwright.checks import check, trial
 from faults import hostile
 
 if __name__ == "__main__":

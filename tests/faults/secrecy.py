@@ -87,7 +87,7 @@ class KeyInMetadata(Results):
         return message
 
 
-@fault("K1")
+@fault("K1", verdict="WARN")  # the server has shown it first
 class KeyEchoed(Full):
     """A server that shows the key in its error is passed on as it is."""
 

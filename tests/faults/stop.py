@@ -152,7 +152,7 @@ class EmptyStopEndsAll(Full):
         return [stop] if isinstance(stop, str) else list(stop)
 
 
-@fault("P4", also="P5")
+@fault("P4", also="P5", verdict="WARN")  # opinions differ
 class EmptyListIsConstructors(Full):
     """`stop=[]` is taken for no `stop`: `stop or self.stop`."""
 

@@ -2,6 +2,8 @@
 
 import contextlib
 import multiprocessing
+import os
+import signal
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -121,7 +123,8 @@ class Supervised:
                     return
         finally:
             with contextlib.suppress(OSError):
-                process.kill()
+                os.killpg(process.pid or 0, signal.SIGKILL)  # copies of it that a model forked, too
+            process.kill()
             process.join(5)
             ours.close()
 
@@ -166,6 +169,8 @@ def _work(
     options: Options,
 ) -> None:
     """Check in this process, and tell the other one."""
+    with contextlib.suppress(OSError):
+        os.setsid()
     try:
         run = Run(find(named), kwargs, options)
         pipe.send(("about", (run.made.name, run.made.package)))

@@ -26,6 +26,8 @@ LIVE_PROMPT = "Name three colours, in one short line."
 CALL_SECONDS = 15.0
 """How long one call may take before it is taken for hung."""
 _PLAIN = (str, int, float, list)
+HUNG_SECONDS = 2.0
+"""How long one may take once another one has hung."""
 KEPT_CALLS = 4
 """How many calls a finding shows: the last ones."""
 HOMES = {
@@ -129,6 +131,7 @@ class Shared:
         heard: How often the model was called.
         made: The model that plain calls are made of.
         reused: Models of other scripts, by their fields.
+        patience: How long one call may take, in seconds.
     """
 
     stage: Stage
@@ -139,6 +142,7 @@ class Shared:
     heard: Heard = field(default_factory=Heard)
     made: Made | None = None
     reused: dict[str, Made] = field(default_factory=dict)
+    patience: float = CALL_SECONDS
 
 
 class Trial:
@@ -228,7 +232,7 @@ class Trial:
             TimeoutError: The rule's time is over.
         """
         left = max(0.1, self.deadline - time.monotonic())
-        return self.shared.background.run(work, min(left, CALL_SECONDS))
+        return self.shared.background.run(work, min(left, self.shared.patience))
 
     def call(
         self,
@@ -268,9 +272,11 @@ class Trial:
         started = time.perf_counter()
         given["callbacks"] = [*(given.get("callbacks") or ()), call.recorder]
         try:
-            self.run(MODES[way](call, asked, given, kwargs))
+            self.run(_caught(MODES[way](call, asked, given, kwargs), call))
         except BaseException as error:  # noqa: BLE001  it is the model's, and a finding
             call.error = error
+            if isinstance(error, TimeoutError):
+                self.shared.patience = HUNG_SECONDS  # it will do so again
         call.seconds = time.perf_counter() - started
         call.received = received[before:]
         self.made.append(call)
@@ -282,6 +288,16 @@ class Trial:
     def exchanges(self) -> list[Exchange]:
         """Return the calls of this rule, for the report."""
         return [exchange(each) for each in self.made[-KEPT_CALLS:]]
+
+
+async def _caught(work: Coroutine[Any, Any, None], call: Call) -> None:
+    """Keep what a model raises; SystemExit and KeyboardInterrupt would end the loop."""
+    try:
+        await work
+    except asyncio.CancelledError:
+        raise
+    except BaseException as error:  # noqa: BLE001  it is a finding
+        call.error = error
 
 
 def _has(cls: type[BaseChatModel], ability: str) -> bool:

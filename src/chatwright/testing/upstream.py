@@ -217,6 +217,7 @@ class Upstream:
             await asyncio.wait({lost, sending}, return_when=asyncio.FIRST_COMPLETED)
             if not sending.done():
                 sending.cancel()
+                await asyncio.wait({sending})
                 received.ended, received.ended_at = "lost", time.monotonic()
                 return False
             try:

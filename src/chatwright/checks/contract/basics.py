@@ -6,7 +6,7 @@ import warnings
 from typing import Any
 
 from langchain_core.load import dumps, loads
-from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
+from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, ToolCall, ToolMessage
 from langchain_core.prompt_values import ChatPromptValue
 
 from chatwright.checks.rulebook import Outcome, expect, fail, rule, skip, warn
@@ -66,7 +66,7 @@ def it_has_a_name(trial: Trial) -> None:
 
 STANDARD = {"temperature": 0.25, "max_tokens": 77, "stop": ["never said"]}
 """The parameters that change an answer, with values that are easy to find again."""
-PLUMBING = {"timeout": 33.0, "max_retries": 1, "streaming": False, "api_key": "sk-canary-b3"}
+PLUMBING: dict[str, Any] = {"timeout": 33.0, "max_retries": 1, "streaming": False, "api_key": "sk-canary-b3"}
 
 
 @rule(
@@ -99,6 +99,12 @@ def standard_parameters(trial: Trial) -> None:
     for name, value in fields.items():
         if call.received and not _holds(call.received[-1].body, value):
             fail(f"{name}={value} did not reach the backend", sent=call.received[-1].body)
+    for name, value in PLUMBING.items() if trial.over_http else ():
+        if _knows(trial, name):
+            try:
+                trial.model(**{name: value})
+            except Exception as error:  # noqa: BLE001  it is the constructor's
+                fail(f"{name}={value!r}: {error!r}", "it is taken")
     absent = [name for name in PLUMBING if not _knows(trial, name)]
     if absent:
         warn(f"the constructor has no {', '.join(absent)}")
@@ -151,14 +157,21 @@ def any_order_of_messages(trial: Trial) -> None:
         expect(places == sorted(places), "they arrived in another order", sent=texts)
 
 
-def _history() -> list[Any]:
-    call = {"name": "look_up", "args": {"word": "cat"}, "id": "call_1", "type": "tool_call"}
+def _history(*, with_tools: bool) -> list[Any]:
+    call = ToolCall(name="look_up", args={"word": "cat"}, id="call_1", type="tool_call")
+    looked_up = [
+        AIMessage("Let me see.", tool_calls=[call]),
+        ToolMessage("an animal", tool_call_id="call_1", name="look_up", artifact={"kept": [1]}),
+        AIMessage("An animal."),
+    ]
     return [
         SystemMessage([{"type": "text", "text": "Be brief."}]),
         HumanMessage([{"type": "text", "text": "Hello"}], name="ada"),
         AIMessage("Hi.", tool_calls=[], response_metadata={"finish_reason": "stop"}),
         AIMessage("", additional_kwargs={"kept": {"a": 1}}, usage_metadata=None),
-        HumanMessage("Go on", additional_kwargs={"call": call}),
+        HumanMessage("Look it up"),
+        *(looked_up if with_tools else ()),
+        HumanMessage("Go on", additional_kwargs={"kept": [1]}),
     ]
 
 
@@ -174,7 +187,7 @@ def inputs_are_left_alone(trial: Trial) -> None:
     The list, its messages and the list of stop sequences are compared before and after.
     """
     for way in ("invoke", "ainvoke", "stream", "astream", "v3") if trial.scripted else ("invoke",):
-        history, stop = _history(), ["never said"]
+        history, stop = _history(with_tools=trial.has("tools")), ["never said"]
         before = copy.deepcopy(history)
         call = trial.call(way, history, stop=stop)
         expect(call.error is None or way == "v3", call.error, "an answer")

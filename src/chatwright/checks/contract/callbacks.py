@@ -169,7 +169,7 @@ def _expect_events(trial: Trial, call: Call, what: str, parents: list[str]) -> N
     between = {*names[1:-1]} - {"on_chat_model_stream"}
     ends = (names[0], names[-1]) == ("on_chat_model_start", "on_chat_model_end")
     expect(ends and not between, f"{what}: {[*dict.fromkeys(names)]}", "start, stream, …, end")
-    wrong = [each["parent_ids"] for each in events if [*each["parent_ids"]] != parents]
+    wrong = [each for each in (event.get("parent_ids") for event in events) if each != parents]
     expect(not wrong, f"{what}: parent_ids {wrong[:1]}", f"{parents}")
     output = events[-1]["data"].get("output")
     if not isinstance(output, BaseMessage):
@@ -305,7 +305,11 @@ def the_end_has_the_answer(trial: Trial) -> None:
         if way not in {"events_v1", "events_v2"}:
             call = trial.call(way)
             _expect_same(f"{way}'s on_llm_end", _ended(call, way), "the answer", call.message)
-            for name in ("content", "response_metadata", "id") if way in STREAMING else ():
+            for name in (
+                ("content", "response_metadata", "additional_kwargs", "id")
+                if way in STREAMING
+                else ()
+            ):
                 values = getattr(_ended(call, way), name), getattr(call.message, name)
                 got = f"{way}: {name} {values[0]!r} in on_llm_end, {values[1]!r} for the caller"
                 expect(values[0] == values[1], got, "the same")

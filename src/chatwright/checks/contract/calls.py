@@ -171,7 +171,8 @@ def parallel(trial: Trial) -> None:
 
     Three calls come, two of them of one tool, one after the other and, where the wire can, in
     turns. They have to be the same in every mode, with `output_version` v0 and v1; in streams their
-    indexes are looked at.
+    indexes are looked at. Calls that come whole, and without an index, are kept apart by core: a
+    warning.
     """
     scripts = {"in a row": TWO[2:]}
     if wire(trial) in ("openai", ""):
@@ -190,6 +191,8 @@ def parallel(trial: Trial) -> None:
 def _have_indexes(call: Call, where: str) -> None:
     found = [each.get("index") for chunk in call.chunks for each in _pieces(chunk)]
     if found:  # a model that does not stream has none
+        if {*found} == {None}:  # and the calls are right: each came whole
+            warn(f"{where}: indexes {found}", "three numbers")
         whole = all(type(each) is int for each in found)
         expect(whole and len({*found}) == len(CALLED), f"{where}: indexes {found}", "three numbers")
 
@@ -265,7 +268,10 @@ def foreign_histories(trial: Trial) -> None:
 
     The AIMessage has a text block, a `tool_use` block, and the same call in `tool_calls`. Text,
     call and result have to arrive, the call once; on wires but Anthropic's the block must not.
+    Mistral's API refuses a message with both text and calls: that its text is left out is a
+    warning.
     """
+    lost = ""
     model = trial.model(["fine", Usage(9, 1)]) if trial.scripted else trial.model()
     for way in ways(trial):
         call = trial.call(way, history(blocks=True), model=bound(model, BOTH))
@@ -273,12 +279,16 @@ def foreign_histories(trial: Trial) -> None:
         for request in requests(trial, call):
             text = arrived(request).replace(r"\\u00fc", "ü")  # escapes are T9's
             for part in ("Let me see.", "Zürich", "no signal 東京", "And now?"):
-                expect(
-                    part in text, f"{way}: {part!r} is not sent", "all of the history", sent=text
-                )
+                got = f"{way}: {part!r} is not sent"
+                if part not in text and part == "Let me see." and wire(trial, call) == "mistral":
+                    lost = got
+                    continue
+                expect(part in text, got, "all of the history", sent=text)
             expect(text.count("Zürich") == 1, f"{way}: the call is sent twice", "once", sent=text)
             if wire(trial, call) != "anthropic":
                 expect("tool_use" not in text, f"{way}: `tool_use` is sent", "no block", sent=text)
+    if lost:
+        warn(f"{lost}: the API refuses text beside calls", "all of the history")
 
 
 @rule(

@@ -1,8 +1,10 @@
 """Errors, cancellation, concurrency: how calls end that don't end well."""
 
 import asyncio
+import itertools
 import threading
 import time
+from collections.abc import Callable
 from typing import Any
 
 from langchain_core import exceptions
@@ -16,10 +18,21 @@ from chatwright.testing import Cut, Pause, Raise, Received, Refuse
 
 WAYS = ("invoke", "ainvoke", "stream", "astream")
 GONE_SECONDS = 1.0
+SENT_SECONDS = 3.0
+"""How long a client may take to send its first request: some load much before."""
 AT_ONCE = 12
 
 REFUSALS: list[tuple[Refuse, str]] = [
     (Refuse(400, "messages: field required"), "ModelInvalidRequestError"),
+    (
+        Refuse(
+            400,
+            body=b'{"error": {"message": "This model\'s maximum context length is 8 tokens. '
+            b'However, your messages resulted in 9 tokens.", "type": "invalid_request_error", '
+            b'"param": "messages", "code": "context_length_exceeded"}}',
+        ),
+        "ContextOverflowError",
+    ),
     (Refuse(401, "wrong key"), "ModelAuthenticationError"),
     (Refuse(403, "not allowed"), "ModelPermissionDeniedError"),
     (Refuse(404, "no such model"), "ModelNotFoundError"),
@@ -45,8 +58,8 @@ FAILURES: list[tuple[Raise, str]] = [
 def failures_have_names(trial: Trial) -> None:
     """Retries, fallbacks and user interfaces have to tell a wrong key from a busy server.
 
-    400, 401, 403, 404, 429, 500 and a lost connection are tried; a failure that is a `ModelError`,
-    but not the one that fits, is a warning.
+    400, a prompt that is too long (as OpenAI tells it), 401, 403, 404, 429, 500 and a lost
+    connection are tried; a failure that is a `ModelError`, but not the one that fits, is a warning.
     """
     cases = [*REFUSALS, (Cut(reset=True), "ModelConnectionError")] if trial.over_http else FAILURES
     near = []
@@ -134,24 +147,45 @@ def cancelling(trial: Trial) -> None:
     near = []
     for end in (*streams, _cancel_ainvoke):
         name = end.__name__.removeprefix("_").replace("_", " of ")
-        script = ["a", *[Pause(0.02), "b"] * 250, Usage(5, 5)]
-        model, recorder = trial.model(script), Recorder()
+        model, recorder = trial.model(_long_then_short()), Recorder()
         end(trial, model, recorder)
         received = trial.received(model)
         expect(received, f"{name}: no request was seen")
-        written = end is not _cancel_ainvoke or native(model, "_agenerate")
+        written = native(model, NEEDED[end.__name__]) if end.__name__ in NEEDED else True
         if not _gone(received[-1]):
             got = f"{name}: the backend goes on {GONE_SECONDS:g} s later"
             expect(not written, got, "halted")
-            near.append(f"{got}: the class has no _agenerate")
+            near.append(f"{got}: the class has no {NEEDED[end.__name__]}")
         ends = _ends(recorder)
         expect(len(ends) < 2, f"{name}: the run ended {len(ends)} times: {ends}", "once")  # noqa: PLR2004
         if not ends:
             expect(end is _cancel_ainvoke, f"{name}: the run is still open", "ended once")
             near.append(f"{name}: the run is left open, as core does")
-    trial.call("invoke").message  # noqa: B018  it raises where the model is of no use any more
+        again = trial.call(name.rpartition(" ")[2], "Again", model=model)
+        expect(again.error is None, f"after {name}: {again.error!r}", "the model can be used")
+        expect(again.message.text == "fine", f"after {name}: {again.message.text!r}", "'fine'")
     if near:
         warn("; ".join(near))
+
+
+NEEDED = {
+    "_close_astream": "_astream",
+    "_cancel_astream": "_astream",
+    "_cancel_ainvoke": "_agenerate",
+}
+"""What a class has to have written for an async call to reach its backend when it is left."""
+
+
+def _long_then_short() -> Callable[[Received], list[Any]]:
+    """Return a script that is long for the first request, and short for the next ones."""
+    asked = itertools.count()
+
+    def answer(_: Received) -> list[Any]:
+        if next(asked):
+            return ["fine", Usage(1, 1)]
+        return ["a", *[Pause(0.02), "b"] * 250, Usage(5, 5)]
+
+    return answer
 
 
 def _gone(received: Received) -> bool:
@@ -189,17 +223,20 @@ def _close_astream(trial: Trial, model: Any, recorder: Recorder) -> None:
 
 
 def _cancel_astream(trial: Trial, model: Any, recorder: Recorder) -> None:
-    trial.run(_cancelled(model, "astream", recorder))
+    trial.run(_cancelled(trial, model, "astream", recorder))
 
 
 def _cancel_ainvoke(trial: Trial, model: Any, recorder: Recorder) -> None:
-    trial.run(_cancelled(model, "ainvoke", recorder))
+    trial.run(_cancelled(trial, model, "ainvoke", recorder))
 
 
-async def _cancelled(model: Any, way: str, recorder: Recorder) -> None:
+async def _cancelled(trial: Trial, model: Any, way: str, recorder: Recorder) -> None:
     """Cancel a call in the middle."""
     call = Call(way, "Hi")
     task = asyncio.ensure_future(MODES[way](call, model, {"callbacks": [recorder]}, {}))
+    until = time.monotonic() + SENT_SECONDS
+    while not (trial.received(model) or task.done() or time.monotonic() > until):  # noqa: ASYNC110
+        await asyncio.sleep(0.01)
     await asyncio.sleep(0.15)
     task.cancel()
     done, _ = await asyncio.wait({task}, timeout=GONE_SECONDS)

@@ -141,7 +141,8 @@ def calls_override(trial: Trial) -> None:
 def _overridden(trial: Trial, name: str, parameter: str, own: Any, called: Any) -> list[str]:
     def read(call: Call) -> Any:
         _ = call.chunks
-        return sent(call, name)
+        value = sent(call, name)  # 1e-08 is 0 to APIs that refuse that
+        return round(value, 6) if isinstance(value, float) else value
 
     model: Any = None
     for value in (0.0, own) if name == "temperature" else (own,):

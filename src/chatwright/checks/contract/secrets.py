@@ -17,6 +17,7 @@ from langchain_core.language_models import BaseChatModel
 from langchain_core.load import dumpd, dumps, load
 from pydantic import SecretStr
 
+from chatwright.checks.finding import Fault
 from chatwright.checks.making import MODEL_NAME, secrets_of
 from chatwright.checks.requests import ask, different, plain_fields
 from chatwright.checks.rulebook import expect, fail, rule, skip, warn
@@ -69,6 +70,12 @@ def nothing_is_shown(trial: Trial) -> None:
         fail("; ".join(told), "nowhere")
     if plain:
         warn(f"{plain[0]} holds the key as a plain str", "a SecretStr")
+    if trial.over_http and trial.takes("api_key"):
+        script = [Refuse(401, f"Incorrect API key provided: {KEY}")]
+        call = trial.call("invoke", script=script, fields={"api_key": KEY})
+        if call.error is not None and KEY in of_error(call.error):
+            got = "where a server shows the key that it refuses, the error passes it on"
+            warn(got, "it is masked", fault=Fault.UPSTREAM)
 
 
 def _subjects(trial: Trial) -> Iterator[tuple[str, list[str], dict[str, Any]]]:

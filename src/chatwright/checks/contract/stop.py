@@ -67,9 +67,10 @@ def _live_stop(trial: Trial) -> None:
 def the_earliest_wins(trial: Trial) -> None:
     """Order in the list must not matter, nor which of them is longer."""
     for way in WAYS:
-        for stops in (["mat", "cat"], ["cat", "mat"], ["on the mat", "cat", "sat"]):
-            text = trial.call(way, script=SCRIPT, stop=stops).message.text
-            upto(trial, text, "cat", _said(SCRIPT), f"{way}, stop={stops}")
+        for script in (SCRIPT, [_said(SCRIPT), Usage(9, 6)]):
+            for stops in (["mat", "cat"], ["cat", "mat"], ["on the mat", "cat", "sat"]):
+                text = trial.call(way, script=script, stop=stops).message.text
+                upto(trial, text, "cat", _said(SCRIPT), f"{way}, stop={stops}, {len(script)} parts")
 
 
 @rule(
@@ -125,13 +126,21 @@ def _not_held_back(trial: Trial, way: str) -> None:
     scripted=True,
 )
 def stop_of_the_constructor(trial: Trial) -> None:
-    """A model is set up once, and a chain asks for its own sequences."""
-    whole = _said(SCRIPT)
+    """A model is set up once, and a chain asks for its own sequences.
+
+    Whether an empty list takes the constructor's away is where opinions differ: a warning.
+    """
+    whole, kept = _said(SCRIPT), []
     for way in WAYS:
         text = trial.call(way, script=SCRIPT, fields={"stop": ["sat"]}).message.text
         upto(trial, text, "sat", whole, f"{way}, constructor")
         call = trial.call(way, script=SCRIPT, fields={"stop": ["sat"]}, stop=["mat"])
         upto(trial, call.message.text, "mat", whole, f"{way}, call's in place of constructor's")
+        text = trial.call(way, script=SCRIPT, fields={"stop": ["sat"]}, stop=[]).message.text
+        if text != whole:
+            kept.append(way)
+    if kept:
+        warn(f"{', '.join(kept)}: stop=[] leaves the constructor's in force", "none at all")
 
 
 @rule(
@@ -184,6 +193,9 @@ def the_same_everywhere(trial: Trial) -> None:
         while received.ended_at == 0 and time.monotonic() < until:
             time.sleep(0.01)
         expect(received.ended_at, f"{way}: the backend goes on {HALT_SECONDS:g} s later", "halted")
+        # A backend that honours the sequence ends by itself; else the caller has to leave it.
+        halted = received.ended == "lost" or bool(received.asked and received.asked.stop)
+        expect(halted, f"{way}: the answer was read to its end, behind the stop", "halted")
 
 
 @rule(

@@ -38,6 +38,7 @@ def _role(message: Mapping[str, Any]) -> str:
     return "tool" if any(each["type"] == "tool_result" for each in blocks) else message["role"]
 
 
+_SIGNATURE = "c2lnbmF0dXJl"
 _ANTHROPIC_REASONS = {"length": "max_tokens", "stop": "end_turn", "tool_calls": "tool_use"}
 
 
@@ -68,7 +69,7 @@ def _stream_anthropic(items: Iterable[Any], asked: Asked) -> Iterator[Any]:
     kept: list[Any] = []
     block: tuple[str, int] | None = None
     blocks = 0
-    starts = {"text": {"text": ""}, "thinking": {"thinking": ""}}
+    starts = {"text": {"text": ""}, "thinking": {"thinking": "", "signature": ""}}
     yield _anthropic(
         "message_start",
         message={
@@ -96,7 +97,7 @@ def _stream_anthropic(items: Iterable[Any], asked: Asked) -> Iterator[Any]:
             continue
         if block != (kind, key):
             if block:
-                yield _anthropic("content_block_stop", index=blocks - 1)
+                yield from _block_end(block, blocks - 1)
             block, blocks = (kind, key), blocks + 1
             begun: Mapping[str, Any] = starts.get(kind) or {
                 "id": getattr(each, "id", None),
@@ -107,11 +108,18 @@ def _stream_anthropic(items: Iterable[Any], asked: Asked) -> Iterator[Any]:
             yield _anthropic("content_block_start", index=blocks - 1, content_block=start)
         yield _anthropic("content_block_delta", index=blocks - 1, delta=delta)
     if block:
-        yield _anthropic("content_block_stop", index=blocks - 1)
+        yield from _block_end(block, blocks - 1)
     end = _anthropic_end(kept, stop)
     usage = end.pop("usage")
     yield _anthropic("message_delta", delta=end, usage=usage)
     yield _anthropic("message_stop")
+
+
+def _block_end(block: tuple[str, int], index: int) -> Iterator[bytes]:
+    if block[0] == "thinking":
+        delta = {"type": "signature_delta", "signature": _SIGNATURE}
+        yield _anthropic("content_block_delta", index=index, delta=delta)
+    yield _anthropic("content_block_stop", index=index)
 
 
 def _anthropic_end(items: Sequence[Any], stop: str | None) -> dict[str, Any]:
@@ -128,7 +136,7 @@ def _whole_anthropic(items: Sequence[Any], asked: Asked) -> Mapping[str, Any]:
     text, reasoning, calls = joined(items)
     content: list[dict[str, Any]] = []
     if reasoning:
-        content.append({"type": "thinking", "thinking": reasoning})
+        content.append({"type": "thinking", "thinking": reasoning, "signature": _SIGNATURE})
     if text:
         content.append({"type": "text", "text": text})
     content += [
@@ -150,7 +158,13 @@ def _whole_anthropic(items: Sequence[Any], asked: Asked) -> Mapping[str, Any]:
 
 
 def _error_anthropic(status: int, message: str) -> Mapping[str, Any]:
-    kinds = {401: "authentication_error", 404: "not_found_error", 429: "rate_limit_error"}
+    kinds = {
+        400: "invalid_request_error",
+        401: "authentication_error",
+        403: "permission_error",
+        404: "not_found_error",
+        429: "rate_limit_error",
+    }
     kind = kinds.get(status, "overloaded_error" if status == 529 else "api_error")  # noqa: PLR2004
     return {"type": "error", "error": {"type": kind, "message": message}}
 

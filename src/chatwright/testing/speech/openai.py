@@ -122,6 +122,7 @@ def _whole_openai(items: Sequence[Any], asked: Asked) -> Mapping[str, Any]:
     made = {
         "id": f"chatcmpl-{asked.number}",
         "object": "chat.completion",
+        "created": 1,
         "model": asked.model,
         "choices": [{"index": 0, "message": message, "finish_reason": reason}],
     }

@@ -1,0 +1,1 @@
+"""Published packages, pinned, and what `chatwright check` finds in them."""

@@ -1,0 +1,18 @@
+"""A result that was dumped by `dumps` can't be loaded again: it holds an object of the client's."""
+
+import sys
+
+from langchain_core.load import dumps, loads
+
+from chatwright.deltas import Usage
+from chatwright.testing import Upstream
+from conformance.models import model
+
+with Upstream(["Hi", Usage(9, 6)]) as upstream:
+    result = model(sys.argv[1], upstream).generate(["Hi"])
+try:
+    loads(dumps(result), allowed_objects="all")
+except NotImplementedError as error:
+    print(f"loads(dumps(result)) raises {error!r:.200}")
+    sys.exit(0)
+sys.exit(1)
