@@ -27,11 +27,6 @@ FAKES: Mapping[str, BaseChatModel] = {
 """What langchain-core has for tests: they speak to no server."""
 
 
-def fake_list() -> BaseChatModel:
-    """Return the fake of texts."""
-    return FAKES["FakeListChatModel"]
-
-
 @dataclass(frozen=True)
 class Package:
     """A chat model of a published package.
@@ -69,17 +64,26 @@ PACKAGES: Mapping[str, Package] = {
         Package("ChatOllama", "langchain_ollama", "langchain-ollama", path=""),
         Package("ChatAnthropic", "langchain_anthropic", "langchain-anthropic", path=""),
         Package(
-            *("ChatMistralAI", "langchain_mistralai", "langchain-mistralai"),
-            *("endpoint", "/mistral/v1"),
+            name="ChatMistralAI",
+            module="langchain_mistralai",
+            distribution="langchain-mistralai",
+            address="endpoint",
+            path="/mistral/v1",
         ),
         Package("ChatGroq", "langchain_groq", "langchain-groq", path="/groq"),
         Package("ChatDeepSeek", "langchain_deepseek", "langchain-deepseek", "api_base"),
         Package(
-            *("ChatLiteLLM", "langchain_litellm", "langchain-litellm", "api_base"),
+            name="ChatLiteLLM",
+            module="langchain_litellm",
+            distribution="langchain-litellm",
+            address="api_base",
             given={"model": "openai/checked-model"},
         ),
         Package(
-            *("ChatAnyLLM", "langchain_anyllm", "langchain-anyllm", "api_base"),
+            name="ChatAnyLLM",
+            module="langchain_anyllm",
+            distribution="langchain-anyllm",
+            address="api_base",
             given={"provider": "openai"},
         ),
         *map(_core, FAKES),

@@ -1,24 +1,27 @@
 """Checks the packages, tries the reproductions, and writes docs/conformance.md."""
 
+import argparse
 import json
 import os
-import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from importlib import metadata
+from collections.abc import Mapping, Sequence
+from importlib import import_module, metadata
 from pathlib import Path
 from typing import Any
 
+from chatwright.checks.engine import Options
+from chatwright.checks.finding import Report
+from chatwright.checks.reports.json import as_json
 from chatwright.checks.supervise import Supervised
-from conformance import page
 from conformance.models import FAKES, PACKAGES, Package
+from conformance.page import Failure, Result, masked, page
 
 __all__ = ["find", "main"]
 
 ROOT = Path(__file__).parents[1]
+SCRIPTS = ROOT / "conformance" / "reproduce"
 TARGET = ROOT / "docs" / "conformance.md"
 SCRIPT_SECONDS = 120
 SUITES = {"test_standard_params_model_override": "r1", "test_structured_output": "o3"}
@@ -26,23 +29,85 @@ SUITES = {"test_standard_params_model_override": "r1", "test_structured_output":
 
 
 def find(named: str) -> Any:
-    """Return a fake as it is, or the class of a package's model."""
+    """Return a fake, or the class of a package's model."""
     if named in FAKES:
         return FAKES[named]
-    module = __import__(PACKAGES[named].module, fromlist=[named])
-    return getattr(module, named)
+    return getattr(import_module(PACKAGES[named].module), named)
 
 
 def main() -> None:
-    """Check all packages, or those that are named; only all of them are written down."""
-    names = [each for each in sys.argv[1:] if each in PACKAGES] or [*PACKAGES]
+    """Check all packages, and write the page."""
+    parser = argparse.ArgumentParser(prog="conformance", description=main.__doc__)
+    parser.add_argument(
+        "--reports",
+        type=Path,
+        help="where reports are kept; those that are there are not made anew",
+    )
+    kept: Path | None = parser.parse_args().reports
     with tempfile.TemporaryDirectory() as empty:
-        os.environ |= {
-            "TIKTOKEN_CACHE_DIR": empty,
-            "LITELLM_LOCAL_MODEL_COST_MAP": "True",
-            "PYTHONWARNINGS": "ignore",
-        }
-        results = [_checked(PACKAGES[each]) for each in names]
-    if len(results) == len(PACKAGES):
-        TARGET.write_text(page.written(results, _versions()), encoding="utf-8")
-        print(f"{TARGET.relative_to(ROOT)} is written")
+        os.environ |= {"TIKTOKEN_CACHE_DIR": empty, "LITELLM_LOCAL_MODEL_COST_MAP": "True"}
+        os.environ["PYTHONWARNINGS"] = "ignore"
+        results = [_result(each, kept) for each in PACKAGES.values()]
+    TARGET.write_text(page(results, _versions()), encoding="utf-8")
+    print(f"{TARGET.relative_to(ROOT)} is written")
+
+
+def _result(package: Package, kept: Path | None) -> Result:
+    file = kept / f"{package.name}.json" if kept else None
+    if file and file.exists():
+        report = json.loads(file.read_text(encoding="utf-8"))
+    else:
+        made = as_json(_checked(package))
+        report = json.loads(made)
+        if file:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(made, encoding="utf-8")
+    findings = report["findings"]
+    tried: dict[str, tuple[bool, str]] = {}
+    failures = []
+    for each in findings:
+        if each["verdict"] == "FAIL":
+            script = _script(each["rule"])
+            if script and script not in tried:
+                tried[script] = _reproduced(script, package.name)
+            failures.append(Failure(each, script, *tried.get(script or "", (False, ""))))
+    wrong = [each.finding["rule"] for each in failures if not each.reproduced]
+    print(f"{package.name}: {len(failures)} FAILs; not reproduced: {wrong or 'none'}", flush=True)
+    return Result(package, findings, failures)
+
+
+def _checked(package: Package) -> Report:
+    """Check one package's model, in a process of its own."""
+    options = Options(upstream="none" if package.fake else "auto")
+    given = {} if package.fake else package.given
+    return Supervised(find, package.name, given, options).report(lambda _: None)
+
+
+def _script(rule: str) -> str | None:
+    """Return the name of the script that shows what a rule finds."""
+    test = rule.rpartition(".")[2]
+    name = next((each for start, each in SUITES.items() if test.startswith(start)), rule.lower())
+    return name if (SCRIPTS / f"{name}.py").exists() else None
+
+
+def _reproduced(script: str, name: str) -> tuple[bool, str]:
+    """Run a script; return whether it shows the fault, and its line of evidence."""
+    command: Sequence[str] = [sys.executable, "-m", f"conformance.reproduce.{script}", name]
+    try:
+        done = subprocess.run(
+            command,
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            timeout=SCRIPT_SECONDS,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return False, "the script did not end"
+    lines = done.stdout.strip().splitlines()
+    return done.returncode == 0, masked(lines[-1] if lines else done.stderr[-200:])
+
+
+def _versions() -> Mapping[str, str]:
+    names = ["chatwright", "langchain-core", *(each.distribution for each in PACKAGES.values())]
+    return {each: metadata.version(each) for each in dict.fromkeys([*names, "langchain-tests"])}

@@ -22,7 +22,7 @@ def blocks(page):
 
 @pytest.mark.parametrize("page", PAGES)
 def test_python_examples_run(page, capsys):
-    assert len(blocks(page)) > 2
+    assert len(blocks(page)) > 1
     for number, block in enumerate(blocks(page)):
         code = block.replace("weights.gguf", str(find("smollm2")))
         code = code.replace("n_parallel=8", "n_parallel=1, n_ctx=512, max_tokens=4")

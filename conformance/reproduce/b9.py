@@ -1,4 +1,4 @@
-"""A result that was dumped by `dumps` can't be loaded again: it holds an object of the client's."""
+"""An answer that was dumped by `dumps` can't be loaded again: it holds an object of the client's."""
 
 import sys
 
@@ -9,10 +9,10 @@ from chatwright.testing import Upstream
 from conformance.models import model
 
 with Upstream(["Hi", Usage(9, 6)]) as upstream:
-    result = model(sys.argv[1], upstream).generate(["Hi"])
+    answer = model(sys.argv[1], upstream).invoke("Hi")
 try:
-    loads(dumps(result), allowed_objects="all")
+    loads(dumps(answer), allowed_objects="messages")
 except NotImplementedError as error:
-    print(f"loads(dumps(result)) raises {error!r:.200}")
+    print(f"loads(dumps(answer)) raises {error!r:.200}")
     sys.exit(0)
 sys.exit(1)

@@ -7,7 +7,10 @@ from langchain_core.exceptions import ModelError
 from chatwright.testing import Cut, Refuse, Upstream
 from conformance.models import model
 
-for what, script in (("status 400", [Refuse(400, "no")]), ("a reset in a stream", [Cut(reset=True)])):
+for what, script in (
+    ("status 400", [Refuse(400, "no")]),
+    ("a reset in a stream", [Cut(reset=True)]),
+):
     with Upstream(script) as upstream:
         try:
             _ = [*model(sys.argv[1], upstream).stream("Hi")]

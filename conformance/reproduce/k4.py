@@ -7,7 +7,11 @@ import sys
 from chatwright.testing import Upstream
 from conformance.models import model
 
-ways = {"deepcopy": copy.deepcopy, "pickle": pickle.dumps, "model_copy(deep=True)": lambda each: each.model_copy(deep=True)}
+ways = {
+    "deepcopy": copy.deepcopy,
+    "pickle": pickle.dumps,
+    "model_copy(deep=True)": lambda each: each.model_copy(deep=True),
+}
 failed = []
 with Upstream(["Hi"]) as upstream:
     llm = model(sys.argv[1], upstream)

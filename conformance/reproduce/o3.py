@@ -16,6 +16,8 @@ class Handler(BaseCallbackHandler):
 traced = []
 schema = {"title": "City", "description": "A city.", "type": "object", "properties": {}}
 with Upstream(["{}"]) as upstream:
-    model(sys.argv[1], upstream).with_structured_output(schema).invoke("Hi", {"callbacks": [Handler()]})
+    model(sys.argv[1], upstream).with_structured_output(schema).invoke(
+        "Hi", {"callbacks": [Handler()]}
+    )
 print(f"options of on_chat_model_start: {traced}")
 sys.exit("ls_structured_output_format" in traced[0])

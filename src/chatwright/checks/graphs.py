@@ -7,10 +7,15 @@ from typing import Any
 
 from chatwright.checks.rulebook import skip
 
-__all__ = ["QUESTION", "application", "v3_messages"]
+__all__ = ["QUESTION", "application", "graph_ways", "v3_messages"]
 
 QUESTION = {"messages": [("user", "Where did the cat sit?")]}
 """What applications are asked."""
+
+
+def graph_ways(*, scripted: bool) -> dict[str, bool]:
+    """Return ways to run a graph, and whether its node is async; a live model is run once."""
+    return {"astream": True, "stream": False} if scripted else {"astream": True}
 
 
 def application(model: Any, *, runs_async: bool) -> Any:

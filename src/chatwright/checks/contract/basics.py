@@ -66,7 +66,12 @@ def it_has_a_name(trial: Trial) -> None:
 
 STANDARD = {"temperature": 0.25, "max_tokens": 77, "stop": ["never said"]}
 """The parameters that change an answer, with values that are easy to find again."""
-PLUMBING: dict[str, Any] = {"timeout": 33.0, "max_retries": 1, "streaming": False, "api_key": "sk-canary-b3"}
+PLUMBING: dict[str, Any] = {
+    "timeout": 33.0,
+    "max_retries": 1,
+    "streaming": False,
+    "api_key": "sk-canary-b3",
+}
 
 
 @rule(

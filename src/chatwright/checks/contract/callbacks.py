@@ -8,7 +8,7 @@ from langchain_core.outputs import ChatGenerationChunk
 from langchain_core.runnables import RunnableLambda, RunnablePassthrough
 
 from chatwright.checks.contract.streaming import LOOK_UP
-from chatwright.checks.graphs import QUESTION, application, v3_messages
+from chatwright.checks.graphs import QUESTION, application, graph_ways, v3_messages
 from chatwright.checks.lifecycle import run_violation, violation
 from chatwright.checks.modes import STREAMING, Call
 from chatwright.checks.rulebook import expect, fail, rule, shown, skip, warn
@@ -335,11 +335,6 @@ def _ended(call: Call, way: str) -> Any:
         fail(f"{way}: on_llm_end had {shown(ends)[:200]}", "a result with the message")
 
 
-def _graph_ways(trial: Trial) -> dict[str, bool]:
-    """Return ways to run a graph, and whether its node is async."""
-    return {"astream": True, "stream": False} if trial.scripted else {"astream": True}
-
-
 @rule(
     "C10",
     "LangGraph's `messages` mode streams one message with one id, and honours `nostream`",
@@ -355,7 +350,7 @@ def graphs_stream_messages(trial: Trial) -> None:
     """
     model: Any = trial.model()
     streams = trial.has("streaming") and model.disable_streaming is not True
-    for way, runs_async in _graph_ways(trial).items():
+    for way, runs_async in graph_ways(scripted=trial.scripted).items():
         app = application(model, runs_async=runs_async)
         seen = _seen(trial, way, app)
         ids = {each.id for each in seen}
@@ -392,7 +387,7 @@ def graphs_have_v3_messages(trial: Trial) -> None:
     model: Any = trial.model()
     if not hasattr(application(model, runs_async=True), "stream_events"):
         skip("langgraph is too old to have v3")
-    for way, runs_async in _graph_ways(trial).items():
+    for way, runs_async in graph_ways(scripted=trial.scripted).items():
         trial.shared.heard.calls += 1
         found = trial.run(v3_messages(model, runs_async=runs_async))
         expect(len(found) == 1, f"{way}: {len(found)} messages", "one")
