@@ -11,7 +11,7 @@ SUDO := $(if $(filter-out 0,$(shell id -u)),sudo -n)
 APT := ($(SUDO) apt-get update -qq && $(SUDO) apt-get install -y -qq chromium >/dev/null)
 PIP := $(BIN)/pip --disable-pip-version-check --quiet
 
-.PHONY: chat test lint bench docs clean
+.PHONY: chat test lint bench conformance docs clean
 .DELETE_ON_ERROR:
 
 chat: $(VENV)/.chat
@@ -29,11 +29,14 @@ lint: $(VENV)/.test
 bench: $(VENV)/.bench
 	$(BIN)/python -m benchmarks
 
+conformance: $(VENV)-conformance/.made
+	$(VENV)-conformance/bin/python -m conformance
+
 docs: $(VENV)/.test
 	$(BIN)/python docs/generate.py
 
 clean:
-	rm -rf $(VENV) build dist
+	rm -rf $(VENV) $(VENV)-conformance build dist
 
 $(BIN)/pip:
 	$(PYTHON) -m venv $(VENV)
@@ -47,6 +50,12 @@ $(VENV)/.test: $(VENV)/.chat
 	$(PIP) install -c constraints.txt -e '.[gguf,prices,test]'
 	@command -v chromium >/dev/null || $(APT) || \
 		echo "Chromium can't be installed: the page of reports is not tested in a browser"
+	@touch $@
+
+$(VENV)-conformance/.made: conformance/packages.txt
+	$(PYTHON) -m venv $(VENV)-conformance
+	$(VENV)-conformance/bin/pip --disable-pip-version-check --quiet install --no-deps -r $<
+	$(VENV)-conformance/bin/pip --disable-pip-version-check --quiet install --no-deps -e .
 	@touch $@
 
 $(VENV)/.bench: $(VENV)/.test

@@ -87,9 +87,9 @@ published, on the fake upstream; langchain-core's fakes, which speak to no serve
 versions are pinned in `conformance/packages.txt`: {versions}.
 
 Each FAIL has a script that shows it without check, in plain LangChain and a server on loopback:
-`python -m conformance.reproduce.e4 ChatGroq`. A FAIL that its script does not reproduce, or that has
-none, is marked *not reproduced*, and does not count. A FAIL is the rule's view: some faults are rare,
-and some are langchain-core's own, which is said with them.
+`python -m conformance.reproduce.e4 ChatGroq`. A FAIL that its script does not reproduce, or that
+has none, is marked *not reproduced*, and does not count. A FAIL is the rule's view: some faults are
+rare, and some are langchain-core's own, which is said with them.
 
 In the table: how many of the rules that could be tried passed, and which failed."""
 

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from importlib import import_module, metadata
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,8 @@ ROOT = Path(__file__).parents[1]
 SCRIPTS = ROOT / "conformance" / "reproduce"
 TARGET = ROOT / "docs" / "conformance.md"
 SCRIPT_SECONDS = 120
+AT_ONCE = 2
+"""How many scripts run at a time; checks run one after the other."""
 SUITES = {"test_standard_params_model_override": "r1", "test_structured_output": "o3"}
 """Which script shows what makes a test of langchain-tests fail, by how the test's name begins."""
 
@@ -63,14 +66,13 @@ def _result(package: Package, kept: Path | None) -> Result:
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text(made, encoding="utf-8")
     findings = report["findings"]
-    tried: dict[str, tuple[bool, str]] = {}
-    failures = []
-    for each in findings:
-        if each["verdict"] == "FAIL":
-            script = _script(each["rule"])
-            if script and script not in tried:
-                tried[script] = _reproduced(script, package.name)
-            failures.append(Failure(each, script, *tried.get(script or "", (False, ""))))
+    failed = [(each, _script(each["rule"])) for each in findings if each["verdict"] == "FAIL"]
+    scripts = [*dict.fromkeys(script for _, script in failed if script)]
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        said = pool.map(lambda script: _reproduced(script, package.name), scripts)
+        tried = dict(zip(scripts, said, strict=True))
+    nothing = (False, "")
+    failures = [Failure(each, name, *tried.get(name or "", nothing)) for each, name in failed]
     wrong = [each.finding["rule"] for each in failures if not each.reproduced]
     print(f"{package.name}: {len(failures)} FAILs; not reproduced: {wrong or 'none'}", flush=True)
     return Result(package, findings, failures)

@@ -1,4 +1,4 @@
-"""`_identifying_params` does not name the model: traces and caches can't tell models apart by it."""
+"""`_identifying_params` does not name the model: traces can't tell models apart by it."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""An answer that was dumped by `dumps` can't be loaded again: it holds an object of the client's."""
+"""An answer can't be loaded again after `dumps`: it holds an object of the client's."""
 
 import sys
 

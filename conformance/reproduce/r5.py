@@ -1,4 +1,4 @@
-"""`configurable_fields` switches streaming off: core makes the model anew, with `streaming=False`."""
+"""`configurable_fields` switches streaming off: False is set for the model that core makes."""
 
 import sys
 

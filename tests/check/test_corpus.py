@@ -1,7 +1,7 @@
 """Every fault is caught by its rule, no control is accused, and nothing hostile ends check.
 
-What a fault's test runs is its own rule, and B1 and S1; the whole matrix, of every rule and every
-fault, is `python -m faults.matrix`.
+What a fault's test runs is its own rule, and, where that is quick, B1 and S1; what langchain-tests
+says of it is in the matrix, `python -m faults.matrix`.
 """
 
 import json
@@ -22,6 +22,7 @@ from faults.hostile import HOSTILE
 
 TESTS = Path(__file__).parents[1]
 SECONDS = 30
+SLOW = {"A1", "A3", "B10", "C10", "E1", "E4", "E5", "P3", "P6", "S9"}
 QUIET = pytest.mark.filterwarnings("ignore")
 
 
@@ -32,7 +33,7 @@ def shown(findings):
 @QUIET
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda each: f"{each.rule}-{each.name}")
 def test_a_fault_is_caught_by_its_rule_and_by_no_other(fault):
-    only = sorted({fault.rule, "B1", "S1"})
+    only = [fault.rule] if fault.rule in SLOW else sorted({fault.rule, "B1", "S1"})
     report = check(fault.make, only=only, langchain_tests=False)
     (found,) = [each for each in report.findings if each.rule == fault.rule]
     assert found.verdict in {Verdict.FAIL, fault.verdict}, shown([found])

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.messages import (
     AIMessage,
     AIMessageChunk,
@@ -341,30 +340,6 @@ MODES: dict[str, Mode] = {
     "v3": by_v3,
     "async_v3": by_av3,
 }
-
-
-class Recorder(BaseCallbackHandler):
-    """Keeps every callback as (name, arguments)."""
-
-    run_inline = True
-
-    def __init__(self) -> None:
-        self.calls: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = []
-
-    def __getattribute__(self, name: str) -> Any:
-        if name.startswith("on_") and name != "on_llm_start":
-
-            def record(*args: Any, **kwargs: Any) -> None:
-                self.calls.append((name, args, kwargs))
-
-            return record
-        return super().__getattribute__(name)
-
-    def names(self) -> list[str]:
-        return [name for name, _, _ in self.calls]
-
-    def ends(self) -> list[str]:
-        return [name for name in self.names() if name in {"on_llm_end", "on_llm_error"}]
 
 
 def new_id() -> uuid.UUID:

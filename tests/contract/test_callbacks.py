@@ -6,8 +6,9 @@ from langchain_tests.utils.stream_lifecycle import assert_valid_event_stream
 from langgraph.graph import END, START, MessagesState, StateGraph
 
 from chatwright import ToolCallDelta, Usage
+from chatwright.checks.modes import Recorder
 from chatwright.testing import Raise, ScriptedModel
-from contract.subjects import MODES, Recorder, total
+from contract.subjects import MODES, total
 
 
 async def test_C1_one_start_then_exactly_one_end(subject, mode):

@@ -12,8 +12,9 @@ from langchain_core.exceptions import (
 from langchain_core.messages import HumanMessage
 
 from chatwright import ChatwrightError, InvalidRequestError, OutputError, chat_model
+from chatwright.checks.modes import Recorder
 from chatwright.testing import Pause, Raise, ScriptedModel
-from contract.subjects import MODES, SMOLLM2, Recorder
+from contract.subjects import MODES, SMOLLM2
 
 COLOURS = pytest.mark.parametrize("runs_async", [False, True])
 

@@ -8,8 +8,9 @@ from langchain_core.runnables import ConfigurableField
 
 import chatwright
 from chatwright import ParameterError, chat_model
+from chatwright.checks.modes import Recorder
 from chatwright.testing import ScriptedModel
-from contract.subjects import MODES, Recorder
+from contract.subjects import MODES
 from wrap import decorated
 
 

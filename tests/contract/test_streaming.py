@@ -4,8 +4,9 @@ import pytest
 from langchain_core.messages import AIMessage, AIMessageChunk
 
 from chatwright import Finish, Reasoning, Text, ToolCallDelta, Usage
+from chatwright.checks.modes import Recorder
 from chatwright.testing import Pause, ScriptedModel
-from contract.subjects import MODES, Recorder, total
+from contract.subjects import MODES, total
 
 VERSIONS = pytest.mark.parametrize("version", [None, "v1"])
 COLOURS = pytest.mark.parametrize("runs_async", [False, True])

@@ -21,9 +21,10 @@ from chatwright import (
     ToolCallDelta,
     chat_model,
 )
+from chatwright.checks.modes import Recorder
 from chatwright.testing import ScriptedModel
 from contract.scripted import NATIVE_SOURCES, TEXT_SOURCES
-from contract.subjects import PROMPT, Recorder
+from contract.subjects import PROMPT
 
 
 class City(BaseModel):

@@ -15,9 +15,10 @@ from pydantic import BaseModel, Field
 from pydantic.v1 import BaseModel as BaseModelV1
 
 from chatwright import ChatGGUF, Finish, ParameterError, ToolCallDelta, chat_model
+from chatwright.checks.modes import Recorder
 from chatwright.testing import ScriptedModel
 from contract.scripted import NATIVE, NATIVE_SOURCES, TEXT_SOURCES, gguf
-from contract.subjects import MODES, PROMPT, Recorder, total
+from contract.subjects import MODES, PROMPT, total
 
 
 @tool

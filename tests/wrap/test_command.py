@@ -19,7 +19,8 @@ from chatwright import (
     SourceTimeoutError,
     Transcript,
 )
-from contract.subjects import MODES, Recorder
+from chatwright.checks.modes import Recorder
+from contract.subjects import MODES
 
 
 def python(code, **fields):

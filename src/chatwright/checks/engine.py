@@ -198,7 +198,7 @@ def tried(rule: Rule, shared: Shared, options: Options) -> Finding:
         try:
             guarded(attempt, seconds=rule.seconds + 2)
         except Exceeded as excess:
-            outcome.append(Excess(str(excess)))
+            outcome = [Excess(str(excess))]  # what its thread still adds is not asked for
     if not shared.background.alive():
         shared.background.stop()
         shared.background = Background()

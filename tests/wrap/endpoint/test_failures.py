@@ -30,9 +30,10 @@ from chatwright import (
     SourceConnectionError,
     SourceTimeoutError,
 )
+from chatwright.checks.modes import Recorder
 from chatwright.testing import Bytes, Cut, Pause, Refuse, Stall, Upstream
 from chatwright.wrap.failure import Mask, retry_after
-from contract.subjects import MODES, Recorder
+from contract.subjects import MODES
 from wrap.endpoint.conftest import Carrier
 
 CANARY = "sk-canary-4711"

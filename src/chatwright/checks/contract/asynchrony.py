@@ -195,9 +195,9 @@ def any_loop_will_do(trial: Trial) -> None:
     """
     script = ["The cat sat.", Usage(3, 3)] if trial.scripted else None
     wrong = _in_loops(trial, trial.model(script))
-    if wrong and trial.scripted and trial.takes("max_retries"):
-        again = _in_loops(trial, trial.model(script, max_retries=2))
-        if not again:
+    patient = wrong and trial.scripted and trial.takes("max_retries")
+    for _attempt in range(ATTEMPTS if patient else 0):
+        if not _in_loops(trial, trial.model(script, max_retries=2)):
             warn(f"{wrong}; with retries it answers", "an answer")
     expect(not wrong, wrong, "an answer")
 
