@@ -120,6 +120,13 @@ def test_a_model_that_takes_no_address_is_checked_as_it_is():
     assert verdicts == {"B1": Verdict.PASS, "S1": Verdict.PASS, "S9": Verdict.SKIP}
 
 
+def test_langchain_tests_are_run_anew_for_each_model():
+    for _ in range(2):
+        report = check(ChatEndpoint, only=[], langchain_tests=True)
+        assert wrong(report) == []
+        assert len(report.of(Verdict.PASS)) > 40
+
+
 def test_a_factory_is_given_what_its_signature_names():
     seen = []
 

@@ -4,6 +4,7 @@ import contextlib
 import importlib.util
 import inspect
 import io
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -138,6 +139,8 @@ def _run(made: dict[str, type]) -> Iterator[Finding]:
 
     listener, said = _Listener(), io.StringIO()
     started = time.perf_counter()
+    for name in [each for each in sys.modules if each.endswith(FILE.stem)]:
+        del sys.modules[name]  # it holds the classes of the last run
     classes.clear()
     classes.update(made)
     with tempfile.TemporaryDirectory() as directory:
@@ -146,6 +149,7 @@ def _run(made: dict[str, type]) -> Iterator[Finding]:
             *("-q", "-c", "/dev/null", "--rootdir", directory, "--import-mode=importlib"),
             *("-p", "no:cacheprovider", "-p", "no:randomly", "-p", "no:chatwright"),
             *("--override-ini", "asyncio_mode=auto", "--capture=sys", "-W", "ignore"),
+            "--benchmark-disable",  # its instrumentation takes many seconds at times
         ]
         with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
             code = pytest.main(arguments, plugins=[listener])
