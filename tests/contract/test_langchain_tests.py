@@ -102,7 +102,7 @@ def suite(base, name, cls, params):
         "chat_model_class": property(lambda self: cls),
         "chat_model_params": property(lambda self: fields()),
         "standard_chat_model_params": property(
-            lambda self: {**super(made, self).standard_chat_model_params, "max_tokens": 200}
+            lambda self: {**super(made, self).standard_chat_model_params, "max_tokens": 100}
         ),
         "model_override_value": property(lambda self: "another-model"),
         "init_from_env_params": property(
