@@ -212,12 +212,10 @@ class Upstream:
         if isinstance(first, Refuse):
             return await _refuse(writer, received, first)
         lost = asyncio.ensure_future(_gone(reader))
+        sending = asyncio.ensure_future(self._send(writer, received, first, items))
         try:
-            sending = asyncio.ensure_future(self._send(writer, received, first, items))
             await asyncio.wait({lost, sending}, return_when=asyncio.FIRST_COMPLETED)
             if not sending.done():
-                sending.cancel()
-                await asyncio.wait({sending})
                 received.ended, received.ended_at = "lost", time.monotonic()
                 return False
             try:
@@ -229,6 +227,8 @@ class Upstream:
             return goes_on
         finally:
             lost.cancel()
+            sending.cancel()
+            await asyncio.wait({sending})
 
     async def _send(
         self,
