@@ -110,7 +110,7 @@ def test_gguf_is_checked_live_within_the_limit_of_calls():
     report = check(model, upstream="none", max_calls=10)
     assert report.calls <= 10
     assert [each.got for each in report.of(Verdict.FAIL)] == []
-    assert any("the limit of 10 calls" in each.got for each in report.of(Verdict.SKIP))
+    assert any("max_calls" in each.got for each in report.of(Verdict.SKIP))
     assert {each.layer for each in report.findings} == {"live", "langchain-tests"}
 
 
@@ -290,6 +290,18 @@ class Dies(ChatEndpoint):
 
 def factory(base_url, **fields):
     return ChatEndpoint(base_url=base_url, **fields)
+
+calls = []
+
+@chat_model
+def dies_at_the_third_call(messages):
+    """Costs money."""
+    with open("calls", "a") as file:
+        file.write(".")
+    calls.append(messages)
+    if len(calls) == 3:
+        os._exit(7)
+    return "red, green, blue"
 '''
 
 
@@ -318,6 +330,16 @@ def test_a_model_that_ends_the_process_is_a_finding_and_the_rest_is_tried(models
     page = out.read_text()
     assert "ended, or blocked, the process" in page
     assert "B2" in page
+
+
+def test_the_limit_of_calls_holds_though_the_process_ends(models):
+    given = ["--upstream", "none", "--yes", "--max-calls", "8", "--only", "B,S,E", "-f", "json"]
+    done = run("mine:dies_at_the_third_call", *given, cwd=models)
+    assert done.returncode == 1, done.stderr
+    found = json.loads(done.stdout)
+    assert len((models / "calls").read_text()) == found["calls"] == 8
+    ended = [each["rule"] for each in found["findings"] if "the process" in each["got"]]
+    assert len(ended) == 2
 
 
 @pytest.mark.parametrize(

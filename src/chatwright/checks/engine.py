@@ -1,5 +1,6 @@
 """Tries rules on models: what `check` does."""
 
+import functools
 import os
 import time
 import warnings
@@ -19,7 +20,7 @@ from chatwright.checks.pointing import staged
 from chatwright.checks.rulebook import Outcome, Rule, rules, skip
 from chatwright.checks.stage import CANARY, Live
 from chatwright.checks.suites import suites
-from chatwright.checks.trial import HOMES, Background, Heard, Shared, Trial, need
+from chatwright.checks.trial import HOMES, TIMEOUT, Background, Budget, Shared, Trial, need
 
 __all__ = ["MAX_CALLS", "Options", "Run", "check", "tried"]
 
@@ -44,6 +45,20 @@ class Options:
     max_tokens: int = MAX_TOKENS
     max_cost: float | None = None
     price: tuple[float, float] | None = None
+    timeout: float = TIMEOUT
+
+    def __post_init__(self) -> None:
+        """Refuse what can't be.
+
+        Raises:
+            ValueError: A time without length.
+        """
+        if not self.timeout > 0:
+            raise ValueError(f"timeout={self.timeout!r}: it is more than 0 seconds")
+
+    def seconds(self, rule: Rule) -> float:
+        """Return how long a rule may take: as much longer as its calls may."""
+        return rule.seconds * self.timeout / TIMEOUT
 
     def suites_too(self) -> bool:
         """Tell whether langchain-tests' suites run as well."""
@@ -74,9 +89,10 @@ def check(
             that its absence is a failure: `streaming`, `tools`, `structured`, `images`, `audio`,
             `files`. `live` (False), whether rules that need no script are tried on the model as it
             is, even where there is an upstream. `langchain_tests` (True, unless `only` is given),
-            whether its suites run too, where it is installed. For live models: `max_calls` (60),
-            how often one may be called; `max_tokens` (64), how long its answers may be, where it
-            has such a field; `max_cost` (None: no limit), what all may cost, at a `price` per
+            whether its suites run too, where it is installed. `timeout` (15), how long one call may
+            take, in seconds; a rule may take as much longer, too. For live models: `max_calls`
+            (60), how often one may be called; `max_tokens` (64), how long its answers may be, where
+            it has such a field; `max_cost` (None: no limit), what all may cost, at a `price` per
             million input and output tokens, or what the model itself tells.
 
     Raises:
@@ -119,11 +135,17 @@ class Run:
         self._hidden = {CANARY} | (secrets_of(instance) if instance is not None else set())
         self.before: Callable[[str], None] = lambda _: None
         self.allow: Callable[[int], None] = lambda _: None
+        self.spent: Callable[[], None] = lambda: None
 
     @property
     def calls(self) -> int:
         """How often the model was called so far."""
-        return sum(each.heard.calls for each in self._places)
+        return sum(each.budget.calls for each in self._places)
+
+    @property
+    def cost(self) -> float:
+        """What the calls have cost so far, as far as that is known."""
+        return sum(each.budget.cost for each in self._places)
 
     def findings(self) -> Iterator[Finding]:
         """Yield what the rules find, one after the other.
@@ -152,7 +174,7 @@ class Run:
         """
         scripted, as_it_is = self._begun()
         where = scripted if rule.scripted else as_it_is
-        return masked(tried(rule, where, self._options), self._hidden)
+        return masked(tried(rule, where, self._options.seconds(rule)), self._hidden)
 
     def close(self) -> None:
         """Release what the run holds."""
@@ -166,29 +188,34 @@ class Run:
             options, made, instance = self._options, self.made, self._instance
             declared = frozenset(options.declare)
             stage = staged(made, instance, options.upstream)
-            self._places = [Shared(stage, made, declared)]
+            place = functools.partial(
+                Shared, maker=made, declared=declared, patience=options.timeout
+            )
+            self._places = [place(stage)]
             if options.live and stage.layer != "live":
-                self._places.append(Shared(Live(made, instance), made, declared))
+                self._places.append(place(Live(made, instance)))
             last = self._places[-1]
-            last.heard = Heard(options.price)
             if last.stage.layer == "live":
+                limits = options.max_calls, options.max_cost, options.price
+                last.budget = Budget(*limits, changed=self.spent)
                 last.stage.limit(options.max_tokens)
                 self.allow(options.max_calls)
         return self._places[0], self._places[-1]
 
 
-def tried(rule: Rule, shared: Shared, options: Options) -> Finding:
-    """Try one rule; whatever happens is a finding."""
-    trial = Trial(shared, rule.seconds)
-    outcome: list[BaseException] = []
+def tried(rule: Rule, shared: Shared, seconds: float) -> Finding:
+    """Try one rule, for so many seconds at most; whatever happens is a finding."""
+    trial = Trial(shared, seconds)
+    raised: list[BaseException] = []
+    error: BaseException | None = None
     pid = os.getpid()
 
     def attempt() -> None:
         try:
-            _allow(rule, trial, options)
+            _allow(rule, trial)
             rule.test(trial)
         except BaseException as error:  # noqa: BLE001  a finding
-            outcome.append(error)
+            raised.append(error)
         if os.getpid() != pid:  # the model has forked, and this is the copy
             os._exit(0)
 
@@ -196,9 +223,10 @@ def tried(rule: Rule, shared: Shared, options: Options) -> Finding:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", LangChainBetaWarning)
         try:
-            guarded(attempt, seconds=rule.seconds + 2)
+            guarded(attempt, seconds=seconds + 2)
+            error = raised[0] if raised else None
         except Exceeded as excess:
-            outcome = [Excess(str(excess))]  # what its thread still adds is not asked for
+            error = Excess(str(excess))  # what its thread still raises is not asked for
     if not shared.background.alive():
         shared.background.stop()
         shared.background = Background()
@@ -212,18 +240,14 @@ def tried(rule: Rule, shared: Shared, options: Options) -> Finding:
         link=f"{LINK}{rule.id.lower()}",
         seconds=time.perf_counter() - started,
     )
-    return finding if not outcome else _found(finding, rule, trial, outcome[-1])
+    return finding if error is None else _found(finding, rule, trial, error)
 
 
-def _allow(rule: Rule, trial: Trial, options: Options) -> None:
+def _allow(rule: Rule, trial: Trial) -> None:
     """Skip what can't be tested."""
     if rule.scripted and not trial.scripted:
         skip("it needs a backend that plays a script")
-    heard = trial.shared.heard
-    if not trial.scripted and heard.calls + rule.calls > options.max_calls:
-        skip(f"the limit of {options.max_calls} calls was reached")
-    if options.max_cost is not None and heard.cost >= options.max_cost:
-        skip(f"the limit of {options.max_cost:g} was reached: {heard.cost:g} is spent")
+    trial.shared.budget.afford(rule.calls)
     for ability in sorted(rule.needs):
         need(trial, ability)
 

@@ -1,9 +1,11 @@
 """Checks in a process of their own: whatever a model does, a report comes out."""
 
 import contextlib
+import functools
 import multiprocessing
 import os
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -48,6 +50,7 @@ class Supervised:
     options: Options
     allow: Callable[[int], bool] = lambda _: True
     calls: int = 0
+    cost: float = 0.0
     name: str = ""
     package: str | None = None
     _deaths: int = field(default=0, init=False)
@@ -97,7 +100,15 @@ class Supervised:
 
     def _events(self, left: list[str], with_suites: bool) -> Iterator[tuple[str, Any]]:
         """Yield what a process tells: `rule`, `finding`, then `done` or `died`."""
-        options = replace(self.options, only=tuple(left), skip=(), langchain_tests=with_suites)
+        options = replace(
+            self.options,
+            only=tuple(left),
+            skip=(),
+            langchain_tests=with_suites,
+            max_calls=max(0, self.options.max_calls - self.calls),
+            max_cost=None if self.options.max_cost is None else self.options.max_cost - self.cost,
+        )
+        calls, cost = self.calls, self.cost
         context = multiprocessing.get_context("spawn")
         ours, theirs = context.Pipe()
         arguments = (theirs, self.find, self.named, self.kwargs, options)
@@ -108,13 +119,13 @@ class Supervised:
         try:
             while True:
                 kind, value = self._next(ours, patience)
-                patience = _patience(kind, value, patience)
+                patience = self._patience(kind, value, patience)
                 if kind == "about":
                     self.name, self.package = value
                 elif kind == "live":
                     ours.send(self._deaths > 0 or self.allow(value))
-                elif kind == "calls":
-                    self.calls += value
+                elif kind == "spent":
+                    self.calls, self.cost = calls + value[0], cost + value[1]
                 elif kind == "error":
                     raise value
                 else:
@@ -128,6 +139,13 @@ class Supervised:
             process.join(5)
             ours.close()
 
+    def _patience(self, kind: str, value: Any, before: float) -> float:
+        if kind != "rule":
+            return before
+        if value == "suites":
+            return SUITES_SECONDS
+        return self.options.seconds(known(value)) + GRACE_SECONDS
+
     @staticmethod
     def _next(ours: Connection, patience: float) -> tuple[str, Any]:
         try:
@@ -138,12 +156,6 @@ class Supervised:
             return "died", "its process ended"
         except Exception as error:  # noqa: BLE001  what was sent can't be read
             return "died", f"what it sent can't be read: {error!r}"
-
-
-def _patience(kind: str, value: Any, before: float) -> float:
-    if kind != "rule":
-        return before
-    return SUITES_SECONDS if value == "suites" else known(value).seconds + GRACE_SECONDS
 
 
 def _died(running: str, why: str) -> Finding:
@@ -171,24 +183,32 @@ def _work(
     """Check in this process, and tell the other one."""
     with contextlib.suppress(OSError):
         os.setsid()
+    sending = threading.Lock()
+
+    def tell(kind: str, value: Any = None) -> None:
+        with sending:  # rules that had to be left may still call
+            pipe.send((kind, value))
+
+    def spent() -> None:
+        tell("spent", (run.calls, run.cost))
+
+    def allow(calls: int) -> None:
+        tell("live", calls)
+        if not pipe.recv():
+            raise Refused("the model was not called")
+
     try:
         run = Run(find(named), kwargs, options)
-        pipe.send(("about", (run.made.name, run.made.package)))
-        run.before = lambda rule_id: pipe.send(("rule", rule_id))
-        run.allow = lambda calls: _allowed(pipe, calls)
+        tell("about", (run.made.name, run.made.package))
+        run.before = functools.partial(tell, "rule")
+        run.allow, run.spent = allow, spent
         for finding in run.findings():
-            pipe.send(("finding", finding))
-        pipe.send(("calls", run.calls))
+            spent()
+            tell("finding", finding)
     except BaseException as error:  # noqa: BLE001  the other process tells it
-        pipe.send(("error", _portable(error)))
+        tell("error", _portable(error))
     else:
-        pipe.send(("done", None))
-
-
-def _allowed(pipe: Connection, calls: int) -> None:
-    pipe.send(("live", calls))
-    if not pipe.recv():
-        raise Refused("the model was not called")
+        tell("done")
 
 
 def _portable(error: BaseException) -> BaseException:

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import threading
 import time
-from collections.abc import Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -17,14 +17,14 @@ from chatwright.checks.modes import MODES, Call
 from chatwright.checks.rulebook import skip
 from chatwright.checks.stage import ANSWER, Made, Script, Stage
 
-__all__ = ["HOMES", "Background", "Heard", "Shared", "Trial"]
+__all__ = ["HOMES", "TIMEOUT", "Background", "Budget", "Shared", "Trial"]
 
 T = TypeVar("T")
 
 PROMPT = "Where did the cat sit?"
 LIVE_PROMPT = "Name three colours, in one short line."
-CALL_SECONDS = 15.0
-"""How long one call may take before it is taken for hung."""
+TIMEOUT = 15.0
+"""How long one call may take, in seconds, before it is taken for hung."""
 _PLAIN = (str, int, float, list)
 HUNG_SECONDS = 2.0
 """How long one may take once another one has hung."""
@@ -92,22 +92,40 @@ class Background:
 
 
 @dataclass
-class Heard:
-    """How often models were called, and what they spent.
+class Budget:
+    """How often models may be called, and what they may cost; no limits where both are None.
 
     Args:
+        max_calls: How many calls may be made.
+        max_cost: What they may cost.
         price: What a million input, and output, tokens cost; None where only the model knows.
+        changed: Is called before calls are made, and after.
         calls: How many calls were made.
         cost: What they cost so far, as far as that is known.
     """
 
+    max_calls: int | None = None
+    max_cost: float | None = None
     price: tuple[float, float] | None = None
+    changed: Callable[[], None] = lambda: None
     calls: int = 0
     cost: float = 0.0
 
-    def add(self, call: Call) -> None:
-        """Count a call."""
-        self.calls += 1
+    def afford(self, calls: int) -> None:
+        """Skip the rule where that many calls more would go beyond a limit."""
+        if self.max_calls is not None and self.calls + calls > self.max_calls:
+            skip("it would take more calls than are allowed (max_calls)")
+        if calls and self.max_cost is not None and self.cost >= self.max_cost:
+            skip(f"no more cost is allowed (max_cost): {self.cost:g} is spent")
+
+    def claim(self, calls: int = 1) -> None:
+        """Count calls that are about to be made; skip the rule where they are too many."""
+        self.afford(calls)
+        self.calls += calls
+        self.changed()
+
+    def spend(self, call: Call) -> None:
+        """Add what a call has cost."""
         answer = None if call.error is not None else call.message
         usage = getattr(answer, "usage_metadata", None) or {}
         told = (getattr(answer, "response_metadata", None) or {}).get("cost")
@@ -116,6 +134,7 @@ class Heard:
             self.cost += sum(price * (usage.get(name) or 0) / 1e6 for price, name in spent)
         elif isinstance(told, Mapping) and isinstance(told.get("total"), int | float):
             self.cost += told["total"]
+        self.changed()
 
 
 @dataclass
@@ -128,7 +147,7 @@ class Shared:
         declared: What the model is said to support, such as `images`.
         background: Where async code runs.
         calls: Plain calls, by their ways.
-        heard: How often the model was called.
+        budget: How often the model was called, and may be.
         made: The model that plain calls are made of.
         reused: Models of other scripts, by their fields.
         patience: How long one call may take, in seconds.
@@ -139,10 +158,10 @@ class Shared:
     declared: frozenset[str] = frozenset()
     background: Background = field(default_factory=Background)
     calls: dict[str, Call] = field(default_factory=dict)
-    heard: Heard = field(default_factory=Heard)
+    budget: Budget = field(default_factory=Budget)
     made: Made | None = None
     reused: dict[str, Made] = field(default_factory=dict)
-    patience: float = CALL_SECONDS
+    patience: float = TIMEOUT
 
 
 class Trial:
@@ -264,6 +283,7 @@ class Trial:
             call = self.shared.calls[way]
             self.made.append(call)
             return call
+        self.shared.budget.claim()
         call = Call(way, self.prompt if prompt is None else prompt, shared=shared)
         asked = self._again(script, fields or {}) if model is None else model
         received = self.received(asked)
@@ -276,11 +296,12 @@ class Trial:
         except BaseException as error:  # noqa: BLE001  it is the model's, and a finding
             call.error = error
             if isinstance(error, TimeoutError):
-                self.shared.patience = HUNG_SECONDS  # it will do so again
+                # It will do so again.
+                self.shared.patience = min(HUNG_SECONDS, self.shared.patience)
         call.seconds = time.perf_counter() - started
         call.received = received[before:]
         self.made.append(call)
-        self.shared.heard.add(call)
+        self.shared.budget.spend(call)
         if shared:
             self.shared.calls[way] = call
         return call

@@ -85,6 +85,7 @@ _Price = Annotated[
     str | None,
     typer.Option("--price", help="IN,OUT: what a million tokens cost. Default: as it tells."),
 ]
+_Timeout = Annotated[float, typer.Option("--timeout", help="How long one call may take, in s.")]
 _LangchainTests = Annotated[
     bool | None,
     typer.Option("--langchain-tests/--no-langchain-tests", help="Run its suites as well."),
@@ -109,6 +110,7 @@ def check(
     max_calls: _MaxCalls = 60,
     max_cost: _MaxCost = None,
     price: _Price = None,
+    timeout: _Timeout = 15.0,
     langchain_tests: _LangchainTests = None,
     explain: _Explain = None,
 ) -> int:
@@ -129,6 +131,7 @@ def check(
             max_calls=max_calls,
             max_cost=max_cost,
             price=_price(price),
+            timeout=timeout,
         )
         given = _given(kwargs or ())
     except ValueError as error:

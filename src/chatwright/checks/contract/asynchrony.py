@@ -217,8 +217,8 @@ def _in_loops(trial: Trial, model: Any) -> str:
         ("in two loops at once", [ask, ask]),
         ("sync, inside a running loop", [inside]),
     ):
+        trial.shared.budget.claim(len(works))
         results = in_threads(works)
-        trial.shared.heard.calls += len(works)
         if bad := [repr(each) for each in results if not isinstance(each, str) or not each]:
             return f"{name}: {bad[0]}"
     return ""

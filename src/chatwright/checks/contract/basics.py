@@ -298,8 +298,8 @@ def batches_keep_order(trial: Trial) -> None:
     tells how many requests were open at once.
     """
     if not trial.scripted:
+        trial.shared.budget.claim(2)
         answers = trial.model().batch([trial.prompt] * 2)
-        trial.shared.heard.calls += 2
         expect(len(answers) == 2, f"{len(answers)} answers to 2 questions")  # noqa: PLR2004
         return
     for name in ("batch", "abatch"):

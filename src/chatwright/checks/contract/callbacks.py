@@ -388,7 +388,7 @@ def graphs_have_v3_messages(trial: Trial) -> None:
     if not hasattr(application(model, runs_async=True), "stream_events"):
         skip("langgraph is too old to have v3")
     for way, runs_async in graph_ways(scripted=trial.scripted).items():
-        trial.shared.heard.calls += 1
+        trial.shared.budget.claim()
         found = trial.run(v3_messages(model, runs_async=runs_async))
         expect(len(found) == 1, f"{way}: {len(found)} messages", "one")
         ((text, message),) = found
