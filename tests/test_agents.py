@@ -13,8 +13,8 @@ from langgraph.graph import START, MessagesState, StateGraph
 from langgraph.prebuilt import ToolNode, tools_condition
 from pydantic import BaseModel
 
-from chatwright import ChatGGUF, ToolCallDelta, chat_model
-from contract.subjects import PROMPT, endpoint, serving
+from chatwright import ToolCallDelta, chat_model
+from contract.subjects import PROMPT, endpoint, gguf, serving
 
 
 @tool
@@ -243,9 +243,7 @@ async def test_agents_give_structured_output_by_either_strategy(model, strategy)
 
 @pytest.fixture(scope="module")
 def smollm2():
-    return ChatGGUF(
-        model_path="smollm2", temperature=0.0, seed=7, n_ctx=1024, n_parallel=4, max_tokens=100
-    )
+    return gguf(max_tokens=100)
 
 
 @wrap_model_call

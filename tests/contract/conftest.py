@@ -18,6 +18,23 @@ def mode(request):
     return MODES[request.param]
 
 
+@pytest.fixture(params=["v0", "v1"])
+def version(request):
+    return request.param
+
+
+def pytest_collection_modifyitems(items):
+    """Ask llama.cpp, which is slow, in every mode and by both versions, but not by all pairs."""
+    items[:] = [each for each in items if "gguf" not in each.nodeid or is_wanted(each)]
+
+
+def is_wanted(item):
+    params = item.callspec.params if hasattr(item, "callspec") else {}
+    if not {"mode", "version"} <= params.keys():
+        return True
+    return list(MODES).index(params["mode"]) % 2 == (params["version"] == "v1")
+
+
 @pytest.fixture
 def model(subject):
     return subject.make()

@@ -149,16 +149,14 @@ def function(model: Any, **defaults: Any) -> Callable[..., ChatModel]:
 
 
 COUNTED = {"custom_get_token_ids": characters}
-SMOLLM2 = functools.partial(
-    ChatGGUF,
-    model_path="smollm2",
-    temperature=0.0,
-    seed=7,
-    max_tokens=10,
-    n_ctx=1024,
-    n_parallel=4,
-    n_threads=1,  # the other core runs the other tests
-)
+ENGINE = {
+    "model_path": "smollm2",
+    "n_ctx": 1024,
+    "n_parallel": 4,
+    "n_threads": 1,  # the other core runs the other tests
+}
+"""Models with these share one engine."""
+SMOLLM2 = functools.partial(ChatGGUF, **ENGINE, temperature=0.0, seed=7, max_tokens=10)
 
 
 @functools.cache

@@ -8,7 +8,6 @@ from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, Tool
 
 from chatwright import (
     Capabilities,
-    ChatGGUF,
     ContentError,
     Reasoning,
     ReasoningTags,
@@ -17,18 +16,13 @@ from chatwright import (
 )
 from chatwright.testing import ScriptedModel
 from contract.scripted import TEXT_SOURCES, gguf
-from contract.subjects import MODES, PROMPT, SUBJECTS, total
+from contract.subjects import MODES, PROMPT, SMOLLM2, SUBJECTS, loaded, total
 
 THOUGHT = "<think>\nhmm, `why`?\n</think>\n\nParis."
 
 
 def pieces(text, size=3):
     return [text[at : at + size] for at in range(0, len(text), size)]
-
-
-@pytest.fixture(params=["v0", "v1"])
-def version(request):
-    return request.param
 
 
 # Reasoning.
@@ -311,7 +305,7 @@ def test_explain_of_a_bound_model_knows_what_is_bound():
 
 
 def test_gguf_explains_the_prompt_that_its_template_makes():
-    model = ChatGGUF(model_path="smollm2", n_ctx=1024, n_parallel=4)
+    model = loaded()
     explained = model.explain(TALK)
     assert explained["prompt"] == (
         "<|im_start|>system\nBe kind.\n\nBe brief.<|im_end|>\n"
@@ -331,9 +325,7 @@ REFUSING = (
 
 
 async def test_gguf_moves_the_system_message_where_the_template_refuses_it():
-    model = ChatGGUF(
-        model_path="smollm2", n_ctx=512, n_parallel=1, chat_template=REFUSING, max_tokens=3
-    )
+    model = SMOLLM2(n_parallel=1, chat_template=REFUSING, max_tokens=3)
     for mode in MODES.values():
         assert (await mode(model, PROMPT)).usage_metadata["output_tokens"] == 3
     prompt = model.explain(PROMPT)["prompt"]
@@ -354,9 +346,7 @@ def test_gguf_uses_the_template_where_it_knows_tools():
     def look(city: str) -> str:
         """Look at the weather."""
 
-    model = ChatGGUF(
-        model_path="smollm2", n_ctx=1024, n_parallel=1, chat_template=TOOLS_TEMPLATE, max_tokens=40
-    )
+    model = SMOLLM2(n_parallel=1, chat_template=TOOLS_TEMPLATE, max_tokens=40)
     bound = model.bind_tools([look])
     assert "<tools>" not in bound.explain(PROMPT)["prompt"]
     assert "Tools: " in bound.explain(PROMPT)["prompt"]

@@ -21,6 +21,7 @@ from langchain_tests.unit_tests import ChatModelUnitTests
 from chatwright import ChatCommand, ChatEndpoint, ChatFunction, ChatGGUF, CustomChatModelAdvanced
 from contract.subjects import (
     COUNTED,
+    ENGINE,
     WIRES,
     AsyncSubclass,
     Subclass,
@@ -43,18 +44,13 @@ SOURCES = {
     "AsyncSubclass": (AsyncSubclass, {}),
     "Native": (ChatFunction, {"function": native.function}),
     "Echo": (CustomChatModelAdvanced, {"n": 9, "model_name": "echo"}),
-    "GGUF": (ChatGGUF, {"model_path": "smollm2", "n_ctx": 1024}),
+    "GGUF": (ChatGGUF, ENGINE),
     "Command": (ChatCommand, command_fields),
     **{
         wire.title().replace("_", ""): (ChatEndpoint, functools.partial(endpoint_fields, wire))
         for wire in WIRES
     },
 }
-
-
-@pytest.fixture(scope="module", autouse=True)
-def weights():
-    return loaded()  # for the whole run
 
 
 @pytest.mark.xfail(reason="core loads no third party's class by 'all'", raises=ValueError)
@@ -102,7 +98,7 @@ def suite(base, name, cls, params):
         "chat_model_class": property(lambda self: cls),
         "chat_model_params": property(lambda self: fields()),
         "standard_chat_model_params": property(
-            lambda self: {**super(made, self).standard_chat_model_params, "max_tokens": 100}
+            lambda self: {**super(made, self).standard_chat_model_params, "max_tokens": 64}
         ),
         "model_override_value": property(lambda self: "another-model"),
         "init_from_env_params": property(
@@ -114,16 +110,17 @@ def suite(base, name, cls, params):
         "supports_anthropic_inputs": property(lambda self: name != "Echo"),
     }
     if cls is ChatGGUF:
+        given["weights"] = pytest.fixture(autouse=True)(lambda self: loaded())
         # At temperature 0, which langchain-tests sets, SmolLM2 tells one endless joke.
         given["structured_output_kwargs"] = property(lambda self: {"repeat_penalty": 1.2})
+    if cls is ChatGGUF and base is ChatModelIntegrationTests:
         names = [
             each
             for each in dir(base)
             if each.startswith("test_") and ("structured" in each or "tool" in each)
         ]
-        if base is ChatModelIntegrationTests:
-            lenient = pytest.mark.xfail(reason="SmolLM2 failed three times", strict=False)
-            given |= {name: lenient(twice_more(getattr(base, name))) for name in names}
+        lenient = pytest.mark.xfail(reason="SmolLM2 failed three times", strict=False)
+        given |= {name: lenient(twice_more(getattr(base, name))) for name in names}
         given["test_agent_loop"] = agent_loop
         given["test_unicode_tool_call_integration"] = unicode
     if base is ChatModelUnitTests:

@@ -24,7 +24,7 @@ from chatwright import (
 from chatwright.checks.modes import Recorder
 from chatwright.testing import ScriptedModel
 from contract.scripted import NATIVE_SOURCES, TEXT_SOURCES
-from contract.subjects import PROMPT
+from contract.subjects import ENGINE, PROMPT, gguf, loaded
 
 
 class City(BaseModel):
@@ -400,28 +400,29 @@ class Thing(BaseModel):
 
 @pytest.fixture(scope="module")
 def smollm2():
-    return ChatGGUF(model_path="smollm2", n_ctx=1024, n_parallel=4, max_tokens=200)
+    loaded()
+    return ChatGGUF(**ENGINE, max_tokens=200)
 
 
 def test_gguf_answers_conform_to_a_nested_schema(smollm2):
     given = {"temperature": 0.7, "max_tokens": 400}  # the schema bounds it to less
     structured = smollm2.with_structured_output(Thing, include_raw=True, **given)
-    prompts = [[PROMPT[0], ("human", f"Make up thing number {n}.")] for n in range(4)]
-    got = structured.batch(prompts, {"max_concurrency": 4})
-    assert [each["parsing_error"] for each in got] == [None] * 4
+    prompts = [[PROMPT[0], ("human", f"Make up thing number {n}.")] for n in range(2)]
+    got = structured.batch(prompts)
+    assert [each["parsing_error"] for each in got] == [None] * 2
     assert all(isinstance(each["parsed"], Thing) for each in got)
 
 
 @pytest.mark.parametrize("method", METHODS)
 async def test_O1_gguf_by_every_method_streams_too(smollm2, method):
     structured = smollm2.with_structured_output(
-        Thing.model_json_schema(), method=method, temperature=0.0, seed=3
+        Part.model_json_schema(), method=method, temperature=0.0, seed=3
     )
-    prompt = [PROMPT[0], ("human", "Make up a thing.")]
+    prompt = [PROMPT[0], ("human", "Make up a part.")]
     partials = [*structured.stream(prompt)]
     assert len(partials) > 3
     for answer in (partials[-1], await structured.ainvoke(prompt)):  # no LLM says a thing twice
-        Thing.model_validate(answer)
+        Part.model_validate(answer)
 
 
 def test_gguf_asks_again_for_less_where_an_answer_was_cut():
@@ -429,7 +430,7 @@ def test_gguf_asks_again_for_less_where_an_answer_was_cut():
         title: str
         text: str
 
-    model = ChatGGUF(model_path="smollm2", n_ctx=1024, n_parallel=4, max_tokens=60, temperature=0.0)
+    model = gguf(max_tokens=60)
     prompt = [PROMPT[0], ("human", "Tell a very long story about a dragon, in many sentences.")]
     got = model.with_structured_output(Story, include_raw=True).invoke(prompt)
     assert got["parsing_error"] is None

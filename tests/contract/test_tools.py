@@ -14,11 +14,11 @@ from langchain_core.tools import tool
 from pydantic import BaseModel, Field
 from pydantic.v1 import BaseModel as BaseModelV1
 
-from chatwright import ChatGGUF, Finish, ParameterError, ToolCallDelta, chat_model
+from chatwright import Finish, ParameterError, ToolCallDelta, chat_model
 from chatwright.checks.modes import Recorder
 from chatwright.testing import ScriptedModel
 from contract.scripted import NATIVE, NATIVE_SOURCES, TEXT_SOURCES, gguf
-from contract.subjects import MODES, PROMPT, total
+from contract.subjects import MODES, PROMPT, SMOLLM2, loaded, total
 
 
 @tool
@@ -67,11 +67,6 @@ def answering(request):
 
 def calls(message):
     return [(each["name"], each["args"]) for each in message.tool_calls]
-
-
-@pytest.fixture(params=["v0", "v1"])
-def version(request):
-    return request.param
 
 
 # What every source makes of calls.
@@ -507,7 +502,8 @@ def test_S2_any_split_of_the_stream_gives_the_same_message(data):
 
 @pytest.fixture(scope="module")
 def smollm2():
-    return ChatGGUF(model_path="smollm2", temperature=0.0, seed=7, n_ctx=1024, n_parallel=4)
+    loaded()
+    return SMOLLM2(max_tokens=None)
 
 
 WEATHER = [PROMPT[0], HumanMessage("What is the weather in Paris?")]

@@ -216,6 +216,9 @@ def _open(options: EngineOptions, key: str) -> Any:
         params.cpuparams_batch.n_threads = options.n_threads
     if options.n_gpu_layers is not None:
         params.n_gpu_layers = options.n_gpu_layers
+    # What llama.cpp can fit to the memory is how many layers a GPU takes; it loads twice for that.
+    gpus = [each for each in xllamacpp.get_device_info() if int(each["type"]) > 0]
+    params.fit_params = options.n_gpu_layers is None and bool(gpus)
     if options.chat_template is not None:
         params.chat_template = options.chat_template
     if options.mmproj is not None:
