@@ -8,6 +8,7 @@ import textwrap
 import time
 from pathlib import Path
 
+import pexpect
 import pytest
 from langchain_core.language_models.fake_chat_models import FakeListChatModel
 from typer.testing import CliRunner
@@ -374,6 +375,18 @@ def test_what_the_other_process_finds_wrong_is_one_line(models, arguments, code,
     assert done.returncode == code
     assert said in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(("answer", "code", "said"), [("n", 2, "not called"), ("y", 0, "1 of 1")])
+def test_a_live_model_is_asked_for_on_a_terminal(models, answer, code, said):
+    given = ["check", "mine:shout", "--upstream", "none", "--only", "B1", "--max-calls", "7"]
+    child = pexpect.spawn(str(BIN), given, cwd=str(models), timeout=60, encoding="utf-8")
+    child.expect("for real, at most 7 times. Go on")
+    child.sendline(answer)
+    child.expect(pexpect.EOF)
+    child.close()
+    assert child.exitstatus == code
+    assert said in child.before
 
 
 def test_a_rule_is_explained():

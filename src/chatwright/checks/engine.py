@@ -222,6 +222,7 @@ def tried(rule: Rule, shared: Shared, seconds: float) -> Finding:
     started = time.perf_counter()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", LangChainBetaWarning)
+        warnings.filterwarnings("ignore", "astream_events version='v1'")  # its users exist
         try:
             guarded(attempt, seconds=seconds + 2)
             error = raised[0] if raised else None
