@@ -431,6 +431,7 @@ PACKAGE = {
     "test_mine.py": """
         import pytest
         from chatwright import chat_model
+        from chatwright.checks import rules
 
         @chat_model
         def shout(messages):
@@ -443,6 +444,10 @@ PACKAGE = {
         @pytest.mark.chatwright(only=["B1", "B7", "POLITE1"])
         def test_contract(chatwright_finding):
             assert chatwright_finding.verdict in ("PASS", "WARN")
+
+        @pytest.mark.parametrize("rule", rules(["POLITE1", "B1"]), ids=lambda rule: rule.id)
+        def test_by_hand(rule, chatwright_check):
+            assert chatwright_check(shout, rule).verdict == ("PASS" if rule.id == "B1" else "FAIL")
         """,
 }
 
@@ -469,5 +474,7 @@ def test_a_package_adds_a_rule_and_pytest_tries_it(tmp_path):
     # The script that takes the source's place says nothing polite.
     assert "test_contract[POLITE1] FAILED" in done.stdout
     assert "mend: Say please." in done.stdout
+    assert "test_by_hand[POLITE1] PASSED" in done.stdout
+    assert "test_by_hand[B1] PASSED" in done.stdout
     done = run("--explain", "POLITE1", env=env)
     assert "The answer is polite" in done.stdout
