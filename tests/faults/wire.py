@@ -23,7 +23,7 @@ from langchain_core.outputs import ChatGenerationChunk
 CALLS_FROM = 100
 """Under v1 core numbers text and reasoning from 0: calls have to stay clear of them."""
 
-ROLES = {"human": "user", "ai": "assistant"}
+ROLES = {"human": "user", "ai": "assistant", "AIMessageChunk": "assistant"}
 NOT_SENT = {
     *("reasoning", "reasoning_content", "thinking", "redacted_thinking"),
     *("tool_call", "tool_call_chunk", "invalid_tool_call", "tool_use", "tool_result"),

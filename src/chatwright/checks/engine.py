@@ -246,11 +246,11 @@ def tried(rule: Rule, shared: Shared, seconds: float) -> Finding:
 
 def _allow(rule: Rule, trial: Trial) -> None:
     """Skip what can't be tested."""
+    for ability in sorted(rule.needs):
+        need(trial, ability)
     if rule.scripted and not trial.scripted:
         skip("it needs a backend that plays a script")
     trial.shared.budget.afford(rule.calls)
-    for ability in sorted(rule.needs):
-        need(trial, ability)
 
 
 def _found(finding: Finding, rule: Rule, trial: Trial, error: BaseException) -> Finding:

@@ -17,7 +17,8 @@ NAMES = {
     "base_url": (
         *("base_url", "openai_api_base", "anthropic_api_url", "groq_api_base", "api_base"),
         *("endpoint", "endpoint_url", "api_url", "server_url", "inference_server_url", "host"),
-        *("url", "uri"),
+        *("url", "uri", "base_uri", "root_url", "service_url", "gateway_url", "server", "address"),
+        *("azure_endpoint",),
     ),
     "api_key": (
         *("api_key", "openai_api_key", "anthropic_api_key", "mistral_api_key", "groq_api_key"),
@@ -71,6 +72,7 @@ class Maker:
             **things: Values by the names of `NAMES`, or by the constructor's own.
 
         Raises:
+            TypeError: What is made is no chat model.
             UnknownParameterError: The constructor has no name for one of them.
         """
         arguments: dict[str, Any] = {}
@@ -84,6 +86,9 @@ class Maker:
             else:
                 raise UnknownParameterError(f"{self.name} takes no {name!r}")
         made = self.build(**{**arguments, **self.given})
+        if not isinstance(made, BaseChatModel):
+            kind = type(made).__name__
+            raise TypeError(f"{self.name} returned a {kind}, which is no chat model")
         return made.model_copy(update=later) if later else made
 
     def try_make(self, **things: Any) -> BaseChatModel:
@@ -128,7 +133,7 @@ def maker(found: Any, given: Mapping[str, Any] | None = None) -> Maker:
     )
 
 
-def _again(model: BaseChatModel, **changed: Any) -> BaseChatModel:
+def _again(model: BaseChatModel, /, **changed: Any) -> BaseChatModel:
     """Make a model like another one, of the arguments that made it."""
     fields = type(model).model_fields
     given = {}

@@ -27,13 +27,13 @@ def staged(made: Maker, instance: BaseChatModel | None, upstream: str) -> Stage:
     """Return where a model is tried.
 
     Raises:
-        PointingError: It should speak to the upstream, and can't be made to.
+        PointingError: It should speak to the upstream, and can't be made to; or can't be made.
         ValueError: There is no such upstream.
     """
     if upstream not in UPSTREAMS:
         raise ValueError(f"there is no upstream {upstream!r}; there are {', '.join(UPSTREAMS)}")
     if upstream == "none":
-        return Live(made, instance)
+        return _as_it_is(made, instance)
     why = f"{made.name} takes no address, such as base_url"
     if made.parameter("base_url"):
         stage = OnUpstream(made)
@@ -52,12 +52,28 @@ def staged(made: Maker, instance: BaseChatModel | None, upstream: str) -> Stage:
         return Substituted(made)
     if upstream != "auto":
         raise PointingError(f"{why}; give a function that makes the model with base_url=…")
-    if instance is None and made.parameter("base_url"):
+    if made.parameter("base_url"):  # it is not called for real where nobody has said so
         raise PointingError(
             f"{why}; set what is missing by kwargs, give a function that makes the model with "
             "base_url=…, or test it as it is: upstream='none'"
         )
-    return Live(made, instance)
+    return _as_it_is(made, instance)
+
+
+def _as_it_is(made: Maker, instance: BaseChatModel | None) -> Stage:
+    """Return a stage for a model that nothing is changed of.
+
+    Raises:
+        PointingError: It can't be made.
+    """
+    stage = Live(made, instance)
+    try:
+        stage.make(None, {})
+    except Exception as error:
+        why = f"{type(error).__name__}: {shown_error(error)}"
+        given = "give what is missing by kwargs, or a function that makes the model"
+        raise PointingError(f"{made.name} can't be made ({why}); {given}") from error
+    return stage
 
 
 def _pointed(stage: OnUpstream, name: str) -> tuple[str | None, str]:
@@ -79,6 +95,9 @@ def _pointed(stage: OnUpstream, name: str) -> tuple[str | None, str]:
         said.append(str(error))
     if seen and seen[0]:
         return stage.wire_of(seen[0][0]), ""
+    if stage.strays:
+        paths = ", ".join(dict.fromkeys(stage.strays))
+        return None, f"{name} asked for {paths}; the address it is given is a base, to add to"
     return None, f"{name} sent nothing to the upstream ({said[0] if said else 'nor did it fail'})"
 
 

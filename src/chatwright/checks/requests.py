@@ -8,10 +8,10 @@ from langchain_core.language_models import BaseChatModel
 from langchain_core.rate_limiters import BaseRateLimiter
 from pydantic import SecretStr
 
-from chatwright.checks.contract.streaming import LOOK_UP
 from chatwright.checks.modes import Call
 from chatwright.checks.stage import OnUpstream
-from chatwright.checks.trial import Trial
+from chatwright.checks.trial import LOOK_UP, WORD, Trial
+from chatwright.testing import Received
 
 __all__ = [
     "CALLED_WITH",
@@ -19,6 +19,7 @@ __all__ = [
     "SENT_AS",
     "Limiter",
     "ask",
+    "asked_by",
     "asked_model",
     "at_one_address",
     "different",
@@ -37,9 +38,16 @@ SENT_AS = {
 }
 """What requests call the parameters."""
 _OTHER_TOOL: dict[str, Any] = {"type": "function", "function": {"name": "sing", "parameters": {}}}
+_SAME_NAME: dict[str, Any] = {"type": "function", "function": {"name": "sing", "parameters": WORD}}
 CALLED_WITH: tuple[dict[str, Any], ...] = (
     *({}, {"stop": ["a"]}, {"stop": ["b"]}, {"temperature": 0.1}, {"temperature": 0.2}),
-    *({"tools": [LOOK_UP]}, {"tools": [_OTHER_TOOL]}),
+    *(
+        {"model": "other"},
+        {"max_tokens": 5},
+        {"seed": 1},
+        {"response_format": {"type": "json_object"}},
+    ),
+    *({"tools": [LOOK_UP]}, {"tools": [_OTHER_TOOL]}, {"tools": [_SAME_NAME]}),
     {"tools": [LOOK_UP], "tool_choice": "any"},
 )
 """Parameters of calls that must not share a cache key."""
@@ -71,22 +79,34 @@ def ports(trial: Trial) -> list[int | None]:
 def ask(trial: Trial, model: Any, known: Any = None, **kwargs: Any) -> dict[str, Any] | None:
     """Ask a model, and return what it asked its backend; None where it failed.
 
+    What is new in each request, such as an id of its own, is left out.
+
     Args:
         trial: What the rule was given.
         model: The model.
         known: The model that it is a copy of, or is made of; its backend is the same.
         **kwargs: The call's parameters.
     """
+    if trial.shared.fresh is None:
+        plain = trial.model()
+        trial.shared.fresh = frozenset()
+        one, other = ask(trial, plain), ask(trial, plain)
+        trial.shared.fresh = frozenset(different(one or {}, other or {}))
     seen = trial.received(model if known is None else known)
     before = len(seen)
     call = trial.call("invoke", "Hi", model=model, **kwargs)
     if call.error is not None or len(seen) == before:
         return None
-    last = seen[-1]
-    body = last.body if isinstance(last.body, dict) else {"body": last.body}
+    asked = asked_by(seen[-1])
+    return {name: value for name, value in asked.items() if name not in trial.shared.fresh}
+
+
+def asked_by(received: Received) -> dict[str, Any]:
+    """Return what a request asks, with the path and the key, and without how it is answered."""
+    body = received.body if isinstance(received.body, dict) else {"body": received.body}
     return {
-        "path": last.path,
-        "key": next((last.headers[name] for name in _KEYS if name in last.headers), None),
+        "path": received.path,
+        "key": next((received.headers[name] for name in _KEYS if name in received.headers), None),
         **{name: value for name, value in body.items() if name not in _NO_ANSWER},
     }
 

@@ -39,6 +39,7 @@ __all__ = [
     "grown",
     "is_refusal",
     "is_whole",
+    "misfit",
     "parsed_or_none",
     "pieces",
     "requests",
@@ -109,6 +110,29 @@ def requests(trial: Trial, call: Call) -> Sequence[Received]:
 def arrived(received: Received) -> str:
     """Return all of a request's body as text, without escapes."""
     return json.dumps(received.body, ensure_ascii=False, default=repr)
+
+
+ROLES = {"system", "developer", "user", "assistant", "tool", "function"}
+
+
+def misfit(received: Received) -> str:
+    """Return what OpenAI's API would refuse of a request's messages; empty where nothing."""
+    body = received.body
+    if not isinstance(body, Mapping) or not received.path.endswith("/chat/completions"):
+        return ""
+    made: set[Any] = set()
+    for message in body.get("messages", ()):
+        role = message.get("role")
+        if role not in ROLES:
+            return f"the role {role!r} is sent"
+        for each in message.get("tool_calls") or ():
+            args = (each.get("function") or {}).get("arguments")
+            if not isinstance(args, str) or not isinstance(parsed_or_none(args), dict):
+                return f"a call's arguments are sent as {args!r}, no text of a JSON object"
+            made.add(each.get("id"))
+        if role == "tool" and message.get("tool_call_id") not in made:
+            return f"a result is sent for {message.get('tool_call_id')!r}; the calls are {made}"
+    return ""
 
 
 def strings(value: Any) -> Iterator[str]:

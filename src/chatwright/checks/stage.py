@@ -4,6 +4,7 @@ import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
+from langchain_core.globals import get_llm_cache
 from langchain_core.language_models import BaseChatModel
 
 from chatwright.checks.making import MODEL_NAME, Maker
@@ -14,7 +15,7 @@ from chatwright.testing.speech import SPEECHES
 
 __all__ = ["ANSWER", "CANARY", "Live", "Made", "OnUpstream", "Stage", "Substituted"]
 
-ANSWER: Sequence[Any] = (*("The ", "cat ", "sat ", "on ", "the ", "mat."), Usage(9, 6))
+ANSWER: Sequence[Any] = (*("The ", "cat ", "sat ", "on ", "the ", "mat."), Usage(9, 11))
 """What the backend answers where a rule says nothing else."""
 CANARY = "sk-canary-5f1d7c3ab94e"
 """The key that models get, to look for afterwards."""
@@ -77,6 +78,16 @@ class _Free:
         """There is nothing to release."""
 
 
+def _alone(model: BaseChatModel, fields: Mapping[str, Any]) -> BaseChatModel:
+    """Return a model without the cache and the limiter that it came with: they are core's."""
+    update: dict[str, Any] = {}
+    if "cache" not in fields and (model.cache or get_llm_cache() is not None):
+        update["cache"] = False
+    if "rate_limiter" not in fields and model.rate_limiter is not None:
+        update["rate_limiter"] = None
+    return model.model_copy(update=update) if update else model
+
+
 class OnUpstream(_Free):
     """Models that are pointed at a fake upstream, each with an address of its own.
 
@@ -94,6 +105,7 @@ class OnUpstream(_Free):
         self._path = path
         self._numbers = itertools.count()
         self._scripts: dict[str, tuple[Script, list[Received]]] = {}
+        self.strays: list[str] = []
         self.upstream = Upstream(self._answer).start()
 
     def address(self, script: Script | None, received: list[Received]) -> str:
@@ -107,12 +119,13 @@ class OnUpstream(_Free):
         made = Made(script)
         usual = self._maker.accepted(api_key=CANARY, model=MODEL_NAME, max_retries=0)
         things = {**usual, "base_url": self.address(made.answer, made.received), **fields}
-        made.model = self._maker.try_make(**things)
+        made.model = _alone(self._maker.try_make(**things), fields)
         return made
 
     def _answer(self, received: Received) -> Iterable[Any]:
         found = self._scripts.get(received.path.split("/")[1])
         if found is None or received.asked is None:
+            self.strays.append(received.path)
             return [Refuse(404, f"there is nothing at {received.path}")]
         script, seen = found
         seen.append(received)
@@ -157,7 +170,8 @@ class Substituted(_Free):
     def make(self, script: Script | None, fields: Mapping[str, Any]) -> Made:
         """Make a model whose source is a script."""
         made = Made(script)
-        made.model = substitute(self._maker.try_make(**fields), made.answer, made.received)
+        model = _alone(self._maker.try_make(**fields), fields)
+        made.model = substitute(model, made.answer, made.received)
         return made
 
 

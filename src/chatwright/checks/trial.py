@@ -17,10 +17,24 @@ from chatwright.checks.modes import MODES, Call
 from chatwright.checks.rulebook import skip
 from chatwright.checks.stage import ANSWER, Made, Script, Stage
 
-__all__ = ["HOMES", "TIMEOUT", "Background", "Budget", "Shared", "Trial"]
+__all__ = ["HOMES", "LOOK_UP", "TIMEOUT", "WORD", "Background", "Budget", "Shared", "Trial"]
 
 T = TypeVar("T")
 
+WORD = {
+    "type": "object",
+    "properties": {"word": {"type": "string"}},
+    "required": ["word"],
+}
+LOOK_UP = {
+    "type": "function",
+    "function": {
+        "name": "look_up",
+        "description": "Looks a word up.",
+        "parameters": WORD,
+    },
+}
+"""A tool, in OpenAI's form."""
 PROMPT = "Where did the cat sit?"
 LIVE_PROMPT = "Name three colours, in one short line."
 TIMEOUT = 15.0
@@ -150,6 +164,8 @@ class Shared:
         budget: How often the model was called, and may be.
         made: The model that plain calls are made of.
         reused: Models of other scripts, by their fields.
+        lacking: Why the model has not an ability, by its name; empty where it has.
+        fresh: What is new in each request, such as an id of its own; None where nobody has looked.
         patience: How long one call may take, in seconds.
     """
 
@@ -161,6 +177,8 @@ class Shared:
     budget: Budget = field(default_factory=Budget)
     made: Made | None = None
     reused: dict[str, Made] = field(default_factory=dict)
+    lacking: dict[str, str] = field(default_factory=dict)
+    fresh: frozenset[str] | None = None
     patience: float = TIMEOUT
 
 
@@ -242,7 +260,51 @@ class Trial:
 
     def has(self, ability: str) -> bool:
         """Tell whether the model has an ability: `streaming`, `tools`, `structured`, …."""
-        return ability in self.shared.declared or _has(type(self.model()), ability)
+        return ability in self.shared.declared or not self.lacks(ability)
+
+    def lacks(self, ability: str) -> str:
+        """Return why the model has not an ability; empty where it has."""
+        if ability not in self.shared.lacking:
+            self.shared.lacking[ability] = self._why_not(ability)
+        return self.shared.lacking[ability]
+
+    def _why_not(self, ability: str) -> str:
+        model: Any = self.model()
+        if ability in {"calls", "stop"}:
+            return self._why_no_calls() if ability == "calls" else self._why_no_stop()
+        if not _has(type(model), ability):
+            return REASONS.get(ability, f"{ability} are not declared")
+        try:
+            if ability == "tools":
+                model.bind_tools([LOOK_UP])
+            elif ability == "structured":
+                model.with_structured_output({"title": "Word", **WORD})
+        except NotImplementedError as error:
+            return f"the model refuses {ability}: {error}"
+        except Exception:  # noqa: BLE001  a rule finds it
+            return ""
+        return ""
+
+    def _why_no_calls(self) -> str:
+        """Return why a backend's own calls can't be tried: none are asked for where it is told."""
+        if not self.has("tools"):
+            return self.lacks("tools")
+        if self.over_http:
+            model: Any = self.model()
+            call = self.call("invoke", self.prompt, model=model.bind_tools([LOOK_UP]))
+            asked = call.received[-1].asked if call.received else None
+            if asked is not None and not call.error and not asked.tools:
+                return "the request names no tools: calls are made by the prompt"
+        return ""
+
+    def _why_no_stop(self) -> str:
+        if not self.scripted:
+            return ""
+        error = self.call("invoke", stop=["sat"]).error
+        honest = (
+            isinstance(error, ValueError | NotImplementedError) and "stop" in str(error).lower()
+        )
+        return f"the model refuses stop sequences: {error}" if honest else ""
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         """Run a coroutine on the run's event loop, and return what it returns.
@@ -333,12 +395,14 @@ def _has(cls: type[BaseChatModel], ability: str) -> bool:
     return any(getattr(cls, each, None) is not getattr(BaseChatModel, each, None) for each in names)
 
 
+REASONS = {
+    "streaming": "the class has no _stream and no _astream: core gives the whole answer",
+    "tools": "the class has no bind_tools",
+    "structured": "the class has neither bind_tools nor with_structured_output",
+}
+
+
 def need(trial: Trial, ability: str) -> None:
     """Skip the rule where the model has not an ability."""
     if not trial.has(ability):
-        reasons = {
-            "streaming": "the class has no _stream and no _astream: core gives the whole answer",
-            "tools": "the class has no bind_tools",
-            "structured": "the class has neither bind_tools nor with_structured_output",
-        }
-        skip(reasons.get(ability, f"{ability} are not declared"))
+        skip(trial.lacks(ability))

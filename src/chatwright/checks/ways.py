@@ -4,13 +4,12 @@ from typing import Any
 
 from langchain_core.language_models import BaseChatModel
 
-from chatwright.checks.contract.streaming import LOOK_UP
-from chatwright.checks.modes import MODES
+from chatwright.checks.modes import MODES, STREAMING
 from chatwright.checks.rulebook import skip
-from chatwright.checks.trial import Trial
+from chatwright.checks.trial import LOOK_UP, Trial
 from chatwright.deltas import Finish, Reasoning, ToolCallDelta, Usage
 
-__all__ = ["CALLING", "V3", "able", "answering", "need_streaming", "streams_by"]
+__all__ = ["CALLING", "V3", "able", "answering", "need_streaming", "streaming", "streams_by"]
 
 V3 = ("v3", "async_v3")
 """The ways of the streaming protocol v3."""
@@ -46,6 +45,12 @@ def streams_by(trial: Trial, way: str) -> bool:
     )
 
 
+def streaming(trial: Trial) -> list[str]:
+    """Return the ways by which chunks come as they are made: a live model is called once."""
+    found = [way for way in STREAMING if streams_by(trial, way)]
+    return found if trial.scripted else found[:1]
+
+
 def able(trial: Trial) -> list[str]:
     """Return the ways by which the model can be called."""
     return [way for way in MODES if way not in V3 or streams_by(trial, way)]
@@ -66,6 +71,6 @@ def answering(trial: Trial) -> list[tuple[str, Any]]:
     if not trial.scripted:
         return [("a plain answer", None)]
     found: list[tuple[str, Any]] = [(name, trial.model(each)) for name, each in _TELLING.items()]
-    if trial.has("tools"):
+    if trial.has("calls"):
         found += [(name, trial.model(each).bind_tools([LOOK_UP])) for name, each in CALLING.items()]
     return found

@@ -3,16 +3,17 @@
 import asyncio
 import threading
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
 
 from chatwright.checks.contract.basics import most_at_once
-from chatwright.checks.contract.streaming import LOOK_UP
 from chatwright.checks.modes import MODES, Call
+from chatwright.checks.requests import asked_by, different
 from chatwright.checks.rulebook import expect, fail, rule, warn
-from chatwright.checks.trial import Trial
+from chatwright.checks.trial import LOOK_UP, Trial
 from chatwright.deltas import ToolCallDelta, Usage
 from chatwright.testing import Pause
 
@@ -20,6 +21,8 @@ TICK_SECONDS = 0.005
 PAUSE_SECONDS = 0.3
 ATTEMPTS = 3
 AT_ONCE = 40
+OWN: Mapping[str, Any] = {"temperature": 0.25, "max_tokens": 77}
+TALK = (SystemMessage("Be brief."), HumanMessage("Hi"), AIMessage("Hello."), HumanMessage("Go on"))
 
 
 def native(model: BaseChatModel, name: str) -> bool:
@@ -107,11 +110,14 @@ async def _watching(trial: Trial, way: str, model: BaseChatModel) -> tuple[float
     scripted=True,
 )
 def async_is_the_same(trial: Trial) -> None:
-    """Text, tool calls, usage and the reason of the end are compared between all ways."""
+    """Text, tool calls, usage and the reason of the end are compared between all ways.
+
+    So is what the backend is asked, of a conversation, and with the constructor's values.
+    """
     for way in ("ainvoke", "astream"):
         trial.call(way).message  # noqa: B018  it raises where a plain call does
     scripts: list[list[Any]] = [["The cät ", "sat", "\n 日本", Usage(9, 6)]]
-    if trial.has("tools"):
+    if trial.has("calls"):
         scripts.append([ToolCallDelta(0, "call_1", "look_up", '{"word": "cat"}'), Usage(9, 6)])
     for script in scripts:
         model: Any = trial.model(script)
@@ -123,8 +129,25 @@ def async_is_the_same(trial: Trial) -> None:
                 first, second = _told(getattr(one, name)), _told(getattr(two, name))
                 got = f"{name}: {sync} {first!r}, {other} {second!r}"
                 expect(first == second, got, "the same")
+            kinds = [type(each.content).__name__ for each in (one, two)]
+            expect(kinds[0] == kinds[1], f"{other}: content is {kinds[1]}, {sync}: {kinds[0]}")
             keys = {*one.response_metadata} ^ {*two.response_metadata}
             expect(not keys, f"response_metadata: only one of {sync} and {other} has {keys}")
+    _expect_same_requests(trial)
+
+
+def _expect_same_requests(trial: Trial) -> None:
+    """Expect the same of a conversation, and of the constructor's values, to be asked for."""
+    fields = {name: value for name, value in OWN.items() if trial.takes(name)}
+    model = trial.model(["fine", Usage(9, 1)], **fields)
+    for sync, other in (("invoke", "ainvoke"), ("stream", "astream")):
+        calls = [trial.call(each, TALK, model=model) for each in (sync, other)]
+        if all(call.received for call in calls):
+            one, two = (asked_by(call.received[-1]) for call in calls)
+            odd = different(one, two)
+            expect(
+                not odd, f"{other} sends another {', '.join(odd)} than {sync}", "the same request"
+            )
 
 
 def _told(value: Any) -> Any:

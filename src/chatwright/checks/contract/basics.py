@@ -9,6 +9,7 @@ from langchain_core.load import dumps, loads
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, ToolCall, ToolMessage
 from langchain_core.prompt_values import ChatPromptValue
 
+from chatwright.checks.modes import Call
 from chatwright.checks.rulebook import Outcome, expect, fail, rule, skip, warn
 from chatwright.checks.trial import Trial
 from chatwright.deltas import ToolCallDelta, Usage
@@ -152,14 +153,32 @@ def any_order_of_messages(trial: Trial) -> None:
 
     At the backend every text must have arrived, in order.
     """
-    call = trial.call("invoke", ODD_TALK)
-    expect(call.error is None, call.error, "an answer")
+    for way in ("invoke", "astream") if trial.scripted else ("invoke",):
+        call = trial.call(way, copy.deepcopy(ODD_TALK))
+        expect(call.error is None, f"{way}: {call.error!r}", "an answer")
+        _expect_all(call)
+
+
+def _expect_all(call: Call) -> None:
     if call.received and call.received[-1].asked:
         texts = "\n".join(text for _, text in call.received[-1].asked.messages)
         places = [texts.find(each.text) for each in ODD_TALK]
         lost = [each.text for each, at in zip(ODD_TALK, places, strict=True) if at < 0]
         expect(not lost, f"these did not arrive: {lost}", sent=texts)
         expect(places == sorted(places), "they arrived in another order", sent=texts)
+        _expect_roles(call.received[-1], texts)
+
+
+def _expect_roles(received: Received, texts: str) -> None:
+    """Fail where a text arrives in another's mouth; a prompt that is one text has no roles."""
+    arrived = received.asked.messages if received.asked else ()
+    if len({role for role, _ in arrived}) < 2:  # noqa: PLR2004
+        return
+    for message in ODD_TALK:
+        role = {"human": "user", "ai": "assistant"}.get(message.type)
+        found = [each for each, text in arrived if message.text in text]
+        got = f"the {message.type} message {message.text!r} arrived as {found}"
+        expect(role is None or role in found, got, role or "", sent=texts)
 
 
 def _history(*, with_tools: bool) -> list[Any]:
@@ -171,6 +190,8 @@ def _history(*, with_tools: bool) -> list[Any]:
     ]
     return [
         SystemMessage([{"type": "text", "text": "Be brief."}]),
+        SystemMessage("Be kind."),
+        HumanMessage("I have a question."),
         HumanMessage([{"type": "text", "text": "Hello"}], name="ada"),
         AIMessage("Hi.", tool_calls=[], response_metadata={"finish_reason": "stop"}),
         AIMessage("", additional_kwargs={"kept": {"a": 1}}, usage_metadata=None),
@@ -192,11 +213,12 @@ def inputs_are_left_alone(trial: Trial) -> None:
     The list, its messages and the list of stop sequences are compared before and after.
     """
     for way in ("invoke", "ainvoke", "stream", "astream", "v3") if trial.scripted else ("invoke",):
-        history, stop = _history(with_tools=trial.has("tools")), ["never said"]
+        history, stop = _history(with_tools=trial.has("tools")), ["never said", "but now"]
         before = copy.deepcopy(history)
-        call = trial.call(way, history, stop=stop)
+        given: dict[str, Any] = {"stop": stop} if trial.has("stop") else {}
+        call = trial.call(way, history, **given)
         expect(call.error is None or way == "v3", call.error, "an answer")
-        expect(stop == ["never said"], f"{way}: stop became {stop}")
+        expect(stop == ["never said", "but now"], f"{way}: stop became {stop}")
         expect(len(history) == len(before), f"{way}: {len(before)} messages became {len(history)}")
         for old, new in zip(before, history, strict=True):
             expect(old.model_dump() == new.model_dump(), f"{way}: {new!r}", repr(old))
@@ -239,7 +261,7 @@ def null_is_empty(trial: Trial) -> None:
     if not trial.over_http:
         skip("there is no JSON here that could hold a null")
     scripts: list[list[Any]] = [[Usage(3, 1)]]
-    if trial.has("tools"):
+    if trial.has("calls"):
         scripts.append([ToolCallDelta(0, "call_1", "look_up", '{"word": "cat"}'), Usage(3, 1)])
     for script in scripts:
         for way in ("invoke", "ainvoke", "stream", "astream"):
@@ -310,10 +332,17 @@ def batches_keep_order(trial: Trial) -> None:
         mixed = _batched(trial, model, name, ["a", "fail", "c"], return_exceptions=True)
         kinds = [isinstance(each, BaseException) for each in mixed]
         expect(kinds == [False, True, False], f"{name}, return_exceptions: {mixed}")
+        texts = [mixed[0].text, mixed[2].text]
+        expect(texts == ["A", "C"], f"{name}, return_exceptions: {texts}", "A and C")
         model = trial.model(_slow_echo)
-        _batched(trial, model, name, questions, {"max_concurrency": BOUND})
+        alone = trial.call("invoke", "alone", model=model).received
+        each_sends = max(1, len(alone))  # for several answers, some ask several times
+        bounded = _batched(trial, model, name, questions, {"max_concurrency": BOUND})
+        texts = [each.text for each in bounded]
+        expect(texts == [each.upper() for each in questions], f"{name}, max_concurrency: {texts}")
         open_at_once = most_at_once(trial.received(model))
-        expect(open_at_once <= BOUND, f"{name}, max_concurrency={BOUND}: {open_at_once} at once")
+        got = f"{name}, max_concurrency={BOUND}: {open_at_once} at once"
+        expect(open_at_once <= BOUND * each_sends, got)
 
 
 def _batched(

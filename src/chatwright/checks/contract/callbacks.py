@@ -7,12 +7,11 @@ from langchain_core.messages import AIMessageChunk, BaseMessage
 from langchain_core.outputs import ChatGenerationChunk
 from langchain_core.runnables import RunnableLambda, RunnablePassthrough
 
-from chatwright.checks.contract.streaming import LOOK_UP
 from chatwright.checks.graphs import QUESTION, application, graph_ways, v3_messages
 from chatwright.checks.lifecycle import run_violation, violation
 from chatwright.checks.modes import STREAMING, Call
 from chatwright.checks.rulebook import expect, fail, rule, shown, skip, warn
-from chatwright.checks.trial import Trial
+from chatwright.checks.trial import LOOK_UP, Trial
 from chatwright.checks.ways import CALLING, V3, able, answering, need_streaming, streams_by
 from chatwright.testing import Cut, Refuse
 
@@ -114,7 +113,7 @@ def invoke_is_silent(trial: Trial) -> None:
     kinds: list[tuple[Any, dict[str, Any]]] = [(None, {})]
     if trial.scripted:
         kinds.append((None, {"stop": ["never there"]}))
-        if trial.has("tools"):
+        if trial.has("calls"):
             bound: Any = trial.model().bind_tools([LOOK_UP])
             kinds.append((bound, {}))
     cases = [(way, *kind) for kind in kinds for way in ("invoke", "ainvoke")]
@@ -313,7 +312,7 @@ def the_end_has_the_answer(trial: Trial) -> None:
                 values = getattr(_ended(call, way), name), getattr(call.message, name)
                 got = f"{way}: {name} {values[0]!r} in on_llm_end, {values[1]!r} for the caller"
                 expect(values[0] == values[1], got, "the same")
-    if not (trial.scripted and trial.has("tools") and trial.has("streaming")):
+    if not (trial.scripted and trial.has("calls") and trial.has("streaming")):
         return
     for version in ("v0", "v1"):
         model: Any = trial.model(CALLING["text and calls"], output_version=version)

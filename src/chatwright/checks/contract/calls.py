@@ -5,7 +5,6 @@ from typing import Any
 
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
 
-from chatwright.checks.contract.streaming import LOOK_UP
 from chatwright.checks.modes import STREAMING, Call
 from chatwright.checks.rulebook import expect, fail, rule, skip, warn
 from chatwright.checks.samples import (
@@ -16,6 +15,7 @@ from chatwright.checks.samples import (
     calls_of,
     form_tool,
     is_refusal,
+    misfit,
     requests,
     said,
     speaks_v3,
@@ -24,7 +24,7 @@ from chatwright.checks.samples import (
     ways,
     wire,
 )
-from chatwright.checks.trial import Trial
+from chatwright.checks.trial import LOOK_UP, Trial
 from chatwright.deltas import ToolCallDelta, Usage
 
 SECTION = "Tools"
@@ -100,7 +100,7 @@ def _modes(trial: Trial, version: str) -> list[str]:
     "A call of a tool without arguments has `{}`",
     mend="Take empty text for `{}`: some servers send nothing where there are no arguments.",
     section=SECTION,
-    needs=["tools"],
+    needs=["calls"],
     calls=1,
 )
 def no_arguments(trial: Trial) -> None:
@@ -130,7 +130,7 @@ def no_arguments(trial: Trial) -> None:
     mend="Pass `ensure_ascii=False` to `json.dumps` wherever arguments become text.",
     section=SECTION,
     scripted=True,
-    needs=["tools"],
+    needs=["calls"],
 )
 def unescaped(trial: Trial) -> None:
     r"""LLMs read tokens: `\u6771\u4eac` is not 東京 to them, and costs several times as much.
@@ -164,7 +164,7 @@ def _pieces(chunk: Any) -> Sequence[Any]:
     mend="Give each call's pieces their own whole number as `index`, which no text block has.",
     section=SECTION,
     scripted=True,
-    needs=["tools"],
+    needs=["calls"],
 )
 def parallel(trial: Trial) -> None:
     """Chunks are added up by their indexes: two calls with one become one call, and a broken one.
@@ -204,7 +204,7 @@ def _have_indexes(call: Call, where: str) -> None:
     "begin at 1; and send an empty last chunk that carries neither.",
     section=SECTION,
     scripted=True,
-    needs=["tools"],
+    needs=["calls"],
 )
 def text_before(trial: Trial) -> None:
     """LLMs say what they are about to do; neither that nor the call may be lost.
@@ -250,6 +250,8 @@ def results(trial: Trial) -> None:
             text = arrived(request)
             expect(ARTIFACT not in text, f"{way}: the artifact is sent", "no artifact", sent=text)
             expect("no signal 東京" in text, f"{way}: the result is not sent", sent=text)
+            odd = misfit(request)
+            expect(not odd, f"{way}: {odd}", "messages as the wire has them", sent=text)
             if wire(trial, call) == "anthropic" and '"is_error": true' not in text:
                 warn(f"{way}: is_error is not set", "is_error, as the status is", sent=text)
 
@@ -278,6 +280,8 @@ def foreign_histories(trial: Trial) -> None:
         expect(call.error is None, f"{way}: {said(call)}", "an answer")
         for request in requests(trial, call):
             text = arrived(request).replace(r"\\u00fc", "ü")  # escapes are T9's
+            odd = misfit(request)
+            expect(not odd, f"{way}: {odd}", "messages as the wire has them", sent=text)
             for part in ("Let me see.", "Zürich", "no signal 東京", "And now?"):
                 got = f"{way}: {part!r} is not sent"
                 if part not in text and part == "Let me see." and wire(trial, call) == "mistral":
@@ -298,7 +302,7 @@ def foreign_histories(trial: Trial) -> None:
     "backend's own form.",
     section=SECTION,
     scripted=True,
-    needs=["tools"],
+    needs=["calls"],
 )
 def passed_on(trial: Trial) -> None:
     """Who binds `strict=True` relies on arguments that conform; else the LLM is only asked to.

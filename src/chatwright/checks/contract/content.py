@@ -5,8 +5,7 @@ from typing import Any
 
 from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
 
-from chatwright.checks.contract.streaming import LOOK_UP
-from chatwright.checks.modes import STREAMING, Call
+from chatwright.checks.modes import Call
 from chatwright.checks.rulebook import expect, rule, skip, warn
 from chatwright.checks.samples import (
     ANSWERING,
@@ -16,6 +15,7 @@ from chatwright.checks.samples import (
     calls_of,
     claims,
     is_refusal,
+    misfit,
     requests,
     said,
     speaks_v3,
@@ -23,7 +23,8 @@ from chatwright.checks.samples import (
     ways,
     wire,
 )
-from chatwright.checks.trial import Trial
+from chatwright.checks.trial import LOOK_UP, Trial
+from chatwright.checks.ways import streaming
 from chatwright.deltas import Reasoning, ToolCallDelta, Usage
 
 THOUGHT = "Hm, `a` cat 東."
@@ -109,11 +110,11 @@ def stable_indexes(trial: Trial) -> None:
     """
     seen = False
     for version in ("v0", "v1"):
-        script = CALLING if trial.has("tools") else THINKING
+        script = CALLING if trial.has("calls") else THINKING
         model = trial.model(script, output_version=version, **_thinking(trial))
-        asked = bound(model, [LOOK_UP]) if trial.has("tools") else model
+        asked = bound(model, [LOOK_UP]) if trial.has("calls") else model
         found = []
-        for way in STREAMING:
+        for way in streaming(trial):
             call = trial.call(way, "Hi", model=asked)
             where = f"{way}, {version}"
             blocks = [each for chunk in call.chunks for each in blocks_of(chunk)]
@@ -349,6 +350,8 @@ def _sent_back(trial: Trial, call: Call, where: str, expected: Sequence[str]) ->
         text = arrived(request)
         for part in expected:
             expect(part in text, f"{where}: {part!r} is not sent", "all of it", sent=text)
+        odd_one = misfit(request)
+        expect(not odd_one, f"{where}: {odd_one}", "messages as the wire has them", sent=text)
         spoken = wire(trial, call)
         if spoken not in OWN_TYPES:
             continue

@@ -10,9 +10,10 @@ from typing import Any
 from langchain_core import exceptions
 
 from chatwright.checks.contract.asynchrony import native
-from chatwright.checks.modes import MODES, STREAMING, Call, Recorder
+from chatwright.checks.modes import MODES, Call, Recorder
 from chatwright.checks.rulebook import expect, fail, rule, warn
 from chatwright.checks.trial import Trial
+from chatwright.checks.ways import streaming
 from chatwright.deltas import Usage
 from chatwright.testing import Cut, Pause, Raise, Received, Refuse
 
@@ -36,8 +37,10 @@ REFUSALS: list[tuple[Refuse, str]] = [
     (Refuse(401, "wrong key"), "ModelAuthenticationError"),
     (Refuse(403, "not allowed"), "ModelPermissionDeniedError"),
     (Refuse(404, "no such model"), "ModelNotFoundError"),
+    (Refuse(422, "unprocessable"), "ModelInvalidRequestError"),
     (Refuse(429, "too many requests"), "ModelRateLimitError"),
     (Refuse(500, "it broke"), "ModelAPIError"),
+    (Refuse(503, "overloaded"), "ModelAPIError"),
 ]
 """What servers answer, and what LangChain calls it."""
 FAILURES: list[tuple[Raise, str]] = [
@@ -58,8 +61,9 @@ FAILURES: list[tuple[Raise, str]] = [
 def failures_have_names(trial: Trial) -> None:
     """Retries, fallbacks and user interfaces have to tell a wrong key from a busy server.
 
-    400, a prompt that is too long (as OpenAI tells it), 401, 403, 404, 429, 500 and a lost
-    connection are tried; a failure that is a `ModelError`, but not the one that fits, is a warning.
+    400, a prompt that is too long (as OpenAI tells it), 401, 403, 404, 422, 429, 500, 503 and a
+    lost connection are tried; a failure that is a `ModelError`, but not the one that fits, is a
+    warning.
     """
     cases = [*REFUSALS, (Cut(reset=True), "ModelConnectionError")] if trial.over_http else FAILURES
     near = []
@@ -87,11 +91,12 @@ def failures_have_names(trial: Trial) -> None:
 def errors_in_the_middle(trial: Trial) -> None:
     """Half an answer that looks whole is the worst of all.
 
-    The connection breaks after some text. The error must come out, and `on_llm_error` must get
-    what was there, in `response`.
+    The connection breaks after some text. The error must come out, of `invoke` too, and of streams
+    `on_llm_error` must get what was there, in `response`. An answer that ends properly, but with no
+    mark of its end, should not pass for whole: that is a warning, as there are such servers.
     """
     breaks: Any = Cut(reset=True) if trial.over_http else Raise(ConnectionResetError("gone"))
-    for way in STREAMING:
+    for way in streaming(trial):
         # A pause, so that what was sent is read before the connection goes.
         call = trial.call(way, script=["half ", "an ", Pause(0.05), breaks])
         expect(call.error is not None, f"{way}: no error, and {call.parts!r:.300}", "an error")
@@ -101,6 +106,21 @@ def errors_in_the_middle(trial: Trial) -> None:
         generations = getattr(response, "generations", None) or [[]]
         text = generations[0][0].text if generations[0] else ""
         expect(text == "half an ", f"{way}: on_llm_error got {text!r}", "'half an '")
+    for way in ("invoke", "ainvoke"):
+        call = trial.call(way, script=["half ", "an ", Pause(0.05), breaks])
+        expect(call.error is not None, f"{way}: no error, and {call.parts!r:.300}", "an error")
+    if trial.over_http:
+        _expect_marks(trial)
+
+
+def _expect_marks(trial: Trial) -> None:
+    """Warn where an answer passes for whole that ends properly, but without a mark of its end."""
+    for way in streaming(trial):
+        call = trial.call(way, script=["half ", "an ", Cut(politely=True)])
+        if call.error is None:
+            warn(
+                f"{way}: {call.message.text!r} passes for whole: nothing marked its end", "an error"
+            )
 
 
 @rule(
@@ -117,7 +137,7 @@ def failing_early(trial: Trial) -> None:
     The first backend refuses, or raises; the fallback's text must be all that comes.
     """
     refusal: Any = Refuse(429, "busy") if trial.over_http else Raise(ConnectionError("busy"))
-    for way in STREAMING:
+    for way in streaming(trial):
         failing, spare = trial.model([refusal]), trial.model(["spare", Usage(1, 1)])
         alone = trial.call(way, "Hi", model=failing)
         expect(alone.error is not None, f"{way}: the refusal became no error", "an error")
@@ -143,7 +163,9 @@ def cancelling(trial: Trial) -> None:
     run of a cancelled `ainvoke` open (`chat_models.py:1851` of langchain-core 1.7.2), and runs
     what has no `_agenerate` in a thread that can't be cancelled: these are warnings.
     """
-    streams = [_close_stream, _close_astream, _cancel_astream] if trial.has("streaming") else []
+    ways = {"stream": [_close_stream], "astream": [_close_astream, _cancel_astream]}
+    has = streaming(trial) if trial.has("streaming") else []
+    streams = [each for way in has for each in ways[way]]
     near = []
     for end in (*streams, _cancel_ainvoke):
         name = end.__name__.removeprefix("_").replace("_", " of ")
@@ -207,16 +229,16 @@ def _ends(recorder: Recorder) -> list[str]:
 def _close_stream(trial: Trial, model: Any, recorder: Recorder) -> None:
     del trial
     stream = model.stream("Hi", {"callbacks": [recorder]})
-    next(stream)
-    next(stream)
+    next(stream, None)
+    next(stream, None)
     stream.close()
 
 
 def _close_astream(trial: Trial, model: Any, recorder: Recorder) -> None:
     async def read() -> None:
         stream = model.astream("Hi", {"callbacks": [recorder]})
-        await anext(stream)
-        await anext(stream)
+        await anext(stream, None)
+        await anext(stream, None)
         await stream.aclose()
 
     trial.run(read())
@@ -242,8 +264,10 @@ async def _cancelled(trial: Trial, model: Any, way: str, recorder: Recorder) -> 
     done, _ = await asyncio.wait({task}, timeout=GONE_SECONDS)
     if not done:
         fail(f"{way}: a cancelled task went on", "CancelledError")
-    if not task.cancelled() and task.exception() is None:
-        fail(f"{way}: the cancellation was swallowed", "CancelledError")
+    if not task.cancelled():
+        error = task.exception()
+        got = f"became {type(error).__name__}" if error else "was swallowed"
+        fail(f"{way}: the cancellation {got}", "CancelledError")
 
 
 @rule(

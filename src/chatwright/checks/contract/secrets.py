@@ -23,15 +23,22 @@ from chatwright.checks.requests import ask, different, plain_fields
 from chatwright.checks.rulebook import expect, fail, rule, skip, warn
 from chatwright.checks.shown import Said, listening, of_error
 from chatwright.checks.stage import ANSWER, CANARY, OnUpstream
-from chatwright.checks.trial import Trial
+from chatwright.checks.trial import LOOK_UP, Trial
 from chatwright.checks.ways import able
-from chatwright.testing import Refuse
+from chatwright.testing import Cut, Pause, Refuse
 
 KEY, HEADER, PASSWORD = f"{CANARY}-key", f"{CANARY}-header", f"{CANARY}-password"
 # The canary is in each: reports hide it.
 _LONG = 8
 """How long a secret has to be to be looked for: `none` or `test` is in any text."""
 _FAILING = ("invoke", "astream", "async_v3")
+_ANSWERS: dict[str, Any] = {
+    "": ANSWER,
+    **{str(status): [Refuse(status)] for status in (401, 429, 500)},
+    "an answer that is no JSON": [Refuse(200, body=b"<html>")],
+    "a lost connection": ["half", Pause(0.02), Cut(reset=True)],
+}
+"""What the backend does, by its name."""
 _NOWHERE = "http://user:{}@127.0.0.1:9/v1"
 
 
@@ -49,9 +56,10 @@ def nothing_is_shown(trial: Trial) -> None:
     password in the URL. They are sought in `repr`, `str`, `dumpd`, `dumps`, `_identifying_params`,
     what is traced, cache keys, the payloads of all callbacks, answers and events of every way of
     calling, logs of every level, warnings, what is printed, and errors with their arguments, notes,
-    causes and contexts: the backend refuses with 401 and 500, is not there, and the constructor is
-    given nonsense. Core puts `repr(self)` of a model that is not serializable into every callback
-    (`load/serializable.py:404`), headers included.
+    causes and contexts: the backend refuses with 401, 429 and 500, answers nonsense, breaks off, is
+    not there, and the constructor is given nonsense; tools are bound. Core puts `repr(self)` of a
+    model that is not serializable into every callback (`load/serializable.py:404`), headers
+    included.
 
     A pickle of the model is left out: who makes one wants a model that works, key included (K4).
     Pickles of answers are looked into: LangGraph's checkpoints are made of them. A live model's own
@@ -88,7 +96,7 @@ def _subjects(trial: Trial) -> Iterator[tuple[str, list[str], dict[str, Any]]]:
     if trial.takes("api_key"):
         given = trial.shared.maker.given.get(trial.shared.maker.parameter("api_key") or "")
         own = [given] if isinstance(given, str) and len(given) >= _LONG else []
-        yield "the key", [KEY, *own], {"api_key": KEY}
+        yield "the key", [KEY, KEY[8:-4], *own], {"api_key": KEY}
     if trial.takes("headers"):
         yield "the header", [HEADER], {"headers": {"X-Canary": HEADER}}
     if isinstance(trial.shared.stage, OnUpstream):
@@ -125,20 +133,28 @@ def _leaks(
 
 def _work(trial: Trial, fields: Mapping[str, Any], said: Said) -> None:
     """Have models with these fields made, called, refused and misused, and keep what is said."""
-    answers: dict[str, Any] = {"": ANSWER, "401": [Refuse(401)], "500": [Refuse(500)]}
+    answers = _ANSWERS if trial.over_http else {name: _ANSWERS[name] for name in ("", "500")}
     state = [""]
     try:
-        model = _made(trial, lambda _: answers[state[0]], fields)
+        model: Any = _made(trial, lambda _: answers[state[0]], fields)
     except Exception as error:  # noqa: BLE001  what it says is what is looked at
         said.add("the constructor's error", of_error(error))
         return
     _look(model, said)
+    if trial.has("calls"):
+        _call(trial, "invoke", model.bind_tools([LOOK_UP]), said, " with tools")
     for state[0] in answers:
         for way in able(trial) if not state[0] else _FAILING:
             if way in able(trial):
                 _call(trial, way, model, said, f" after {state[0]}" if state[0] else "")
-    if "base_url" in fields:
-        _call(trial, "invoke", trial.model(**fields), said, " where nobody listens")
+    _misuse(trial, fields, said)
+
+
+def _misuse(trial: Trial, fields: Mapping[str, Any], said: Said) -> None:
+    """Keep what is said where nobody listens, and of values that can't be."""
+    if trial.over_http:
+        nowhere = {"base_url": _NOWHERE.format("nobody"), **fields}
+        _call(trial, "invoke", trial.model(**nowhere), said, " where nobody listens")
     for wrong in ({"temperature": "hot"}, {"max_retries": "many"}, {"max_tokens": "many"}):
         if all(trial.takes(each) for each in wrong):
             try:

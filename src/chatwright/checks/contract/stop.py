@@ -3,14 +3,20 @@
 import time
 from typing import Any
 
-from chatwright.checks.modes import STREAMING
-from chatwright.checks.rulebook import expect, fail, rule, skip, warn
+from chatwright.checks.contract.streaming import ATTEMPTS, LONG, PAUSE_SECONDS, early_text
+from chatwright.checks.rulebook import expect, rule, skip, warn
 from chatwright.checks.trial import Trial
+from chatwright.checks.ways import able, streaming
 from chatwright.deltas import Usage
 from chatwright.testing import Pause
 
 SCRIPT = ["The ", "cat ", "sat ", "on ", "the ", "mat.", Usage(9, 6)]
 WAYS = ("invoke", "ainvoke", "stream", "astream")
+ODD_STOPS = (
+    *(("a. b. c", "."), ("END two", "END"), ("one END two END", "END"), ("the end", "END")),
+    *(("it sat", "\n\n"), ("one\n\ntwo", "\n\n")),
+)
+"""Texts, and sequences: as of an expression, at the start, twice, in capitals, white space."""
 HALT_SECONDS = 1.0
 
 
@@ -37,11 +43,14 @@ def _said(script: list[Any]) -> str:
 def stop_is_respected(trial: Trial) -> None:
     """The guide: "the output should include the stop sequence". Most providers leave it out.
 
-    Text behind the sequence is a failure; a text that ends before it is a warning.
+    Text behind the sequence is a failure; a text that ends before it is a warning, and so is an
+    error that says that stop sequences are not supported: nothing is lost silently.
     """
     if not trial.scripted:
         _live_stop(trial)
         return
+    if why := trial.lacks("stop"):
+        warn(why, "sequences that are respected")
     included = []
     for way in WAYS:
         text = trial.call(way, script=SCRIPT, stop=["sat"]).message.text
@@ -63,14 +72,28 @@ def _live_stop(trial: Trial) -> None:
     "The earliest of several stop sequences wins",
     mend="Look for all of them, and cut at the smallest index; not at the first of the list.",
     scripted=True,
+    needs=["stop"],
 )
 def the_earliest_wins(trial: Trial) -> None:
-    """Order in the list must not matter, nor which of them is longer."""
+    """Order in the list must not matter, nor which of them is longer.
+
+    Sequences that mean something in regular expressions, that come at the start, or twice, that are
+    white space, or differ in capitals only, are tried as well.
+    """
     for way in WAYS:
         for script in (SCRIPT, [_said(SCRIPT), Usage(9, 6)]):
             for stops in (["mat", "cat"], ["cat", "mat"], ["on the mat", "cat", "sat"]):
                 text = trial.call(way, script=script, stop=stops).message.text
                 upto(trial, text, "cat", _said(SCRIPT), f"{way}, stop={stops}, {len(script)} parts")
+        for whole, stop in ODD_STOPS:
+            text = trial.call(
+                way, script=[whole, Usage(9, 6)], stop=[stop, "(", "never"]
+            ).message.text
+            how = f"{way}, stop={stop!r} of {whole!r}"
+            if stop in whole:
+                upto(trial, text, stop, whole, how)
+            else:
+                expect(text == whole, f"{how}: {text!r}", repr(whole))
 
 
 @rule(
@@ -79,44 +102,55 @@ def the_earliest_wins(trial: Trial) -> None:
     mend="Hold back the longest end of the text that begins a stop sequence, and nothing else; "
     "give it out when the next chunk shows that it was none.",
     scripted=True,
-    needs=["streaming"],
+    needs=["stop", "streaming"],
 )
 def stop_across_chunks(trial: Trial) -> None:
     """Tokens cut sequences anywhere.
 
     The backend sends "END" in pieces, and things that look like its begin; then it pauses behind a
-    text that can't begin a stop sequence, which has to be there before the pause is over.
+    text that can't begin a stop sequence, which has to be there before the pause is over. Who holds
+    a few characters back at any time, as many as the sequence has but one, has a warning.
     """
+    held = ""
     cases: list[tuple[list[Any], str]] = [
         (["one E", "N", "D two"], "END"),
         (["one ", "EN", "EN", "D", " two"], "END"),
         (["E", "N", "D"], "END"),
+        (["END", " two"], "END"),
+        (["a", "\n\n", "\nHu", "man: b"], "\n\nHuman"),
+        (["so (a", ") c", ". d"], "."),
         (["a\n", "\n", "b"], "\n\n"),
     ]
     for script, stop in cases:
-        for way in STREAMING:
+        for way in streaming(trial):
             text = trial.call(way, script=[*script, Usage(5, 5)], stop=[stop]).message.text
             upto(trial, text, stop, _said(script), f"{way}, {script}")
-    for way in STREAMING:
+    for way in streaming(trial):
         text = trial.call(
             way, script=["it EN", "ds E", "N", Usage(5, 5)], stop=["END"]
         ).message.text
         expect(text == "it ENds EN", f"{way}: {text!r}", "'it ENds EN': no stop sequence is there")
-        _not_held_back(trial, way)
+        script = ["a ##", "#END two", Usage(5, 5)]
+        text = trial.call(way, script=script, stop=["ZZ", "###END"]).message.text
+        upto(trial, text, "###END", _said(script), f"{way}, {script}")
+        held = held or _held_back(trial, way)
+    if held:
+        warn(held, "all of it: no end of it begins the sequence")
 
 
-def _not_held_back(trial: Trial, way: str) -> None:
-    share = 1.0
-    for _attempt in range(3):
-        script = ["well then ", Pause(0.3), "EN", "D", Usage(5, 5)]
-        call = trial.call(way, script=script, stop=["END"])
-        times = [at for at, each in zip(call.times, call.chunks, strict=True) if each.text]
-        share = min(share, min(times, default=call.seconds) / max(call.seconds, 1e-9))
-        if share < 0.5:  # noqa: PLR2004  the pause is more than half of the time
-            return
-    fail(
-        f"{way}: the first text came after {share:.0%} of the time", "it was held back for nothing"
-    )
+def _held_back(trial: Trial, way: str) -> str:
+    """Return what is held back of a text that ends in nothing that may begin the sequence."""
+    stop, script = "END", [*LONG, Pause(PAUSE_SECONDS), "EN", "D", Usage(5, 5)]
+    plain = early_text(trial.call(way, script=script))
+    held = plain
+    for _attempt in range(ATTEMPTS):
+        early = early_text(trial.call(way, script=script, stop=[stop]))
+        held = min(held, plain[len(early) :], key=len)
+        if not held:
+            return ""
+    got = f"{way}: {held!r:.200} did not come before the pause"
+    expect(len(held) < len(stop), got, "nothing that is held back for nothing")
+    return got
 
 
 @rule(
@@ -124,6 +158,7 @@ def _not_held_back(trial: Trial, way: str) -> None:
     "A constructor's `stop` is applied, and a call's takes its place",
     mend="Use `self.stop if stop is None else stop`, on every path.",
     scripted=True,
+    needs=["stop"],
 )
 def stop_of_the_constructor(trial: Trial) -> None:
     """A model is set up once, and a chain asks for its own sequences.
@@ -139,6 +174,10 @@ def stop_of_the_constructor(trial: Trial) -> None:
         text = trial.call(way, script=SCRIPT, fields={"stop": ["sat"]}, stop=[]).message.text
         if text != whole:
             kept.append(way)
+        model = trial.model(SCRIPT)
+        trial.call(way, "Hi", model=model, stop=["sat"])
+        text = trial.call(way, "Hi", model=model).message.text
+        expect(text == whole, f"{way}, after a call with a stop: {text!r}", repr(whole))
     if kept:
         warn(f"{', '.join(kept)}: stop=[] leaves the constructor's in force", "none at all")
 
@@ -148,6 +187,7 @@ def stop_of_the_constructor(trial: Trial) -> None:
     "`stop=[]` is none at all, and an empty stop sequence is refused",
     mend="Treat an empty list as None; raise ValueError for an empty str: it is in every text.",
     scripted=True,
+    needs=["stop"],
 )
 def empty_stops(trial: Trial) -> None:
     """An empty str is found at the begin of every text, so that the answer is lost.
@@ -172,17 +212,18 @@ def empty_stops(trial: Trial) -> None:
     "The text is the same in every way of calling, and the backend is halted at the stop",
     mend="Apply the same filter on every path, and close the backend's stream when it has matched.",
     scripted=True,
+    needs=["stop"],
 )
 def the_same_everywhere(trial: Trial) -> None:
     """A backend that goes on costs money, or holds a slot, for text that nobody sees."""
-    ways = [*WAYS, *(("v3", "async_v3") if trial.has("streaming") else ())]
+    ways = [way for way in able(trial) if not way.startswith("events")]
     texts = {}
     for way in ways:
         texts[way] = trial.call(way, script=SCRIPT, stop=["sat"]).message.text
     expect(len({*texts.values()}) == 1, f"{texts}", "one text")
     if not trial.has("streaming"):
         return
-    for way in STREAMING:
+    for way in streaming(trial):
         script = ["one ", "END", *[Pause(0.02), "two "] * 150, Usage(5, 5)]
         model = trial.model(script)
         trial.call(way, "Hi", model=model, stop=["END"])
@@ -204,6 +245,7 @@ def the_same_everywhere(trial: Trial) -> None:
     mend="Set `finish_reason='stop'` and `stop_sequence` to the one that matched.",
     severity="warning",
     scripted=True,
+    needs=["stop"],
 )
 def the_reason_is_told(trial: Trial) -> None:
     """Code that asks several questions in one prompt has to know at which mark the answer ended.

@@ -6,7 +6,6 @@ from typing import Any
 
 from langchain_core.runnables.base import RunnableBinding
 
-from chatwright.checks.contract.streaming import LOOK_UP
 from chatwright.checks.modes import Call
 from chatwright.checks.rulebook import expect, fail, rule, skip, warn
 from chatwright.checks.samples import (
@@ -27,7 +26,7 @@ from chatwright.checks.samples import (
     wire,
 )
 from chatwright.checks.samples import RESPONSE_FORMAT as FORMAT
-from chatwright.checks.trial import Trial
+from chatwright.checks.trial import LOOK_UP, Trial
 from chatwright.deltas import Finish, ToolCallDelta, Usage
 from chatwright.testing import Received, little_llm
 
@@ -164,8 +163,9 @@ def _provider(asked: Any) -> str:
 
 def _free(trial: Trial, model: Any) -> None:
     for choice in ("auto", None):
+        asked = bound(model, BOTH, tool_choice=choice)
         for way in ANSWERING:
-            call = trial.call(way, "Hi", model=bound(model, BOTH, tool_choice=choice))
+            call = trial.call(way, "Hi", model=asked)
             free = call.error is None and call.message.text == TALK and len(call.received) == 1
             forced = call.received and call.received[0].asked.tool_choice not in (None, "auto")
             expect(free and not forced, f"{way}, {choice!r}: {said(call)}", "a free choice")
@@ -262,7 +262,7 @@ def built_in(trial: Trial) -> None:
     "Every call has an id of its own",
     mend="Keep the backend's ids, and make one (`uuid4`) where none comes or it is not the first.",
     scripted=True,
-    needs=["tools"],
+    needs=["calls"],
 )
 def ids(trial: Trial) -> None:
     """Results are matched with calls by ids: LangGraph's ToolNode loses those that share one.
@@ -312,7 +312,7 @@ CUT = ('{"word": "ca', '{"word": "cat"', '{"word', "{", '{"word": ["a"', '{"word
     mend="Put calls whose arguments are no JSON object into `invalid_tool_calls`, with the text "
     "that came as `args`; `json.loads` decides, not a lenient parser.",
     scripted=True,
-    needs=["tools"],
+    needs=["calls"],
 )
 def malformed(trial: Trial) -> None:
     """LLMs write broken JSON; it must neither raise, nor be run, nor get lost.
@@ -322,6 +322,7 @@ def malformed(trial: Trial) -> None:
     streamed.
     """
     _bad_calls(trial, BROKEN, "tool_calls")
+    _one_of_two(trial)
 
 
 @rule(
@@ -330,7 +331,7 @@ def malformed(trial: Trial) -> None:
     mend="Parse a call's arguments strictly once the answer has ended. Core adds chunks up by a "
     'lenient parser that completes `{"a": "b`: end such a call with a piece that breaks it.',
     scripted=True,
-    needs=["tools"],
+    needs=["calls"],
 )
 def cut(trial: Trial) -> None:
     r"""An answer that ends by its length may end in a call: `{"path": "/tmp` must not be run.
@@ -361,6 +362,23 @@ def _bad_calls(trial: Trial, arguments: Sequence[str], reason: str) -> None:
             expect(kept, f"{way}: invalid_tool_calls {invalid}", "the call and its text", sent=sent)
     if not tried:
         skip("the wire sends arguments as objects: malformed ones can't be sent")
+
+
+def _one_of_two(trial: Trial) -> None:
+    """Fail where a broken call spoils the text before it, or the good one beside it."""
+    good = ToolCallDelta(0, "call_1", "look_up", '{"word": "b"}')
+    script = ["Look. ", good, ToolCallDelta(1, "call_2", "clock", "oops"), Usage(9, 6)]
+    model = trial.model(script)
+    for way in ANSWERING:
+        if any(is_whole(each) for each in trial.call(way).received):
+            continue
+        call = trial.call(way, "Hi", model=bound(model, BOTH))
+        expect(call.error is None, f"{way}: {said(call)}", "one valid call, and an invalid one")
+        message = call.message
+        right = calls_of(message) == [("look_up", {"word": "b"})] and message.text == "Look. "
+        right = right and len(message.invalid_tool_calls) == 1
+        got = f"{way}, a good call and a broken one: {said(call)}, {message.invalid_tool_calls}"
+        expect(right, got, "text, one valid call, and an invalid one")
 
 
 def _said_back(reason: str) -> Callable[[Received], Iterator[Any]]:

@@ -9,9 +9,9 @@ from langchain_core.callbacks import UsageMetadataCallbackHandler
 from chatwright.checks.modes import STREAMING, Call
 from chatwright.checks.rulebook import expect, fail, rule, shown, skip, warn
 from chatwright.checks.stage import OnUpstream
-from chatwright.checks.trial import Trial
-from chatwright.checks.ways import able
-from chatwright.deltas import Usage
+from chatwright.checks.trial import LOOK_UP, Trial
+from chatwright.checks.ways import able, streaming
+from chatwright.deltas import Finish, ToolCallDelta, Usage
 from chatwright.testing import Received, Refuse
 
 COUNTS = ("input_tokens", "output_tokens", "total_tokens")
@@ -57,14 +57,35 @@ def usage_is_there(trial: Trial) -> None:
         whole = all(type(each) is int and each >= 0 for each in values)
         expect(whole, f"{way}: {shown(usage)}", "integers")
         if trial.scripted:
-            got = f"{way}: {values}; the backend told 9 and 6"
-            expect(values[:2] == [9, 6], got, "the backend's counts")
+            got = f"{way}: {values}; the backend told 9 and 11"
+            expect(values[:2] == [9, 11], got, "the backend's counts")
+    if trial.scripted:
+        _expect_always(trial, calls)
     for way in STREAMING if trial.over_http else ():
         for each in trial.call(way).received:
             unasked = not (each.body.get("stream_options") or {}).get("include_usage")
             if OnUpstream.wire_of(each) == "openai" and each.asked.stream and unasked:
                 got = f"{way}: the request has no stream_options.include_usage"
                 warn(got, "counts that are asked for")
+
+
+def _expect_always(trial: Trial, calls: Mapping[str, Call]) -> None:
+    """Expect the counts of answers that are cut, that call a tool, and that are v1's."""
+    told = Usage(8, 3)
+    cases: list[tuple[str, Any]] = [
+        ("an answer that was cut", trial.model(["The mat", Finish("length"), told])),
+        ("output_version='v1'", trial.model(["The mat.", told], output_version="v1")),
+    ]
+    if trial.has("calls"):
+        calling = trial.model([ToolCallDelta(0, "call_1", "look_up", '{"word": "a"}'), told])
+        cases.append(("an answer that is a call", calling.bind_tools([LOOK_UP])))
+    for what, model in cases:
+        for way in calls:
+            if "v1" in what and way.endswith("v3"):
+                continue
+            usage = trial.call(way, "Hi", model=model).message.usage_metadata or {}
+            counts = [usage.get(name) for name in COUNTS[:2]]
+            expect(counts == [8, 3], f"{way}, {what}: {counts}; the backend told 8 and 3")
 
 
 @rule(
@@ -82,6 +103,10 @@ def the_total_is_the_sum(trial: Trial) -> None:
         model = trial.model(["The mat.", Usage(*counts)])
         calls = {way: trial.call(way, "Hi", model=model) for way in _answers(trial)}
         found.append({way: call.message.usage_metadata or {} for way, call in calls.items()})
+        for way, usage in found[-1].items():
+            told = [usage.get(name) for name in COUNTS[:2]]
+            got = f"{way}: {told}; the backend told {[*counts]}"
+            expect(way not in found[0] or told == [*counts], got, "the backend's counts")
     for usages in found:
         for way, usage in usages.items():
             values: list[Any] = [usage.get(name) for name in COUNTS]
@@ -102,7 +127,7 @@ def usage_once(trial: Trial) -> None:
     Counts that come in parts which add up are a warning: the sum is right, but v3 keeps only the
     last (`_compat_bridge.py:487-496` of langchain-core 1.7.2), and so do readers of one chunk.
     """
-    for way in STREAMING:
+    for way in streaming(trial):
         call = trial.call(way)
         carrying = [each.usage_metadata for each in call.chunks if each.usage_metadata]
         if not carrying:
@@ -111,7 +136,7 @@ def usage_once(trial: Trial) -> None:
             continue
         got = f"{way}: {len(carrying)} chunks carry usage: {shown(carrying[:3])}"
         total = call.message.usage_metadata
-        right = not trial.scripted or (total["input_tokens"], total["output_tokens"]) == (9, 6)
+        right = not trial.scripted or (total["input_tokens"], total["output_tokens"]) == (9, 11)
         inputs = sum(bool(each.get("input_tokens")) for each in carrying)
         expect(right and inputs <= 1, f"{got}; they add up to {shown(total)}", "one chunk")
         warn(got, "one chunk")
@@ -136,7 +161,11 @@ def details_are_parts(trial: Trial) -> None:
         model = trial.model(_detailed)
         for way in _answers(trial):
             call = trial.call(way, "Hi", model=model)
-            usages += [(f"{way}, details told", call.message.usage_metadata or {})]
+            usage = call.message.usage_metadata or {}
+            usages += [(f"{way}, details told", usage)]
+            totals = [usage.get(name) for name in COUNTS[:2]]
+            got = f"{way}: {totals} with details; the backend told 9 and 6 in all"
+            expect(totals == [9, 6] or not usage, got, "details within the totals")
     seen = False
     for way, usage in usages:
         for name in ("input", "output"):
@@ -239,15 +268,19 @@ def estimates_say_so(trial: Trial) -> None:
     with "estimated" or "approximate" in it says so. Zeros are a warning. Skipped over Anthropic's
     wire, where counts always come.
     """
-    model = trial.model(["The mat."])
+    script: list[Any] = ["The mat."]
+    model = trial.model(lambda _: script)
     zeros = []
     for way in able(trial):
         if way in _PASSED:
             continue
+        script.append(Usage(7, 5))  # told once, it must not be told again
+        trial.call(way, "Hi", model=model)
+        script.pop()
         call = trial.call(way, "Hi", model=model)
-        message = call.message
         if any(OnUpstream.wire_of(each) == "anthropic" for each in call.received if each.speech):
             skip("the wire always tells counts")
+        message = call.message
         usage = message.usage_metadata
         if not usage or _is_marked(message):
             continue

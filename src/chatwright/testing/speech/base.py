@@ -133,20 +133,29 @@ def cut_at_stop(items: Iterable[Any], stops: Sequence[str]) -> Iterator[Any]:
         stops: The stop sequences.
     """
     held, over = "", False
-    longest = max(map(len, stops))
     for each in plain(items):
         if over:
             if isinstance(each, Usage):
                 yield each
         elif not isinstance(each, str):
+            if held:  # nothing can continue it
+                yield held
+            held = ""
             yield each
         else:
             held += each
             found = [held.find(stop) for stop in stops if stop in held]
             over = bool(found)
-            keep = min(found) if over else max(0, len(held) - longest + 1)
+            keep = min(found) if over else len(held) - _begun(held, stops)
             if held[:keep]:
                 yield held[:keep]
             held = "" if over else held[keep:]
     if held:
         yield held
+
+
+def _begun(text: str, stops: Sequence[str]) -> int:
+    """Return how long the end of a text is that may be the beginning of a stop sequence."""
+    sizes = range(min(len(text), max(map(len, stops)) - 1), 0, -1)
+    ends = ((size, text[-size:]) for size in sizes)
+    return next((n for n, end in ends if any(stop.startswith(end) for stop in stops)), 0)
