@@ -35,13 +35,16 @@ __all__ = [
     "calls_of",
     "claims",
     "conforming",
+    "defined",
     "form_tool",
     "grown",
     "is_refusal",
     "is_whole",
     "misfit",
+    "other_tool",
     "parsed_or_none",
     "pieces",
+    "refs",
     "requests",
     "said",
     "speaks_v3",
@@ -112,7 +115,28 @@ def arrived(received: Received) -> str:
     return json.dumps(received.body, ensure_ascii=False, default=repr)
 
 
+def refs(schema: Any) -> Iterator[str]:
+    """Yield what a schema refers to."""
+    if isinstance(schema, Mapping):
+        if isinstance(schema.get("$ref"), str):
+            yield schema["$ref"].rpartition("/")[2]
+        for each in schema.values():
+            yield from refs(each)
+    elif isinstance(schema, list):
+        for each in schema:
+            yield from refs(each)
+
+
+def defined(schema: Mapping[str, Any]) -> set[str]:
+    """Return the names of what a schema defines."""
+    return {*schema.get("$defs", ()), *schema.get("definitions", ())}
+
+
 ROLES = {"system", "developer", "user", "assistant", "tool", "function"}
+
+
+RESULT = "no signal"
+"""What begins the results of the histories that are sent."""
 
 
 def misfit(received: Received) -> str:
@@ -130,6 +154,8 @@ def misfit(received: Received) -> str:
             if not isinstance(args, str) or not isinstance(parsed_or_none(args), dict):
                 return f"a call's arguments are sent as {args!r}, no text of a JSON object"
             made.add(each.get("id"))
+        if made and role != "tool" and RESULT in str(message.get("content")):
+            return f"the result of a call is sent by the role {role!r}"
         if role == "tool" and message.get("tool_call_id") not in made:
             return f"a result is sent for {message.get('tool_call_id')!r}; the calls are {made}"
     return ""
@@ -250,6 +276,12 @@ def form_function(city: str, count: int = 3) -> str:
 def form_tool(city: str) -> str:
     """Looks up by a LangChain tool."""
     return city
+
+
+@tool
+def other_tool(count: int) -> str:
+    """Counts by a LangChain tool."""
+    return str(count)
 
 
 def _runnable() -> Any:

@@ -137,7 +137,11 @@ ODD_TALK = [
     HumanMessage("two"),
     AIMessage("three"),
     AIMessage("four", name="bot"),
-    HumanMessage("five"),
+    HumanMessage("  five\n\n   or so"),
+    AIMessage("six"),
+    HumanMessage("seven"),
+    AIMessage("eight"),
+    HumanMessage("nine"),
 ]
 
 

@@ -16,6 +16,7 @@ from chatwright.checks.samples import (
     form_tool,
     is_refusal,
     misfit,
+    other_tool,
     requests,
     said,
     speaks_v3,
@@ -243,6 +244,8 @@ def results(trial: Trial) -> None:
     for. On Anthropic's wire, `is_error` has to be set, or there is a warning.
     """
     model = trial.model(["fine", Usage(9, 1)]) if trial.scripted else trial.model()
+    if trial.over_http:
+        _two_results(trial, model)
     for way in ways(trial):
         call = trial.call(way, history(blocks=False), model=bound(model, BOTH))
         expect(call.error is None, f"{way}: {said(call)}", "an answer")
@@ -254,6 +257,29 @@ def results(trial: Trial) -> None:
             expect(not odd, f"{way}: {odd}", "messages as the wire has them", sent=text)
             if wire(trial, call) == "anthropic" and '"is_error": true' not in text:
                 warn(f"{way}: is_error is not set", "is_error, as the status is", sent=text)
+
+
+def _two_results(trial: Trial, model: Any) -> None:
+    """Expect two results, one of them empty, to be sent as two."""
+    calls = [
+        {"name": "look_up", "args": {"word": each}, "id": f"call_{each}", "type": "tool_call"}
+        for each in ("a", "b")
+    ]
+    told = [HumanMessage("Look."), AIMessage("", tool_calls=calls)]
+    results = [
+        ToolMessage("no signal", tool_call_id="call_a"),
+        ToolMessage("", tool_call_id="call_b"),
+    ]
+    call = trial.call("invoke", [*told, *results], model=bound(model, BOTH))
+    expect(call.error is None, f"two results, one of them empty: {said(call)}", "an answer")
+    for request in requests(trial, call):
+        text = arrived(request)
+        odd = misfit(request)
+        expect(not odd, f"two results: {odd}", "messages as the wire has them", sent=text)
+        if wire(trial, call) == "openai":
+            sent = [each for each in request.body["messages"] if each.get("role") == "tool"]
+            ids = [each.get("tool_call_id") for each in sent]
+            expect(ids == ["call_a", "call_b"], f"results arrived for {ids}", "both", sent=text)
 
 
 @rule(
@@ -313,7 +339,7 @@ def passed_on(trial: Trial) -> None:
     model = trial.model(["fine", Usage(9, 1)])
     for way in ANSWERING:
         try:
-            asked = bound(model, [form_tool], strict=True, parallel_tool_calls=False)
+            asked = bound(model, [form_tool, other_tool], strict=True, parallel_tool_calls=False)
             call = trial.call(way, "Hi", model=asked)
             error = call.error
         except Exception as raised:  # noqa: BLE001  it is the model's

@@ -67,6 +67,8 @@ def reasoning(trial: Trial) -> None:
     anywhere has a warning; one that shows it in some modes only fails.
     """
     shown: dict[str, bool] = {}
+    if trial.has("calls"):
+        _thinks_and_calls(trial)
     for version in ("v0", "v1"):
         model = trial.model(THINKING, output_version=version, **_thinking(trial))
         for way in (*ANSWERING, *speaks_v3(trial, version)):
@@ -91,6 +93,20 @@ def reasoning(trial: Trial) -> None:
     if len(missing) == len(shown):
         warn("the reasoning that the backend sends is not shown", "a reasoning block")
     expect(not missing, f"there is no reasoning by {missing}", "the same in every mode")
+
+
+def _thinks_and_calls(trial: Trial) -> None:
+    """Expect the reasoning of an answer that calls to be there, if that of others is."""
+    given = _thinking(trial)
+    plain = trial.call("invoke", "Hi", model=trial.model(THINKING, **given)).message
+    if not any(each["type"] == "reasoning" for each in plain.content_blocks):
+        return
+    asked = bound(trial.model(CALLING, **given), [LOOK_UP])
+    for way in ANSWERING:
+        call = trial.call(way, "Hi", model=asked)
+        expect(call.error is None, f"{way}: {said(call)}", "reasoning, text and a call")
+        kinds = [each["type"] for each in call.message.content_blocks]
+        expect("reasoning" in kinds, f"{way}, with a call: blocks {kinds}", "reasoning as well")
 
 
 @rule(
@@ -269,6 +285,10 @@ def _whole(trial: Trial, call: Call, where: str, data: str) -> None:
     for request in requests(trial, call):
         text = arrived(request)
         expect(data in text, f"{where}: it is not in the request", "all of it", sent=text)
+        expect("What is it?" in text, f"{where}: the text beside it is not", "both", sent=text)
+        kinds = [f"data:{each};base64,{data}" for each in ("image/png", "application/pdf")]
+        odd = f";base64,{data}" in text and not any(each in text for each in kinds)
+        expect(not odd, f"{where}: it is sent as of another type", "its own", sent=text)
         texts = request.asked.messages if request.asked else ()
         written = any(data in each for _, each in texts)
         expect(not written, f"{where}: it is written into the text", "a block", sent=text)

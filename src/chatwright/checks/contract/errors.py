@@ -12,16 +12,18 @@ from langchain_core import exceptions
 from chatwright.checks.contract.asynchrony import native
 from chatwright.checks.modes import MODES, Call, Recorder
 from chatwright.checks.rulebook import expect, fail, rule, warn
-from chatwright.checks.trial import Trial
+from chatwright.checks.samples import bound, calls_of, wire
+from chatwright.checks.trial import LOOK_UP, Trial
 from chatwright.checks.ways import streaming
-from chatwright.deltas import Usage
-from chatwright.testing import Cut, Pause, Raise, Received, Refuse
+from chatwright.deltas import ToolCallDelta, Usage
+from chatwright.testing import Bytes, Cut, Pause, Raise, Received, Refuse
 
 WAYS = ("invoke", "ainvoke", "stream", "astream")
 GONE_SECONDS = 1.0
 SENT_SECONDS = 3.0
 """How long a client may take to send its first request: some load much before."""
 AT_ONCE = 12
+SILENCE_SECONDS = 1.0
 
 REFUSALS: list[tuple[Refuse, str]] = [
     (Refuse(400, "messages: field required"), "ModelInvalidRequestError"),
@@ -63,10 +65,11 @@ def failures_have_names(trial: Trial) -> None:
 
     400, a prompt that is too long (as OpenAI tells it), 401, 403, 404, 422, 429, 500, 503 and a
     lost connection are tried; a failure that is a `ModelError`, but not the one that fits, is a
-    warning.
+    warning. So is what else comes of an answer that is no answer, of a server that is silent beyond
+    `timeout`, and of an address where nobody listens.
     """
     cases = [*REFUSALS, (Cut(reset=True), "ModelConnectionError")] if trial.over_http else FAILURES
-    near = []
+    near = _raw(trial) if trial.over_http else []
     for failure, name in cases:
         expected = getattr(exceptions, name)
         for way in WAYS if trial.has("streaming") else WAYS[:2]:
@@ -78,6 +81,26 @@ def failures_have_names(trial: Trial) -> None:
                 near.append(got)
     if near:
         warn(near[0], "the subclass that fits")
+
+
+def _raw(trial: Trial) -> list[str]:
+    """Return what becomes of answers that are none, of silence, and of an address of nobody."""
+    cases: list[tuple[str, Any, dict[str, Any]]] = [
+        (f"an answer of {body!r}", [Refuse(200, body=body)], {})
+        for body in (b"<html>", b'{"error": {"message": "overloaded"}}')
+    ]
+    cases.append(("an address of nobody", ["fine"], {"base_url": "http://127.0.0.1:9/v1"}))
+    if trial.takes("timeout"):
+        cases.append(("silence", [Pause(SILENCE_SECONDS), "fine"], {"timeout": 0.2}))
+    raw = []
+    for what, script, fields in cases:
+        for way in ("invoke", "ainvoke"):
+            call = trial.call(way, script=script, fields=fields)
+            if call.error is None:
+                raw.append(f"{way}: {what} became no error")
+            elif not isinstance(call.error, exceptions.ModelError):
+                raw.append(f"{way}: {what} became a {type(call.error).__name__}")
+    return raw
 
 
 @rule(
@@ -116,6 +139,11 @@ def errors_in_the_middle(trial: Trial) -> None:
 def _expect_marks(trial: Trial) -> None:
     """Warn where an answer passes for whole that ends properly, but without a mark of its end."""
     for way in streaming(trial):
+        failure = Bytes(b'data: {"error": {"message": "overloaded", "code": 500}}\n\n')
+        model = trial.model(["half ", "an ", failure, Cut(politely=True)])
+        call = trial.call(way, "Hi", model=model)
+        if call.error is None and wire(trial, call) == "openai":
+            warn(f"{way}: an error that the stream tells is passed over", "an error")
         call = trial.call(way, script=["half ", "an ", Cut(politely=True)])
         if call.error is None:
             warn(
@@ -291,6 +319,25 @@ def no_crosstalk(trial: Trial) -> None:
             texts = _in_threads(model, way, questions)
         for question, text in zip(questions, texts, strict=True):
             expect(text == question.upper(), f"{way}: {question!r} got {text!r}", "its own answer")
+    if trial.has("calls"):
+        asked = bound(trial.model(_slow_call), [LOOK_UP])
+        calls = [Call("astream", each) for each in questions]
+        trial.run(_all(asked, calls))
+        for question, call in zip(questions, calls, strict=True):
+            found = calls_of(call.message)
+            got = f"astream: {question!r} got {found}"
+            expect(found == [("look_up", {"word": question})], got, "a call of its own")
+
+
+def _slow_call(received: Received) -> list[Any]:
+    word = received.asked.messages[-1][1] if received.asked else ""
+    begin, end = f'{{"word": "{word[:9]}', f'{word[9:]}"}}'
+    call = ToolCallDelta(0, "call_1", "look_up", begin)
+    return [call, Pause(0.03), ToolCallDelta(0, args=end), Usage(1, 1)]
+
+
+async def _all(model: Any, calls: list[Call]) -> None:
+    await asyncio.gather(*[MODES[each.way](each, model, {}, {}) for each in calls])
 
 
 def _slowly(received: Received) -> list[Any]:

@@ -100,6 +100,13 @@ def _expect_own_values(trial: Trial) -> None:
         if name in fields:
             got = f"ls_{name} is {traced.get(f'ls_{name}')!r}"
             expect(traced.get(f"ls_{name}") == wanted[name], got, repr(wanted[name]))
+    if "temperature" in fields:
+        warmth = _traced(trial.call("invoke", fields={"temperature": 0.0})).get("ls_temperature")
+        expect(warmth == 0, f"temperature=0.0: ls_temperature is {warmth!r}", "0.0")
+    if "stop" in fields:
+        both = _traced(trial.call("invoke", fields=fields, stop=["a call's"])).get("ls_stop")
+        got = f"a call's stop over the constructor's: ls_stop is {both!r}"
+        expect([*(both or ())] == ["a call's"], got, "the call's")
     if "stop" in fields and not traced.get("ls_stop"):
         warn("the constructor's stop is not traced", "ls_stop")
 
@@ -260,6 +267,8 @@ def profiles_are_known(trial: Trial) -> None:
     became = getattr(trial.model(profile=own), "profile", None) or {}
     kept = {name: became.get(name) for name in own}
     expect(kept == own, f"profile={own} became {shown(became)}", "the user's")
+    empty = getattr(trial.model(profile={}), "profile", None)
+    expect(not empty, f"profile={{}} became {shown(empty)}", "the user's")
 
 
 @rule(
@@ -337,6 +346,10 @@ def keys_tell_models_apart(trial: Trial) -> None:
     model: Any = trial.model()
     key = model._get_llm_string  # noqa: SLF001  there is no other way
     expect(key() == key(), "the same model has two keys", "one")
+    one_address = at_one_address(trial)
+    twins = [trial.model(**one_address) for _ in range(2)]
+    alike = {each._get_llm_string() for each in twins}  # noqa: SLF001
+    expect(len(alike) == 1, "two models that were made alike have two keys", "one")
     _expect_apart([(f"a call's {each or 'nothing'}", key(**each)) for each in CALLED_WITH])
     address, given, near = at_one_address(trial), trial.shared.maker.given, ""
     for name, one, other in OWN_VALUES:

@@ -27,6 +27,7 @@ from chatwright.checks.trial import LOOK_UP, Trial
 from chatwright.checks.ways import able
 from chatwright.testing import Cut, Pause, Refuse
 
+OTHER_KEY = f"{CANARY}-other"
 KEY, HEADER, PASSWORD = f"{CANARY}-key", f"{CANARY}-header", f"{CANARY}-password"
 # The canary is in each: reports hide it.
 _LONG = 8
@@ -243,6 +244,9 @@ def keys_from_the_environment(trial: Trial) -> None:
             _ = call.chunks
             sent = any(KEY in value for each in received for value in each.headers.values())
             expect(sent, f"{variables} set: no header of the request has the key")
+        held = secrets_of(trial.model(api_key=OTHER_KEY))
+        got = f"{variables} set: a model that was given another key holds the variable's"
+        expect(OTHER_KEY in held, got, "the one that was given")
 
 
 def _without(trial: Trial, parameter: str) -> Callable[..., BaseChatModel]:

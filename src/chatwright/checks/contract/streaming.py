@@ -76,25 +76,28 @@ def the_sum_is_the_answer(trial: Trial) -> None:
             total = trial.call(way, "Hi", model=asked).message
             for name, value, other in _compared(whole, total):
                 expect(value == other, f"{way}: {name} {other!r}, invoke: {value!r}", "the same")
+            cut = any(isinstance(each, Finish) for each in script)
+            reason = _reason(total)
+            got = f"{way}: an answer that was cut ends by {reason!r}"
+            expect(not cut or reason not in {"stop", "end_turn"}, got, "'length'")
             said = "".join(each for each in script if isinstance(each, str))
             expect(total.text == said, f"{way}: {total.text!r}", "what the backend said", sent=said)
+
+
+def _reason(message: BaseMessage) -> Any:
+    metadata = message.response_metadata
+    names = ("finish_reason", "done_reason", "stop_reason")
+    return next((metadata[each] for each in names if each in metadata), None)
 
 
 def _compared(whole: BaseMessage, total: BaseMessage) -> list[tuple[str, Any, Any]]:
     def calls(message: Any) -> list[Any]:
         return [(each["name"], each["args"]) for each in message.tool_calls]
 
-    def reason(message: BaseMessage) -> Any:
-        metadata = message.response_metadata
-        return next(
-            (metadata[k] for k in ("finish_reason", "done_reason", "stop_reason") if k in metadata),
-            None,
-        )
-
     return [
         ("text", whole.text, total.text),
         ("tool calls", calls(whole), calls(total)),
-        ("finish reason", reason(whole), reason(total)),
+        ("finish reason", _reason(whole), _reason(total)),
     ]
 
 

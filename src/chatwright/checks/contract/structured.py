@@ -101,6 +101,7 @@ def every_schema(trial: Trial) -> None:
         _live(trial)
         return
     model = trial.model(conforming)
+    _expect_wanted(trial)
     for kind, schema, expected in _schemas():
         try:
             asked = structured(model, schema)
@@ -110,6 +111,34 @@ def every_schema(trial: Trial) -> None:
         for way in ANSWERING:
             call = trial.call(way, QUESTION, model=asked)
             _is_result(trial, call, asked, expected, f"{way}, {kind}")
+
+
+class Place(BaseModel):
+    """A place, and the city it is in."""
+
+    city: City
+
+
+def _expect_wanted(trial: Trial) -> None:
+    """Expect nested schemas to be whole, bad answers not to pass, and the model to stay as is."""
+    model = trial.model(_bad)
+    try:
+        asked, nested = structured(model, City), structured(model, Place)
+    except (NotImplementedError, TypeError, ValueError):
+        return  # what takes no class is told below
+    wrong = trial.call("invoke", BAD[2], model=asked)
+    if wrong.error is None:
+        value = _last(wrong)
+        odd = isinstance(value, City) and not isinstance(value.people, int)
+        expect(not odd, f"invoke: {value!r} is no City", "an error", sent=BAD[2])
+    trial.call("invoke", "Hi", model=nested)
+    for request in trial.received(model)[-1:] if trial.over_http else ():
+        text = arrived(request)
+        expect('"people' in text.replace("\\", ""), "a nested class is not sent", sent=text)
+    plain = trial.call("invoke", "Hi", model=model)
+    for request in plain.received[-1:]:
+        left = {"response_format", "tools", "tool_choice"} & {*request.body}
+        expect(not left, f"{left} is sent by the model itself afterwards", "a new Runnable")
 
 
 def _is_result(trial: Trial, call: Call, asked: Any, expected: Any, where: str) -> None:

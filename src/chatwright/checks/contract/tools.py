@@ -17,9 +17,11 @@ from chatwright.checks.samples import (
     calls_of,
     claims,
     conforming,
+    defined,
     is_refusal,
     is_whole,
     parsed_or_none,
+    refs,
     requests,
     said,
     told,
@@ -69,6 +71,10 @@ def every_form(trial: Trial) -> None:
             expect(call.error is None, f"{forms[0]}: {said(call)}", "an answer")
             for form in forms:
                 _arrives(trial, call, form)
+            names = {FORMS[form][1] for form in forms}
+            for request in call.received[-1:]:
+                more = {*(request.asked.tools if request.asked else ())} - names
+                expect(not more, f"tools arrive that were not bound: {more}", f"{names}")
     changed = [form for form, each in before.items() if each != made[form]]
     expect(not changed, f"bind_tools changed the dict that was given: {changed}", "no change")
     if trial.scripted:
@@ -91,6 +97,12 @@ def _arrives(trial: Trial, call: Call, form: str) -> None:
                 "required", ()
             )
             expect(has, f"{form}: its arguments are {schema}", "a required city")
+            free = {"count", "measure"} & {*schema.get("required", ())}
+            expect(not free, f"{form}: {free} must be given: {schema}", "defaults that hold")
+            kind = schema["properties"]["city"].get("type")
+            expect(kind == "string", f"{form}: city is of the type {kind!r}", "'string'")
+            lost = [each for each in refs(schema) if each not in defined(schema)]
+            expect(not lost, f"{form}: {lost} is not defined: {schema}", "all that is referred to")
 
 
 @rule(
@@ -151,6 +163,8 @@ def _unforced(trial: Trial, asked: Any, choice: str) -> Iterator[str]:
         if not names or (choice == "clock" and {*names} != {"clock"}):
             yield f"{way}, {choice!r}: {said(call)}"
     raw = call.received[0].asked.tool_choice if call.received else None
+    if isinstance(raw, dict) and wire(trial, call) == "openai" and raw.get("type") != "function":
+        yield f"{choice!r} goes out as {raw}: OpenAI's wire wants type 'function'"
     # OpenAI's API and what is like it know `required`; Mistral's knows `any` as well.
     if raw == "any" and wire(trial, call) == "openai" and "mistral" not in _provider(asked):
         yield "`any` goes out as it is; OpenAI's wire calls it `required`"
