@@ -165,6 +165,7 @@ class Shared:
         made: The model that plain calls are made of.
         reused: Models of other scripts, by their fields.
         lacking: Why the model has not an ability, by its name; empty where it has.
+        streams: Streams of other answers than plain ones, by what they are.
         fresh: What is new in each request, such as an id of its own; None where nobody has looked.
         patience: How long one call may take, in seconds.
     """
@@ -179,6 +180,7 @@ class Shared:
     reused: dict[str, Made] = field(default_factory=dict)
     lacking: dict[str, str] = field(default_factory=dict)
     fresh: frozenset[str] | None = None
+    streams: dict[str, Call] = field(default_factory=dict)
     patience: float = TIMEOUT
 
 

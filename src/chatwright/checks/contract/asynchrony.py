@@ -159,29 +159,37 @@ def _told(value: Any) -> Any:
 
 @rule(
     "A3",
-    "Concurrent `ainvoke`s overlap",
+    "Concurrent async calls overlap",
     mend="Hold no lock around a call, and use an async client without a small pool.",
     scripted=True,
 )
 def calls_overlap(trial: Trial) -> None:
-    """Forty calls start at once; the backend tells how many were open together.
+    """Forty calls start at once, by `ainvoke` and by `astream`.
+
+    The backend tells how many were open together.
 
     One after the other is a failure. A class without `_agenerate` has as many as core's pool has
     threads, which is a warning.
     """
-    most = 0
-    for _attempt in range(ATTEMPTS):
-        model = trial.model([Pause(0.1), "Hi", Usage(1, 1)])
-        trial.run(_together(model))
-        most = max(most, most_at_once(trial.received(model)))
-        if most >= AT_ONCE // 2:
-            return
-    expect(most > 1, f"of {AT_ONCE} calls, {most} was open at a time", "they overlap")
-    warn(f"of {AT_ONCE} calls, {most} were open at once", "nearly all")
+    few = ""
+    for way in ("ainvoke", *(("astream",) if trial.has("streaming") else ())):
+        most = 0
+        for _attempt in range(ATTEMPTS):
+            model = trial.model([Pause(0.1), "Hi", Usage(1, 1)])
+            trial.run(_together(model, way))
+            most = max(most, most_at_once(trial.received(model)))
+            if most >= AT_ONCE // 2:
+                break
+        expect(most > 1, f"{way}: of {AT_ONCE} calls, {most} was open at a time", "they overlap")
+        if most < AT_ONCE // 2:
+            few = few or f"{way}: of {AT_ONCE} calls, {most} were open at once"
+    if few:
+        warn(few, "nearly all")
 
 
-async def _together(model: BaseChatModel) -> None:
-    await asyncio.gather(*[model.ainvoke(f"question {n}") for n in range(AT_ONCE)])
+async def _together(model: BaseChatModel, way: str) -> None:
+    calls = [Call(way, f"question {n}") for n in range(AT_ONCE)]
+    await asyncio.gather(*[MODES[way](each, model, {}, {}) for each in calls])
 
 
 @rule(

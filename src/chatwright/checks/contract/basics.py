@@ -3,6 +3,8 @@
 import copy
 import uuid
 import warnings
+from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 from langchain_core.load import dumps, loads
@@ -11,8 +13,8 @@ from langchain_core.prompt_values import ChatPromptValue
 
 from chatwright.checks.modes import Call
 from chatwright.checks.rulebook import Outcome, expect, fail, rule, skip, warn
-from chatwright.checks.trial import Trial
-from chatwright.deltas import ToolCallDelta, Usage
+from chatwright.checks.trial import LOOK_UP, Trial
+from chatwright.deltas import Finish, ToolCallDelta, Usage
 from chatwright.testing import Pause, Raise, Received, Refuse
 
 BOUND = 2
@@ -130,6 +132,7 @@ def _holds(body: Any, value: Any) -> bool:
     return bool(body == value and type(body) is not bool)
 
 
+_MESSAGES = ("ainvoke", "stream", "astream")
 ODD_TALK = [
     SystemMessage("first rule"),
     SystemMessage("second rule"),
@@ -216,16 +219,27 @@ def inputs_are_left_alone(trial: Trial) -> None:
 
     The list, its messages and the list of stop sequences are compared before and after.
     """
-    for way in ("invoke", "ainvoke", "stream", "astream", "v3") if trial.scripted else ("invoke",):
-        history, stop = _history(with_tools=trial.has("tools")), ["never said", "but now"]
+    every = ("invoke", "ainvoke", "stream", "astream", "v3") if trial.scripted else ("invoke",)
+    short = [SystemMessage("a"), HumanMessage("b"), HumanMessage("c")]
+    if trial.scripted:
+        _expect_unchanged(trial, every, short)
+    for way in every:
+        history, stop = _history(with_tools=trial.has("tools")), ["x", "never said", "but now"]
         before = copy.deepcopy(history)
         given: dict[str, Any] = {"stop": stop} if trial.has("stop") else {}
         call = trial.call(way, history, **given)
         expect(call.error is None or way == "v3", call.error, "an answer")
-        expect(stop == ["never said", "but now"], f"{way}: stop became {stop}")
+        expect(stop == ["x", "never said", "but now"], f"{way}: stop became {stop}")
         expect(len(history) == len(before), f"{way}: {len(before)} messages became {len(history)}")
         for old, new in zip(before, history, strict=True):
             expect(old.model_dump() == new.model_dump(), f"{way}: {new!r}", repr(old))
+
+
+def _expect_unchanged(trial: Trial, ways: Sequence[str], messages: list[Any]) -> None:
+    before = copy.deepcopy(messages)
+    for way in ways:
+        trial.call(way, messages)
+        expect(messages == before, f"{way}: {before!r} became {messages!r}", "no change")
 
 
 @rule(
@@ -246,6 +260,12 @@ def fresh_results(trial: Trial) -> None:
     ids = [each.id for each in answers]
     expect(all(ids), f"an answer has no id: {ids}")
     expect(ids[0] != ids[1], f"two answers have the same id, {ids[0]}")
+    if trial.scripted:
+        more = [trial.call(way, model=model).message for way in _MESSAGES for _ in range(2)]
+        twice = [each for each, n in Counter(each.id for each in more).items() if n > 1]
+        expect(not twice, f"several answers have the ids {twice}", "one each")
+        one, other = _batched(trial, model, "batch", [trial.prompt] * 2)
+        expect(one is not other, "a batch of one question twice gave one object", "two")
     strangers = [each for each, run in zip(ids, run_ids, strict=True) if str(run) not in each]
     if strangers:
         warn(f"the id {strangers[0]!r} is the backend's", f"lc_run--{run_ids[0]}")
@@ -303,12 +323,20 @@ def developers_are_heard(trial: Trial) -> None:
 )
 def results_can_be_stored(trial: Trial) -> None:
     """Checkpoints and histories store messages with `langchain_core.load.dumps`."""
-    for way in ("invoke", "stream") if trial.scripted else ("invoke",):
-        answer = trial.call(way).message
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            again = loads(dumps(answer))
-        expect(again == answer, f"{way}: {again!r}", repr(answer))
+    models: list[Any] = [trial.model()]
+    if trial.scripted:
+        models.append(trial.model(["Cut in the", Finish("length"), Usage(9, 6)]))
+    if trial.scripted and trial.has("calls"):
+        call = ToolCallDelta(0, "call_1", "look_up", '{"word": "cat"}')
+        calling: Any = trial.model([call, Usage(9, 6)])
+        models.append(calling.bind_tools([LOOK_UP]))
+    for model in models:
+        for way in ("invoke", *_MESSAGES) if trial.scripted else ("invoke",):
+            answer = trial.call(way, model=model).message
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                again = loads(dumps(answer))
+            expect(again == answer, f"{way}: {again!r}", repr(answer))
 
 
 @rule(
@@ -338,6 +366,12 @@ def batches_keep_order(trial: Trial) -> None:
         expect(kinds == [False, True, False], f"{name}, return_exceptions: {mixed}")
         texts = [mixed[0].text, mixed[2].text]
         expect(texts == ["A", "C"], f"{name}, return_exceptions: {texts}", "A and C")
+        none = _batched(trial, model, name, [])
+        expect(none == [], f"{name} of nothing gave {none!r}", "[]")
+        if trial.has("stop"):
+            cut = _batched(trial, model, name, ["a cat sat"], stop=["CAT"])[0].text
+            expect("SAT" not in cut, f"{name}(stop=['CAT']): {cut!r}", "'A CAT'")
+        _expect_raised(trial, model, name)
         model = trial.model(_slow_echo)
         alone = trial.call("invoke", "alone", model=model).received
         each_sends = max(1, len(alone))  # for several answers, some ask several times
@@ -360,6 +394,17 @@ def _batched(
         raise
     except Exception as error:  # noqa: BLE001  it is the model's
         fail(f"{name} raised {error!r}")
+
+
+def _expect_raised(trial: Trial, model: Any, name: str) -> None:
+    try:
+        if name == "abatch":
+            trial.run(model.abatch(["a", "fail"]))
+        else:
+            model.batch(["a", "fail"])
+    except Exception:  # noqa: BLE001  as it should
+        return
+    fail(f"{name} swallowed an exception", "it is raised where no exceptions are asked for")
 
 
 def _echo(received: Received) -> list[Any]:

@@ -259,7 +259,7 @@ def v3_equals_stream(trial: Trial) -> None:
     Chunks are summed, but in v3 the last value wins (`_compat_bridge.py:487-496` of langchain-core
     1.7.2): usage that comes in parts differs.
     """
-    pairs = {"v3": "stream", "async_v3": "astream"}
+    pairs, ids = {"v3": "stream", "async_v3": "astream"}, list[Any]()
     for name, model in answering(trial):
         for way, other in pairs.items():
             if not streams_by(trial, way):
@@ -267,12 +267,16 @@ def v3_equals_stream(trial: Trial) -> None:
             got = trial.call(way, "Hi", model=model).message
             streamed = trial.call(other, "Hi", model=model).message
             _expect_same(f"{name}: {way}", got, other, streamed)
+            ids.append(got.id)
+    twice = {each for each in ids if each is not None and ids.count(each) > 1}
+    expect(not twice, f"v3 gave several messages the id {twice}", "an id each")
 
 
 _COMPARED: dict[str, Callable[[Any], Any]] = {
     "text": lambda message: message.text,
     "tool calls": lambda message: [(each["name"], each["args"]) for each in message.tool_calls],
     "usage": lambda message: _told(message.usage_metadata),
+    "finish reason": lambda message: message.response_metadata.get("finish_reason"),
 }
 
 

@@ -11,6 +11,7 @@ from langchain_core import exceptions
 
 from chatwright.checks.contract.asynchrony import native
 from chatwright.checks.modes import MODES, Call, Recorder
+from chatwright.checks.requests import asked_by, different
 from chatwright.checks.rulebook import expect, fail, rule, warn
 from chatwright.checks.samples import bound, calls_of, wire
 from chatwright.checks.trial import LOOK_UP, Trial
@@ -319,6 +320,7 @@ def no_crosstalk(trial: Trial) -> None:
             texts = _in_threads(model, way, questions)
         for question, text in zip(questions, texts, strict=True):
             expect(text == question.upper(), f"{way}: {question!r} got {text!r}", "its own answer")
+    _expect_nothing_kept(trial)
     if trial.has("calls"):
         asked = bound(trial.model(_slow_call), [LOOK_UP])
         calls = [Call("astream", each) for each in questions]
@@ -327,6 +329,32 @@ def no_crosstalk(trial: Trial) -> None:
             found = calls_of(call.message)
             got = f"astream: {question!r} got {found}"
             expect(found == [("look_up", {"word": question})], got, "a call of its own")
+
+
+def _expect_nothing_kept(trial: Trial) -> None:
+    """Expect a call to ask, and to give, what it does on a fresh model, whatever came before."""
+    script: list[Any] = []
+    model: Any = trial.model(lambda _: [*script, Usage(1, 1)])
+    script[:] = ["said before"]
+    stop: dict[str, Any] = {"stop": ["END"]} if trial.has("stop") else {}
+    for way in WAYS:
+        trial.call(way, "Before", model=model, **stop)
+    if trial.has("calls"):
+        script[:] = [ToolCallDelta(0, "call_1", "look_up", '{"word": "a"}')]
+        for way in WAYS:
+            trial.call(way, "Before", model=bound(model, [LOOK_UP]))
+    script[:] = ["fine"]
+    alone: Any = trial.model(["fine", Usage(1, 1)])
+    for way in WAYS:
+        call, other = trial.call(way, "Now", model=model), trial.call(way, "Now", model=alone)
+        expect(call.error is None, f"{way}, after other calls: {call.error!r}", "an answer")
+        answer = call.message
+        got = f"{way}, after other calls: text {answer.text!r}, calls {calls_of(answer)}"
+        expect((answer.text, calls_of(answer)) == ("fine", []), got, "'fine'")
+        if trial.over_http and call.received and other.received:
+            one, two = (asked_by(each.received[-1]) for each in (call, other))
+            odd = {*different(one, two)} - {"path"} - {*(trial.shared.fresh or ())}
+            expect(not odd, f"{way}, after other calls: another {odd} is sent", "as at first")
 
 
 def _slow_call(received: Received) -> list[Any]:

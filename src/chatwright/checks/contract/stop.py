@@ -7,7 +7,7 @@ from chatwright.checks.contract.streaming import ATTEMPTS, LONG, PAUSE_SECONDS, 
 from chatwright.checks.rulebook import expect, rule, skip, warn
 from chatwright.checks.trial import Trial
 from chatwright.checks.ways import able, streaming
-from chatwright.deltas import Usage
+from chatwright.deltas import Finish, Usage
 from chatwright.testing import Pause
 
 SCRIPT = ["The ", "cat ", "sat ", "on ", "the ", "mat.", Usage(9, 6)]
@@ -171,6 +171,10 @@ def stop_of_the_constructor(trial: Trial) -> None:
         upto(trial, text, "sat", whole, f"{way}, constructor")
         call = trial.call(way, script=SCRIPT, fields={"stop": ["sat"]}, stop=["mat"])
         upto(trial, call.message.text, "mat", whole, f"{way}, call's in place of constructor's")
+        model = trial.model(SCRIPT, stop=["sat"])
+        trial.call(way, "Hi", model=model, stop=["cat"])
+        text = trial.call(way, "Hi", model=model).message.text
+        upto(trial, text, "sat", whole, f"{way}, constructor's after a call's")
         text = trial.call(way, script=SCRIPT, fields={"stop": ["sat"]}, stop=[]).message.text
         if text != whole:
             kept.append(way)
@@ -178,6 +182,9 @@ def stop_of_the_constructor(trial: Trial) -> None:
         trial.call(way, "Hi", model=model, stop=["sat"])
         text = trial.call(way, "Hi", model=model).message.text
         expect(text == whole, f"{way}, after a call with a stop: {text!r}", repr(whole))
+    for way in [each for each in able(trial) if each.endswith("v3")]:
+        text = trial.call(way, script=SCRIPT, fields={"stop": ["sat"]}).message.text
+        upto(trial, text, "sat", whole, f"{way}, constructor")
     if kept:
         warn(f"{', '.join(kept)}: stop=[] leaves the constructor's in force", "none at all")
 
@@ -203,6 +210,9 @@ def empty_stops(trial: Trial) -> None:
             text = call.message.text
             expect(text == whole, f"{way}, stop=['']: {text!r}", "an error")
             taken.append(way)
+        call = trial.call(way, script=SCRIPT, stop=["", "mat"])
+        if call.error is None:
+            upto(trial, call.message.text, "mat", whole, f"{way}, stop=['', 'mat']")
     if taken:
         warn(f"stop=[''] was taken by {', '.join(taken)}", "an error that names it")
 
@@ -261,5 +271,12 @@ def the_reason_is_told(trial: Trial) -> None:
         expect(reason in {"stop", "stop_sequence", "end_turn"}, got, "finish_reason='stop'")
         if "sat" not in [each for each in metadata.values() if isinstance(each, str)]:
             silent.append(way)
+        cut = [*SCRIPT[:3], Finish("length"), Usage(9, 6)]
+        metadata = trial.call(way, script=cut, stop=["never"]).message.response_metadata
+        told = [each for each in metadata.values() if isinstance(each, str)]
+        got = f"{way}, cut by its length before any stop sequence: {metadata}"
+        expect("never" not in told, got, "no stop_sequence")
+        reason = next((metadata[each] for each in names if metadata.get(each)), None)
+        expect(reason not in {"stop", "stop_sequence", "end_turn"}, got, "finish_reason='length'")
     if silent:
         warn(f"{', '.join(silent)}: nothing says which sequence it was", "stop_sequence='sat'")

@@ -1,6 +1,7 @@
 """Streaming: chunks, how they add up, and what they may carry."""
 
 from collections import Counter
+from collections.abc import Iterator
 from typing import Any
 
 from langchain_core.messages import AIMessageChunk, BaseMessage
@@ -9,7 +10,7 @@ from chatwright.checks.modes import STREAMING, Call
 from chatwright.checks.rulebook import expect, fail, rule, warn
 from chatwright.checks.trial import LOOK_UP, Trial
 from chatwright.checks.ways import streaming, streams_by
-from chatwright.deltas import Finish, ToolCallDelta, Usage
+from chatwright.deltas import Finish, Reasoning, ToolCallDelta, Usage
 from chatwright.testing import Pause
 
 ATTEMPTS = 3
@@ -23,6 +24,34 @@ def early_text(call: Call) -> str:
     late = call.seconds - PAUSE_SECONDS / 2
     pairs = zip(call.times, call.chunks, strict=True)
     return "".join(each.text for at, each in pairs if at < late)
+
+
+def streams(trial: Trial) -> Iterator[tuple[str, Call]]:
+    """Yield plain streams, and of a script those of other answers too; made once for all rules."""
+    for way in streaming(trial):
+        yield way, trial.call(way)
+    if not trial.scripted:
+        return
+    found = trial.shared.streams
+    if not found:
+        for name, model, kwargs in _others(trial):
+            for way in streaming(trial):
+                found[f"{way}, {name}"] = trial.call(way, "Hi", model=model, **kwargs)
+    for where, call in found.items():
+        if call.error is None:  # else another rule tells
+            yield where, call
+
+
+def _others(trial: Trial) -> Iterator[tuple[str, Any, dict[str, Any]]]:
+    """Yield names of other answers than plain ones, models that give them, and what is asked."""
+    yield "cut", trial.model(["Cut in the mid", Finish("length"), Usage(9, 6)]), {}
+    yield "reasoning", trial.model([Reasoning("hm, "), Reasoning("so"), "Well.", Usage(9, 6)]), {}
+    if trial.has("stop"):
+        yield "stopped", trial.model(["The ", "cat ", "sat ", Usage(9, 6)]), {"stop": ["cat"]}
+    if trial.has("calls"):
+        call = ToolCallDelta(0, "call_1", "look_up", '{"word": "cat"}')
+        model: Any = trial.model(["Let me ", "look.", call, Usage(9, 6)])
+        yield "a call", model.bind_tools([LOOK_UP]), {}
 
 
 @rule(
@@ -72,7 +101,7 @@ def the_sum_is_the_answer(trial: Trial) -> None:
         model = trial.model(script)
         asked = model.bind_tools([LOOK_UP]) if isinstance(script[0], ToolCallDelta) else model
         whole = trial.call("invoke", "Hi", model=asked).message
-        for way in streaming(trial):
+        for way in ("ainvoke", *streaming(trial)):
             total = trial.call(way, "Hi", model=asked).message
             for name, value, other in _compared(whole, total):
                 expect(value == other, f"{way}: {name} {other!r}, invoke: {value!r}", "the same")
@@ -117,8 +146,7 @@ def one_last_chunk(trial: Trial) -> None:
     message that `on_llm_end` gets is made without it, and its tool calls are unparsed under v1. Who
     relies on core has a warning; two marks, or one in the middle, are a failure.
     """
-    for way in streaming(trial):
-        call = trial.call(way)
+    for way, call in streams(trial):
         marks = [n for n, each in enumerate(call.chunks) if each.chunk_position == "last"]
         expect(marks == [len(call.chunks) - 1], f"{way}: marks at {marks} of {len(call.chunks)}")
     own = [n for n, each in enumerate(_own_chunks(trial)) if each.chunk_position == "last"]
@@ -142,8 +170,8 @@ def _own_chunks(trial: Trial) -> list[Any]:
 )
 def one_id(trial: Trial) -> None:
     """LangGraph and user interfaces put chunks together by their ids."""
-    for way in streaming(trial):
-        ids = {each.id for each in trial.call(way).chunks}
+    for way, call in streams(trial):
+        ids = {each.id for each in call.chunks}
         expect(len(ids) == 1 and all(ids), f"{way}: {len(ids)} ids: {sorted(map(str, ids))[:4]}")
 
 
@@ -156,8 +184,8 @@ def one_id(trial: Trial) -> None:
 )
 def one_kind_of_content(trial: Trial) -> None:
     """A str and a list add up to a list that holds both, which no reader expects."""
-    for way in streaming(trial):
-        kinds = Counter(type(each.content).__name__ for each in trial.call(way).chunks)
+    for way, call in streams(trial):
+        kinds = Counter(type(each.content).__name__ for each in call.chunks)
         expect(len(kinds) == 1, f"{way}: {dict(kinds)}")
 
 
@@ -174,8 +202,8 @@ def metadata_at_the_end(trial: Trial) -> None:
 
     The guide puts it on the last chunk; core may mark the end with a chunk of its own behind that.
     """
-    for way in streaming(trial):
-        parts = trial.call(way).chunks
+    for way, call in streams(trial):
+        parts = call.chunks
         at = [n for n, each in enumerate(parts) if set(each.response_metadata) - {"model_provider"}]
         expect(at, f"{way}: no chunk has response_metadata")
 
@@ -193,8 +221,8 @@ def texts_once(trial: Trial) -> None:
 
     Core excepts `model_provider`, and so does this rule.
     """
-    for way in streaming(trial):
-        for name, values in _repeated(trial.call(way).chunks).items():
+    for way, call in streams(trial):
+        for name, values in _repeated(call.chunks).items():
             if all(isinstance(each, str) for each in values) and name != "model_provider":
                 fail(f"{way}: {name!r} came {len(values)} times: {values[:3]}")
 
@@ -209,8 +237,7 @@ def texts_once(trial: Trial) -> None:
 )
 def numbers_once(trial: Trial) -> None:
     """When chunks are added up, ints are summed, and floats that differ raise."""
-    for way in streaming(trial):
-        call = trial.call(way)
+    for way, call in streams(trial):
         # Core raises when it adds floats up that differ: the chunks have come all the same.
         for name, values in _repeated(call.parts or call.chunks).items():
             if any(isinstance(each, int | float) for each in values):
