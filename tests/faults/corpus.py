@@ -6,6 +6,7 @@ from faults import (  # noqa: F401
     basics,
     callbacks,
     errors,
+    found,
     parameters,
     secrecy,
     stop,

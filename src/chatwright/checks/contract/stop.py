@@ -13,7 +13,7 @@ from chatwright.testing import Pause
 SCRIPT = ["The ", "cat ", "sat ", "on ", "the ", "mat.", Usage(9, 6)]
 WAYS = ("invoke", "ainvoke", "stream", "astream")
 ODD_STOPS = (
-    *(("a. b. c", "."), ("END two", "END"), ("one END two END", "END"), ("the end", "END")),
+    *(("one. two. three", "."), ("END two", "END"), ("one END two END", "END"), ("the end", "END")),
     *(("it sat", "\n\n"), ("one\n\ntwo", "\n\n")),
 )
 """Texts, and sequences: as of an expression, at the start, twice, in capitals, white space."""
