@@ -24,7 +24,7 @@ GONE_SECONDS = 1.0
 SENT_SECONDS = 3.0
 """How long a client may take to send its first request: some load much before."""
 AT_ONCE = 12
-SILENCE_SECONDS = 1.0
+SILENCE_SECONDS = 1.6
 
 REFUSALS: list[tuple[Refuse, str]] = [
     (Refuse(400, "messages: field required"), "ModelInvalidRequestError"),
@@ -92,7 +92,7 @@ def _raw(trial: Trial) -> list[str]:
     ]
     cases.append(("an address of nobody", ["fine"], {"base_url": "http://127.0.0.1:9/v1"}))
     if trial.takes("timeout"):
-        cases.append(("silence", [Pause(SILENCE_SECONDS), "fine"], {"timeout": 0.2}))
+        cases.append(("silence", [Pause(SILENCE_SECONDS), "fine"], {"timeout": 1}))
     raw = []
     for what, script, fields in cases:
         for way in ("invoke", "ainvoke"):

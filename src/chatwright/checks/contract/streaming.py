@@ -8,6 +8,7 @@ from langchain_core.messages import AIMessageChunk, BaseMessage
 
 from chatwright.checks.modes import STREAMING, Call
 from chatwright.checks.rulebook import expect, fail, rule, warn
+from chatwright.checks.samples import wire
 from chatwright.checks.trial import LOOK_UP, Trial
 from chatwright.checks.ways import streaming, streams_by
 from chatwright.deltas import Finish, Reasoning, ToolCallDelta, Usage
@@ -45,7 +46,9 @@ def streams(trial: Trial) -> Iterator[tuple[str, Call]]:
 def _others(trial: Trial) -> Iterator[tuple[str, Any, dict[str, Any]]]:
     """Yield names of other answers than plain ones, models that give them, and what is asked."""
     yield "cut", trial.model(["Cut in the mid", Finish("length"), Usage(9, 6)]), {}
-    yield "reasoning", trial.model([Reasoning("hm, "), Reasoning("so"), "Well.", Usage(9, 6)]), {}
+    if wire(trial) != "anthropic":  # it gives none unasked
+        thinking = [Reasoning("hm, "), Reasoning("so"), "Well.", Usage(9, 6)]
+        yield "reasoning", trial.model(thinking), {}
     if trial.has("stop"):
         yield "stopped", trial.model(["The ", "cat ", "sat ", Usage(9, 6)]), {"stop": ["cat"]}
     if trial.has("calls"):
