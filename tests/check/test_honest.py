@@ -1,0 +1,122 @@
+"""Models that can't do everything, and say so, are not accused; and how they are reached."""
+
+import re
+
+import pytest
+from langchain_core.caches import InMemoryCache
+from langchain_core.language_models import BaseChatModel
+from langchain_core.rate_limiters import InMemoryRateLimiter
+
+from chatwright.checks import PointingError, Verdict, check
+from faults.controls import Full
+
+
+class RefusesTools(Full):
+    def bind_tools(self, tools, **kwargs):
+        raise NotImplementedError("handmade-1 knows no tools")
+
+    def with_structured_output(self, schema, **kwargs):
+        raise NotImplementedError("handmade-1 knows no schemas")
+
+
+class RefusesStop(Full):
+    def stops(self, stop):
+        if stop:
+            raise ValueError("stop sequences are not supported")
+        return []
+
+
+class StreamsAsync(Full):
+    """It has no `_stream`: core's own gives the whole answer as one message."""
+
+    _stream = BaseChatModel._stream
+
+
+class OfPrompts(Full):
+    """Tools are explained to the LLM in words; the request has none."""
+
+    def payload(self, messages, stop, kwargs):
+        hidden = {"tools", "tool_choice", "parallel_tool_calls"}
+        return super().payload(messages, stop, {k: v for k, v in kwargs.items() if k not in hidden})
+
+
+class Cached(Full):
+    cache: InMemoryCache | None = InMemoryCache()
+    rate_limiter: InMemoryRateLimiter | None = InMemoryRateLimiter(requests_per_second=0.1)
+
+
+class Numbered(Full):
+    """Each request has a number of its own."""
+
+    def payload(self, messages, stop, kwargs):
+        return {**super().payload(messages, stop, kwargs), "user": str(id(object()))}
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(
+    ("model", "only"),
+    [
+        (RefusesTools, ["T", "O", "S2", "S11", "C8", "M5"]),
+        (RefusesStop, ["P", "B5", "B10", "E5"]),
+        (StreamsAsync, ["S", "P3", "P6", "M2", "E2", "E4"]),
+        (OfPrompts, ["T5", "T6", "T7", "T8", "T9", "T10", "T11", "T14", "C8", "S2"]),
+        (Cached, ["B6", "C2", "E1", "K4", "R2", "A3"]),
+        (Numbered, ["K4", "R5", "R6"]),
+    ],
+)
+def test_an_honest_limit_is_no_failure(model, only):
+    report = check(model, only=only)
+    assert [(each.rule, each.got) for each in report.of(Verdict.FAIL)] == []
+
+
+def test_what_is_refused_is_told():
+    report = check(RefusesTools, only=["T5", "O3"])
+    assert [each.verdict for each in report.findings] == [Verdict.SKIP] * 2
+    assert "handmade-1 knows no" in report.findings[0].got
+    report = check(RefusesTools, only=["T5"], declare=["tools", "calls"])
+    assert report.findings[0].verdict is Verdict.FAIL
+    (found,) = check(RefusesStop, only=["P1"]).findings
+    assert (found.verdict, found.got) == (
+        Verdict.WARN,
+        "the model refuses stop sequences: stop sequences are not supported",
+    )
+
+
+class Named(Full):
+    model: str = "a-name"
+
+
+def test_an_instance_is_pointed_away_from_its_server():
+    instance = Named(base_url="http://127.0.0.1:9/v1", api_key="sk-real", temperature=0.5)
+    (found,) = check(instance, only=["B1"]).findings
+    assert (found.verdict, found.layer) == (Verdict.PASS, "scripted")
+
+
+class NeedsMore(Full):
+    tenant: str
+
+
+class Roundabout(Full):
+    def request(self, payload):
+        return {**super().request(payload), "url": f"{self.base_url}/elsewhere"}
+
+
+@pytest.mark.parametrize(
+    ("model", "options", "said"),
+    [
+        (NeedsMore, {}, "tenant"),
+        (NeedsMore, {"upstream": "none"}, "can't be made"),
+        (Roundabout, {}, r"asked for /m0/v1/elsewhere; the address it is given is a base"),
+        (lambda base_url: Full(base_url=base_url).with_retry(), {}, "RunnableRetry, which is no"),
+        (Roundabout(base_url="http://127.0.0.1:9"), {}, "upstream='none'"),
+    ],
+)
+def test_what_can_not_be_reached_is_told(model, options, said):
+    with pytest.raises(PointingError) as raised:
+        check(model, only=["B1"], **options)
+    assert re.search(said, str(raised.value)), raised.value
+
+
+def test_a_slow_model_may_be_given_time():
+    with pytest.raises(ValueError, match="timeout=0: it is more than 0 seconds"):
+        check(Full, only=["B1"], timeout=0)
