@@ -11,6 +11,7 @@ from typing import Any
 from langchain_core._api.beta_decorator import LangChainBetaWarning
 from langchain_core.language_models import BaseChatModel
 
+from chatwright.checks.background import Background
 from chatwright.checks.evidence import masked, shown_error
 from chatwright.checks.finding import Fault, Finding, Report, Verdict, versions
 from chatwright.checks.guard import Exceeded, guarded
@@ -20,7 +21,7 @@ from chatwright.checks.pointing import staged
 from chatwright.checks.rulebook import Outcome, Rule, rules, skip
 from chatwright.checks.stage import CANARY, Live
 from chatwright.checks.suites import suites
-from chatwright.checks.trial import HOMES, TIMEOUT, Background, Budget, Shared, Trial, need
+from chatwright.checks.trial import HOMES, TIMEOUT, Budget, Shared, Trial, need
 
 __all__ = ["MAX_CALLS", "Options", "Run", "check", "tried"]
 

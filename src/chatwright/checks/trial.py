@@ -1,8 +1,6 @@
 """What a rule is given: a model, in whatever way it can be had, and ways to call it."""
 
 import asyncio
-import contextlib
-import threading
 import time
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
@@ -10,6 +8,7 @@ from typing import Any, TypeVar
 
 from langchain_core.language_models import BaseChatModel
 
+from chatwright.checks.background import Background
 from chatwright.checks.evidence import exchange
 from chatwright.checks.finding import Exchange
 from chatwright.checks.making import Maker
@@ -17,7 +16,7 @@ from chatwright.checks.modes import MODES, Call
 from chatwright.checks.rulebook import skip
 from chatwright.checks.stage import ANSWER, Made, Script, Stage
 
-__all__ = ["HOMES", "LOOK_UP", "TIMEOUT", "WORD", "Background", "Budget", "Shared", "Trial"]
+__all__ = ["HOMES", "LOOK_UP", "TIMEOUT", "WORD", "Budget", "Shared", "Trial"]
 
 T = TypeVar("T")
 
@@ -55,54 +54,6 @@ HOMES = {
     "async_v3": "A4",
 }
 """The rules that fail where a plain call does; others can't be tested then."""
-
-
-class Background:
-    """An event loop in a thread of its own, on which async code runs."""
-
-    def __init__(self) -> None:
-        """Start it."""
-        self.loop = asyncio.new_event_loop()
-        self.thread = threading.Thread(target=self._run, name="chatwright-check", daemon=True)
-        self.thread.start()
-
-    def _run(self) -> None:
-        asyncio.set_event_loop(self.loop)
-        self.loop.run_forever()
-        left = asyncio.all_tasks(self.loop)
-        for each in left:
-            each.cancel()
-        if left:
-            self.loop.run_until_complete(asyncio.wait(left, timeout=1))
-        self.loop.run_until_complete(self.loop.shutdown_asyncgens())
-        self.loop.close()
-
-    def run(self, work: Coroutine[Any, Any, T], seconds: float) -> T:
-        """Run a coroutine, and wait for it.
-
-        Raises:
-            TimeoutError: It took too long; it is cancelled.
-        """
-        future = asyncio.run_coroutine_threadsafe(work, self.loop)
-        try:
-            return future.result(seconds)
-        except TimeoutError:
-            if future.done():  # it is the work's own
-                raise
-            future.cancel()
-            raise TimeoutError(f"it had not ended after {seconds:g} s") from None
-
-    def alive(self) -> bool:
-        """Tell whether the loop still turns."""
-        turned = threading.Event()
-        self.loop.call_soon_threadsafe(turned.set)
-        return turned.wait(1)
-
-    def stop(self) -> None:
-        """End the loop, and wait a moment for its thread."""
-        with contextlib.suppress(RuntimeError):
-            self.loop.call_soon_threadsafe(self.loop.stop)
-        self.thread.join(2)
 
 
 @dataclass

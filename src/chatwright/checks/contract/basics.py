@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from langchain_core.load import dumps, loads
-from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, ToolCall, ToolMessage
+from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
 from langchain_core.prompt_values import ChatPromptValue
 
-from chatwright.checks.modes import Call
 from chatwright.checks.rulebook import Outcome, expect, fail, rule, skip, warn
+from chatwright.checks.talks import ODD_TALK, expect_all, history
 from chatwright.checks.trial import LOOK_UP, Trial
 from chatwright.deltas import Finish, ToolCallDelta, Usage
 from chatwright.testing import Pause, Raise, Received, Refuse
@@ -133,19 +133,6 @@ def _holds(body: Any, value: Any) -> bool:
 
 
 _MESSAGES = ("ainvoke", "stream", "astream")
-ODD_TALK = [
-    SystemMessage("first rule"),
-    SystemMessage("second rule"),
-    HumanMessage("one", name="ada"),
-    HumanMessage("two"),
-    AIMessage("three"),
-    AIMessage("four", name="bot"),
-    HumanMessage("  five\n\n   or so"),
-    AIMessage("six"),
-    HumanMessage("seven"),
-    AIMessage("eight"),
-    HumanMessage("nine"),
-]
 
 
 @rule(
@@ -163,49 +150,7 @@ def any_order_of_messages(trial: Trial) -> None:
     for way in ("invoke", "astream") if trial.scripted else ("invoke",):
         call = trial.call(way, copy.deepcopy(ODD_TALK))
         expect(call.error is None, f"{way}: {call.error!r}", "an answer")
-        _expect_all(call)
-
-
-def _expect_all(call: Call) -> None:
-    if call.received and call.received[-1].asked:
-        texts = "\n".join(text for _, text in call.received[-1].asked.messages)
-        places = [texts.find(each.text) for each in ODD_TALK]
-        lost = [each.text for each, at in zip(ODD_TALK, places, strict=True) if at < 0]
-        expect(not lost, f"these did not arrive: {lost}", sent=texts)
-        expect(places == sorted(places), "they arrived in another order", sent=texts)
-        _expect_roles(call.received[-1], texts)
-
-
-def _expect_roles(received: Received, texts: str) -> None:
-    """Fail where a text arrives in another's mouth; a prompt that is one text has no roles."""
-    arrived = received.asked.messages if received.asked else ()
-    if len({role for role, _ in arrived}) < 2:  # noqa: PLR2004
-        return
-    for message in ODD_TALK:
-        role = {"human": "user", "ai": "assistant"}.get(message.type)
-        found = [each for each, text in arrived if message.text in text]
-        got = f"the {message.type} message {message.text!r} arrived as {found}"
-        expect(role is None or role in found, got, role or "", sent=texts)
-
-
-def _history(*, with_tools: bool) -> list[Any]:
-    call = ToolCall(name="look_up", args={"word": "cat"}, id="call_1", type="tool_call")
-    looked_up = [
-        AIMessage("Let me see.", tool_calls=[call]),
-        ToolMessage("an animal", tool_call_id="call_1", name="look_up", artifact={"kept": [1]}),
-        AIMessage("An animal."),
-    ]
-    return [
-        SystemMessage([{"type": "text", "text": "Be brief."}]),
-        SystemMessage("Be kind."),
-        HumanMessage("I have a question."),
-        HumanMessage([{"type": "text", "text": "Hello"}], name="ada"),
-        AIMessage("Hi.", tool_calls=[], response_metadata={"finish_reason": "stop"}),
-        AIMessage("", additional_kwargs={"kept": {"a": 1}}, usage_metadata=None),
-        HumanMessage("Look it up"),
-        *(looked_up if with_tools else ()),
-        HumanMessage("Go on", additional_kwargs={"kept": [1]}),
-    ]
+        expect_all(call)
 
 
 @rule(
@@ -224,14 +169,14 @@ def inputs_are_left_alone(trial: Trial) -> None:
     if trial.scripted:
         _expect_unchanged(trial, every, short)
     for way in every:
-        history, stop = _history(with_tools=trial.has("tools")), ["x", "never said", "but now"]
-        before = copy.deepcopy(history)
+        talk, stop = history(with_tools=trial.has("tools")), ["x", "never said", "but now"]
+        before = copy.deepcopy(talk)
         given: dict[str, Any] = {"stop": stop} if trial.has("stop") else {}
-        call = trial.call(way, history, **given)
+        call = trial.call(way, talk, **given)
         expect(call.error is None or way == "v3", call.error, "an answer")
         expect(stop == ["x", "never said", "but now"], f"{way}: stop became {stop}")
-        expect(len(history) == len(before), f"{way}: {len(before)} messages became {len(history)}")
-        for old, new in zip(before, history, strict=True):
+        expect(len(talk) == len(before), f"{way}: {len(before)} messages became {len(talk)}")
+        for old, new in zip(before, talk, strict=True):
             expect(old.model_dump() == new.model_dump(), f"{way}: {new!r}", repr(old))
 
 

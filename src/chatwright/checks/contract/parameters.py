@@ -28,10 +28,16 @@ from chatwright.checks.requests import (
     stale,
 )
 from chatwright.checks.rulebook import expect, fail, rule, shown, skip, warn
+from chatwright.checks.traced import (
+    OTHER_MODEL,
+    expect_call_values,
+    expect_named,
+    expect_own_values,
+    traced_of,
+)
 from chatwright.checks.trial import Trial
 from chatwright.checks.ways import able
 
-OTHER_MODEL = "another-model"
 OVERRIDDEN = (
     ("temperature", 0.9, 0.0),
     ("max_tokens", 77, 33),
@@ -41,17 +47,10 @@ OVERRIDDEN = (
 """Parameters, a constructor's value and a call's."""
 ASKED_OF_ALL = ("temperature", "max_tokens")
 """Those that every backend has a place for."""
-WARM = 0.375
 CONFIGURED = {"temperature": 0.125, "top_p": 0.125, "seed": 7}
 SLOW = 1.0
 CORE = frozenset({"langchain-core", "langchain"})
 """Packages whose versions core adds itself."""
-
-
-def _traced(call: Call) -> dict[str, Any]:
-    """Return the metadata that the callback of the start was given."""
-    starts = call.recorder.of("on_chat_model_start")
-    return (starts[0][1].get("metadata") if starts else None) or {}
 
 
 @rule(
@@ -72,61 +71,10 @@ def traces_tell(trial: Trial) -> None:
     for way in able(trial):
         call = trial.call(way)
         _ = call.chunks
-        _expect_named(call, way)
+        expect_named(call, way)
     if trial.scripted:
-        _expect_call_values(trial)
-        _expect_own_values(trial)
-
-
-def _expect_named(call: Call, way: str) -> None:
-    traced = _traced(call)
-    for name in ("ls_provider", "ls_model_name"):
-        value = traced.get(name)
-        expect(isinstance(value, str) and value, f"{way}: {name} is {value!r}", "a name")
-    got = f"{way}: ls_model_type is {traced.get('ls_model_type')!r}"
-    expect(traced.get("ls_model_type") == "chat", got, "'chat'")
-    asked = asked_model(call)
-    named = str(traced["ls_model_name"])
-    same = asked is None or asked in named or named in asked  # routers take a prefix off
-    expect(same, f"{way}: ls_model_name is {named!r}; {asked!r} was asked", "the same")
-
-
-def _expect_own_values(trial: Trial) -> None:
-    wanted = {"temperature": 0.25, "max_tokens": 77, "stop": ["never there"]}
-    fields = {name: value for name, value in wanted.items() if trial.takes(name)}
-    call = trial.call("invoke", fields=fields)
-    traced = _traced(call)
-    for name in ("temperature", "max_tokens"):
-        if name in fields:
-            got = f"ls_{name} is {traced.get(f'ls_{name}')!r}"
-            expect(traced.get(f"ls_{name}") == wanted[name], got, repr(wanted[name]))
-    if "temperature" in fields:
-        warmth = _traced(trial.call("invoke", fields={"temperature": 0.0})).get("ls_temperature")
-        none = warmth is not None and round(warmth, 6) == 0  # 1e-08 is, to APIs that refuse 0
-        expect(none, f"temperature=0.0: ls_temperature is {warmth!r}", "0.0")
-    if "stop" in fields:
-        both = _traced(trial.call("invoke", fields=fields, stop=["a call's"])).get("ls_stop")
-        got = f"a call's stop over the constructor's: ls_stop is {both!r}"
-        expect([*(both or ())] == ["a call's"], got, "the call's")
-    if "stop" in fields and not traced.get("ls_stop"):
-        warn("the constructor's stop is not traced", "ls_stop")
-
-
-def _expect_call_values(trial: Trial) -> None:
-    other: Any = trial.model().bind(model=OTHER_MODEL)
-    for way in ("invoke", "astream"):
-        traced = _traced(trial.call(way, stop=["never there"]))
-        got = f"{way}(stop=['never there']): ls_stop is {traced.get('ls_stop')!r}"
-        expect([*(traced.get("ls_stop") or ())] == ["never there"], got, "the call's stop")
-        call = trial.call(way, "Hi", temperature=0.375)
-        warmth = _traced(call).get("ls_temperature")
-        got = f"{way}(temperature={WARM}): ls_temperature is {warmth!r}"
-        expect(sent(call, "temperature") != WARM or warmth == WARM, got, "the call's")
-        call = trial.call(way, "Hi", model=other)
-        if asked_model(call) == OTHER_MODEL:  # else it is R2's
-            named = _traced(call).get("ls_model_name")
-            got = f"{way}(model={OTHER_MODEL!r}): ls_model_name is {named!r}"
-            expect(named == OTHER_MODEL, got, "the call's model")
+        expect_call_values(trial)
+        expect_own_values(trial)
 
 
 @rule(
@@ -225,7 +173,7 @@ def versions_are_traced(trial: Trial) -> None:
     for way in able(trial):
         call = trial.call(way)
         _ = call.chunks
-        told = _traced(call).get("lc_versions") or {}
+        told = traced_of(call).get("lc_versions") or {}
         own = {name: value for name, value in told.items() if name.replace("_", "-") not in CORE}
         if not own:
             got = f"{way}: lc_versions is {told!r}"

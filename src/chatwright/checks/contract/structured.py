@@ -10,6 +10,7 @@ from langchain_core.messages import BaseMessage
 from langchain_core.runnables import RunnableSequence
 from pydantic import BaseModel
 
+from chatwright.checks.badly import BAD, bad_answer
 from chatwright.checks.finding import Fault
 from chatwright.checks.modes import STREAMING, Call
 from chatwright.checks.rulebook import expect, fail, rule, skip, warn
@@ -30,14 +31,13 @@ from chatwright.checks.samples import (
     form_tool,
     grown,
     is_refusal,
-    is_whole,
     parsed_or_none,
     pieces,
     structured,
     told,
 )
 from chatwright.checks.trial import Trial
-from chatwright.deltas import ToolCallDelta, Usage
+from chatwright.deltas import Usage
 from chatwright.testing import Received
 
 METHODS = ("json_schema", "function_calling", "json_mode")
@@ -121,7 +121,7 @@ class Place(BaseModel):
 
 def _expect_wanted(trial: Trial) -> None:
     """Expect nested schemas to be whole, bad answers not to pass, and the model to stay as is."""
-    model = trial.model(_bad)
+    model = trial.model(bad_answer)
     try:
         asked, nested = structured(model, City), structured(model, Place)
     except (NotImplementedError, TypeError, ValueError):
@@ -248,14 +248,6 @@ def traced(trial: Trial) -> None:
         skip("no method is taken (see O2)")
 
 
-BAD = (
-    "I don't know.",
-    '{"name": "Zür',
-    '{"name": "Zürich", "people": "many"}',
-    '{"name": "Zürich"}',
-)
-
-
 @rule(
     "O4",
     "`include_raw` tells what was wrong, and does not raise",
@@ -272,7 +264,7 @@ def never_raises(trial: Trial) -> None:
     do (langchain-core 1.7.2): of a model that relies on them, these are warnings.
     """
     silent = []
-    model = trial.model(_bad)
+    model = trial.model(bad_answer)
     asked = structured(model, City, include_raw=True)
     for way in ANSWERING:
         for bad in BAD:
@@ -315,26 +307,6 @@ def _never_by_any_method(model: Any) -> None:
                     fail(f"invoke, {method}: {told(error)}", "a parsing_error", sent=bad)
                 whole = isinstance(got, Mapping) and isinstance(got.get("raw"), BaseMessage)
                 expect(whole, f"invoke, {method}: {got}", "the raw message", sent=bad)
-
-
-def _bad(received: Received) -> Iterator[Any]:
-    """Answer with what the prompt says; what a wire can't send as arguments is another bad answer.
-
-    The prompt is the first message that is a user's: asking again adds others.
-    """
-    asked = received.asked
-    if asked is None:
-        return
-    text = next((text for role, text in asked.messages if role == "user" and text in BAD), BAD[0])
-    if not asked.tools or asks_for_json(received) or text == BAD[0]:
-        yield from pieces(text)
-    else:
-        value = parsed_or_none(text)
-        args = text if value is not None or not is_whole(received) else '{"people": "many"}'
-        first, *rest = pieces(args)
-        yield ToolCallDelta(0, "call_1", next(iter(asked.tools)), first)
-        yield from (ToolCallDelta(0, args=each) for each in rest)
-    yield Usage(9, 6)
 
 
 @rule(

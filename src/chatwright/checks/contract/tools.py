@@ -6,6 +6,7 @@ from typing import Any
 
 from langchain_core.runnables.base import RunnableBinding
 
+from chatwright.checks.badly import one_of_two
 from chatwright.checks.modes import Call
 from chatwright.checks.rulebook import expect, fail, rule, skip, warn
 from chatwright.checks.samples import (
@@ -336,7 +337,7 @@ def malformed(trial: Trial) -> None:
     streamed.
     """
     _bad_calls(trial, BROKEN, "tool_calls")
-    _one_of_two(trial)
+    one_of_two(trial)
 
 
 @rule(
@@ -376,23 +377,6 @@ def _bad_calls(trial: Trial, arguments: Sequence[str], reason: str) -> None:
             expect(kept, f"{way}: invalid_tool_calls {invalid}", "the call and its text", sent=sent)
     if not tried:
         skip("the wire sends arguments as objects: malformed ones can't be sent")
-
-
-def _one_of_two(trial: Trial) -> None:
-    """Fail where a broken call spoils the text before it, or the good one beside it."""
-    good = ToolCallDelta(0, "call_1", "look_up", '{"word": "b"}')
-    script = ["Look. ", good, ToolCallDelta(1, "call_2", "clock", "oops"), Usage(9, 6)]
-    model = trial.model(script)
-    for way in ANSWERING:
-        if any(is_whole(each) for each in trial.call(way).received):
-            continue
-        call = trial.call(way, "Hi", model=bound(model, BOTH))
-        expect(call.error is None, f"{way}: {said(call)}", "one valid call, and an invalid one")
-        message = call.message
-        right = calls_of(message) == [("look_up", {"word": "b"})] and message.text == "Look. "
-        right = right and len(message.invalid_tool_calls) == 1
-        got = f"{way}, a good call and a broken one: {said(call)}, {message.invalid_tool_calls}"
-        expect(right, got, "text, one valid call, and an invalid one")
 
 
 def _said_back(reason: str) -> Callable[[Received], Iterator[Any]]:
