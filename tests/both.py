@@ -12,11 +12,13 @@ from concurrent.futures import ThreadPoolExecutor
 PYTEST = [sys.executable, "-m", "pytest", *sys.argv[1:]]
 LINT = ["make", "--silent", "lint"]
 CHECK = "tests/check"
+REPORTS = ["tests/check/test_reports.py", "tests/check/test_report_in_browser.py"]
+HONEST = "tests/check/test_honest.py"
 LANES = [
     # One after the other in a lane; the lanes side by side.
-    [[*PYTEST, "-m", "engine"]],
+    [[*PYTEST, "-m", "engine"], [*PYTEST, *REPORTS, HONEST]],
     [LINT, [*PYTEST, "-m", "not engine", "--ignore", CHECK]],
-    [[*PYTEST, "-m", "not engine", CHECK]],
+    [[*PYTEST, "-m", "not engine", CHECK, *(f"--ignore={each}" for each in [*REPORTS, HONEST])]],
 ]
 
 

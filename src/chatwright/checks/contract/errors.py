@@ -95,7 +95,7 @@ def _raw(trial: Trial) -> list[str]:
         cases.append(("silence", [Pause(SILENCE_SECONDS), "fine"], {"timeout": 1}))
     raw = []
     for what, script, fields in cases:
-        for way in ("invoke", "ainvoke"):
+        for way in ("invoke",) if what == "silence" else ("invoke", "ainvoke"):
             call = trial.call(way, script=script, fields=fields)
             if call.error is None:
                 raw.append(f"{way}: {what} became no error")
