@@ -255,6 +255,20 @@ def test_a_proxy_comes_from_the_settings_or_the_environment(server, monkeypatch,
         assert "via" in server.requests[-1].headers
         assert asyncio.run(model(server, trust_env=False).ainvoke("x")).text == "fine"
         assert "via" not in server.requests[-1].headers
+        monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+        assert asyncio.run(model(server).ainvoke("x")).text == "fine"
+        assert "via" not in server.requests[-1].headers
+
+
+def test_a_netrc_file_says_nothing(server, monkeypatch, tmp_path):
+    netrc = tmp_path / "netrc"
+    netrc.write_text("default login me password pw-pw-pw\n", "utf-8")
+    netrc.chmod(0o600)
+    monkeypatch.setenv("NETRC", str(netrc))
+    assert model(server, api_key="sk-1").invoke("x").text == "fine"
+    assert server.requests[-1].headers["authorization"] == "Bearer sk-1"
+    assert model(server).invoke("x").text == "fine"
+    assert "authorization" not in server.requests[-1].headers
 
 
 def test_a_proxy_that_is_none_is_an_error(server):

@@ -5,6 +5,7 @@ It is a transport of httpx2's, so that keys, logs and everything above know no d
 
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
+from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 from aiohttp import hdrs
@@ -25,8 +26,14 @@ class FastTransport(httpx2.AsyncBaseTransport):
     """
 
     def __init__(self, network: Network) -> None:
-        """Keep the settings; the session is made on the loop that uses it."""
+        """Keep the settings; the session is made on the loop that uses it.
+
+        The environment's proxies are looked up here: aiohttp would do so on a thread with every
+        request, and look for a password in `~/.netrc` too, which httpx2 does not and no key allows.
+        """
         self._network = network
+        asks = network.trust_env and network.proxy is None
+        self._proxies = getproxies() if asks else {}
         self._session: aiohttp.ClientSession | None = None
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
@@ -42,7 +49,7 @@ class FastTransport(httpx2.AsyncBaseTransport):
                 URL(_whole(request), encoded=True),
                 data=await request.aread() or None,
                 headers=headers,
-                proxy=self._network.proxy,
+                proxy=self._network.proxy or self._environments_proxy(request.url),
                 timeout=aiohttp.ClientTimeout(total=None, sock_connect=timeouts.get("connect")),
                 allow_redirects=False,
             )
@@ -53,12 +60,15 @@ class FastTransport(httpx2.AsyncBaseTransport):
             extensions={"http_version": b"HTTP/1.1"},
         )
 
+    def _environments_proxy(self, url: httpx2.URL) -> str | None:
+        proxy = self._proxies.get(url.scheme)
+        return None if proxy is None or proxy_bypass(url.host) else proxy
+
     def _opened(self) -> aiohttp.ClientSession:
         return aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(
                 ssl=tls_context(self._network), limit=0, keepalive_timeout=KEEPALIVE_SECONDS
             ),
-            trust_env=self._network.trust_env,
             auto_decompress=False,
             skip_auto_headers=[hdrs.USER_AGENT, hdrs.CONTENT_TYPE],
             read_bufsize=2**18,
