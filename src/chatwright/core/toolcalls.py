@@ -198,8 +198,8 @@ class ToolCallFilter:
             self._step = self._junk
             return text
         self._opened, self._step = False, self._text
-        self._say(f"{self._protocol.open}{text}", out)
-        return ""
+        self._say(self._protocol.open, out)
+        return text
 
     def _call(self, text: str, out: list[Piece]) -> str:
         call, close = self._call_text, self._protocol.close
