@@ -74,7 +74,9 @@ class Answer:
         """
         self.empty = False
         if type(item) is not str:
-            return self._delta(item)
+            if not isinstance(item, str):
+                return self._delta(item)
+            item = str(item)  # a subclass, such as the `.text` of LangChain's messages
         if not item:
             return ()
         for passes in self._passes:
@@ -85,8 +87,6 @@ class Answer:
 
     def _delta(self, item: object) -> Sequence[Piece]:
         match item:
-            case str():  # a subclass, such as the `.text` of LangChain's messages
-                return self.feed(str(item))
             case Text():
                 return self.feed(str(item.text or ""))
             case Reasoning():

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import functools
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from chatwright.core.answer import Answer
 from chatwright.core.bridge import aread, read
@@ -24,42 +24,47 @@ __all__ = ["Call"]
 T = TypeVar("T")
 
 
+class Asked(Protocol):
+    """What a call needs of a model; see `ChatModel`."""
+
+    def plan(self, request: Request) -> Plan:
+        """Return how the call is carried out."""
+
+    def plans_slowly(self) -> bool:
+        """Tell whether `plan` may take long, so that it has no place on an event loop."""
+
+    def reply(self, request: Request) -> Any:
+        """Answer one request."""
+
+    def replies_async(self) -> bool:
+        """Tell whether `reply` belongs on an event loop."""
+
+    def source_name(self) -> str:
+        """Return what errors call the source."""
+
+    def summarize(self, request: Request, answer: Answer) -> Summary:
+        """Return the metadata and the usage of an answer that has ended."""
+
+
 class Call(Generic[T]):
     """Drives one source to its end, in either colour.
 
     Args:
-        prepare: Plans the call.
-        blocks: Whether planning may take long, so that it has no place on an event loop.
-        reply: Asks the source.
-        runs_async: Whether `reply` belongs on an event loop.
-        source: The source's name, for errors.
-        summarize: Makes the metadata and the usage of the answer, once it has ended.
+        model: The model, with the call's values in its fields.
+        request: What is asked.
         renderer: Makes what the caller gets.
     """
 
-    def __init__(
-        self,
-        prepare: Callable[[], Plan],
-        *,
-        blocks: bool,
-        reply: Callable[[Request], Any],
-        runs_async: bool,
-        source: str,
-        summarize: Callable[[Request, Answer], Summary],
-        renderer: Renderer[T],
-    ) -> None:
+    def __init__(self, model: Asked, request: Request, renderer: Renderer[T]) -> None:
         """Prepare; nothing runs yet."""
-        self._prepare = prepare
-        self._blocks = blocks
-        self._reply = reply
-        self._runs_async = runs_async
-        self._source = source
-        self._summarize = summarize
+        self._model = model
+        self._request = request
         self._renderer = renderer
+        self._source = model.source_name()
 
     def drive(self) -> Iterator[T]:
         """Yield what the renderer makes of the answer; before the last, the source is closed."""
-        for start in self._attempts(self._prepare()):
+        for start in self._attempts(self._model.plan(self._request)):
             with _Translated(self._source, self._answer), contextlib.closing(read(start)) as items:
                 for item in items:
                     yield from self._feed(item)
@@ -70,9 +75,13 @@ class Call(Generic[T]):
 
     async def adrive(self) -> AsyncIterator[T]:
         """Do what `drive` does, on an event loop."""
-        plan = await asyncio.to_thread(self._prepare) if self._blocks else self._prepare()
+        model = self._model
+        if model.plans_slowly():
+            plan = await asyncio.to_thread(model.plan, self._request)
+        else:
+            plan = model.plan(self._request)
         for start in self._attempts(plan):
-            source = aread(start, runs_async=self._runs_async)
+            source = aread(start, runs_async=model.replies_async())
             with _Translated(self._source, self._answer):
                 async with contextlib.aclosing(source) as items:
                     async for item in items:
@@ -91,7 +100,7 @@ class Call(Generic[T]):
         self._request = plan.request
         self._answer = Answer(plan.filters(), source=self._source)
         while request is not None:
-            yield functools.partial(self._reply, request)
+            yield functools.partial(self._model.reply, request)
             request = plan.again(self._answer)
             if request is not None:
                 self._answer.again(plan.filters())
@@ -106,7 +115,7 @@ class Call(Generic[T]):
         return [rendered for piece in pieces for rendered in self._renderer.piece(piece)]
 
     def _last(self) -> Sequence[T]:
-        return self._renderer.last(self._summarize(self._request, self._answer))
+        return self._renderer.last(self._model.summarize(self._request, self._answer))
 
 
 class _Translated:

@@ -175,15 +175,7 @@ class ChatModel(Abilities):
         renderer: Renderer[T],
     ) -> Call[T]:
         model, request = self._asked(messages, stop, kwargs)
-        return Call(
-            functools.partial(model.plan, request),
-            blocks=model.plans_slowly(),
-            reply=model.reply,
-            runs_async=model.replies_async(),
-            source=model.source_name(),
-            summarize=model.summarize,
-            renderer=renderer,
-        )
+        return Call(model, request, renderer)
 
     def replies_async(self) -> bool:
         """Tell whether `reply` belongs on an event loop."""

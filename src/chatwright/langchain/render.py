@@ -76,30 +76,27 @@ class _Contents(_Blocks):
 
     def __init__(self) -> None:
         super().__init__()
-        self._blocks: dict[int, dict[str, Any]] = {}
+        self._blocks: list[dict[str, Any]] = []
 
     def add(self, piece: Piece) -> tuple[int, bool]:
         """Keep one piece; return what `index` does."""
         index, begins = self.index(piece)
         if isinstance(piece, str):
-            block = self._blocks.setdefault(index, {"type": "text", "parts": []})
-            block["parts"].append(piece)
+            kind, part = "text", piece
         elif isinstance(piece, Reasoning):
-            block = self._blocks.setdefault(index, {"type": "reasoning", "parts": []})
-            block["parts"].append(piece.text)
+            kind, part = "reasoning", piece.text
         else:
-            call: dict[str, Any] = {
-                "type": "tool_call",
-                "id": piece.id,
-                "name": piece.name,
-                "parts": [],
-            }
-            self._blocks.setdefault(index, call)["parts"].append(piece.args)
+            kind, part = "tool_call", str(piece.args)
+        if begins:
+            self._blocks.append({"type": kind, "parts": []})
+            if isinstance(piece, ToolCallDelta):
+                self._blocks[index] |= {"id": piece.id, "name": piece.name}
+        self._blocks[index]["parts"].append(part)
         return index, begins
 
     def finished(self) -> list[dict[str, Any]]:
         """Return the blocks as v1 has them, each at its own number."""
-        return [_finished(self._blocks[index]) for index in range(self.count)]
+        return [_finished(each) for each in self._blocks]
 
 
 class ChunkRenderer:
@@ -264,24 +261,29 @@ class MessageRenderer:
     def last(self, summary: Summary) -> Sequence[AIMessage]:
         """Render the message."""
         blocks = self._contents.finished()
-        metadata = dict(summary.response_metadata)
-        fields: dict[str, Any] = {"content": _joined(blocks, "text")}
+        kinds: dict[str, list[dict[str, Any]]] = {}
+        for block in blocks:
+            kinds.setdefault(block["type"], []).append(block)
+        fields: dict[str, Any] = {
+            "content": _joined(kinds, "text"),
+            "response_metadata": dict(summary.response_metadata),
+        }
         if self._v1:
-            fields["content"], metadata["output_version"] = blocks, "v1"
-        elif reasoning := _joined(blocks, "reasoning"):
+            fields["content"] = blocks
+            fields["response_metadata"]["output_version"] = "v1"
+        elif reasoning := _joined(kinds, "reasoning"):
             fields["additional_kwargs"] = {"reasoning_content": reasoning}
-        message = AIMessage(
-            **fields,
-            tool_calls=[block for block in blocks if block["type"] == "tool_call"],
-            invalid_tool_calls=[each for each in blocks if each["type"] == "invalid_tool_call"],
-            response_metadata=metadata,
-            usage_metadata=summary.usage,
-        )
-        return (message,)
+        if calls := kinds.get("tool_call"):
+            fields["tool_calls"] = calls
+        if calls := kinds.get("invalid_tool_call"):
+            fields["invalid_tool_calls"] = calls
+        if summary.usage is not None:
+            fields["usage_metadata"] = summary.usage
+        return (AIMessage(**fields),)
 
 
-def _joined(blocks: Sequence[Mapping[str, Any]], kind: str) -> str:
-    return "".join(block[kind] for block in blocks if block["type"] == kind)
+def _joined(kinds: Mapping[str, Sequence[Mapping[str, Any]]], kind: str) -> str:
+    return "".join([block[kind] for block in kinds.get(kind, ())])
 
 
 def _parsed(call: Mapping[str, Any]) -> ToolCall | InvalidToolCall:
