@@ -1,4 +1,6 @@
 import asyncio
+import functools
+import sys
 import threading
 import time
 
@@ -6,7 +8,8 @@ import pytest
 from blockbuster import blockbuster_ctx
 from langgraph.graph import END, START, MessagesState, StateGraph
 
-from chatwright import chat_model
+from chatwright import Usage, chat_model
+from chatwright.langchain import prices
 from chatwright.testing import Pause, ScriptedModel
 from contract.subjects import MODES, SUBJECTS
 
@@ -56,12 +59,21 @@ async def test_A1_a_sync_source_takes_one_thread_a_stream_and_the_loop_stays_res
 async def test_A1_nothing_blocks_the_loop(subject):
     model = subject.make()
     await model.ainvoke(subject.prompt)  # weights are loaded, modules imported
-    with blockbuster_ctx() as blocked:
-        blocked.functions["os.stat"].can_block_in("chatwright/langchain/prices.py", "_knows_prices")
+    with blockbuster_ctx():
         assert (await model.ainvoke(subject.prompt)).text == subject.text
         assert "".join([e.text async for e in model.astream(subject.prompt)]) == subject.text
         stream = await model.astream_events(subject.prompt, version="v3")
         assert await stream.text == subject.text
+
+
+async def test_A1_the_first_price_is_looked_up_off_the_loop(monkeypatch):
+    monkeypatch.setattr(prices, "_genai_prices", functools.cache(prices._genai_prices.__wrapped__))
+    for module in [each for each in sys.modules if each.partition(".")[0] == "genai_prices"]:
+        monkeypatch.delitem(sys.modules, module)
+    priced = ScriptedModel(script=["a", Usage(1_000_000, 0)], runs_async=True, model_name="gpt-4o")
+    with blockbuster_ctx():
+        answer = await priced.ainvoke("x")
+    assert answer.response_metadata["cost"]["input"] == 2.5
 
 
 async def test_A2_sync_and_async_results_are_identical(subject, mode):

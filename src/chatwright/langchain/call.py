@@ -45,6 +45,9 @@ class Asked(Protocol):
     def summarize(self, request: Request, answer: Answer) -> Summary:
         """Return the metadata and the usage of an answer that has ended."""
 
+    def summarizes_slowly(self, answer: Answer) -> bool:
+        """Tell whether `summarize` may take long, so that it has no place on an event loop."""
+
 
 class Call(Generic[T]):
     """Drives one source to its end, in either colour.
@@ -64,14 +67,15 @@ class Call(Generic[T]):
 
     def drive(self) -> Iterator[T]:
         """Yield what the renderer makes of the answer; before the last, the source is closed."""
-        for start in self._attempts(self._model.plan(self._request)):
+        model = self._model
+        for start in self._attempts(model.plan(self._request)):
             with _Translated(self._source, self._answer), contextlib.closing(read(start)) as items:
                 for item in items:
                     yield from self._feed(item)
                     if self._answer.done:
                         break
             yield from self._rendered(self._answer.end())
-        yield from self._last()
+        yield from self._renderer.last(model.summarize(self._request, self._answer))
 
     async def adrive(self) -> AsyncIterator[T]:
         """Do what `drive` does, on an event loop."""
@@ -91,7 +95,11 @@ class Call(Generic[T]):
                             break
             for rendered in self._rendered(self._answer.end()):
                 yield rendered
-        for rendered in self._last():
+        if model.summarizes_slowly(self._answer):
+            summary = await asyncio.to_thread(model.summarize, self._request, self._answer)
+        else:
+            summary = model.summarize(self._request, self._answer)
+        for rendered in self._renderer.last(summary):
             yield rendered
 
     def _attempts(self, plan: Plan) -> Iterator[Callable[[], Any]]:
@@ -113,9 +121,6 @@ class Call(Generic[T]):
 
     def _rendered(self, pieces: Sequence[Piece]) -> Sequence[T]:
         return [rendered for piece in pieces for rendered in self._renderer.piece(piece)]
-
-    def _last(self) -> Sequence[T]:
-        return self._renderer.last(self._model.summarize(self._request, self._answer))
 
 
 class _Translated:

@@ -15,9 +15,9 @@ from langchain_core.utils.utils import LC_ID_PREFIX
 
 from chatwright.core.answer import Answer
 from chatwright.core.bridge import is_async
+from chatwright.langchain import prices
 from chatwright.langchain.abilities import Abilities
 from chatwright.langchain.call import Call
-from chatwright.langchain.prices import cost_of
 from chatwright.langchain.render import (
     ChunkRenderer,
     Event,
@@ -206,8 +206,15 @@ class ChatModel(Abilities):
             metadata["cost"] = cost
         return Summary(metadata, usage)
 
+    def summarizes_slowly(self, answer: Answer) -> bool:
+        """Tell whether `summarize` may take long: where genai-prices has yet to be imported."""
+        looks_up = self.has_prices and self.price is None and not prices.ready()
+        return looks_up and (answer.usage is not None or self.has_tokenizer())
+
     def _cost(self, usage: UsageMetadata) -> dict[str, Any] | None:
-        return cost_of(usage, self.price, self.model_name)
+        if self.price is None and not self.has_prices:
+            return None
+        return prices.cost_of(usage, self.price, self.model_name)
 
     def _usage(self, request: Request, answer: Answer) -> tuple[UsageMetadata | None, bool]:
         """Return the usage, and whether it is an estimate: the source's, else the tokenizer's."""

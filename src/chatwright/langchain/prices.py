@@ -1,6 +1,5 @@
 """What an answer costs. The one file that imports genai-prices."""
 
-import importlib.util
 import threading
 from collections.abc import Mapping
 from functools import cache
@@ -10,7 +9,7 @@ from langchain_core.callbacks import UsageMetadataCallbackHandler
 from langchain_core.messages.ai import AIMessage, UsageMetadata
 from langchain_core.outputs import ChatGeneration, LLMResult
 
-__all__ = ["CostCallbackHandler", "Price", "cost_of"]
+__all__ = ["CostCallbackHandler", "Price", "cost_of", "ready"]
 
 _PER = 1_000_000
 
@@ -45,30 +44,38 @@ def cost_of(usage: UsageMetadata, price: Price | None, model: str) -> dict[str, 
         made = usage["output_tokens"] * price.output / _PER
         currency = price.currency
     else:
-        found = _looked_up(model, usage) if _knows_prices() else None
+        found = _looked_up(model, usage)
         if found is None:
             return None
         spent, made, currency = *found, "USD"
     return {"input": spent, "output": made, "total": spent + made, "currency": currency}
 
 
+def ready() -> bool:
+    """Tell whether a price is looked up at once: the first time takes half a second."""
+    return _genai_prices.cache_info().currsize > 0
+
+
 @cache
-def _knows_prices() -> bool:
-    return importlib.util.find_spec("genai_prices") is not None
+def _genai_prices() -> Any:
+    try:
+        import genai_prices  # noqa: PLC0415  half a second, only when needed
+    except ImportError:
+        return None
+    return genai_prices
 
 
 def _looked_up(model: str, usage: UsageMetadata) -> tuple[float, float] | None:
-    if model in _unknown:
+    library = _genai_prices()
+    if library is None or model in _unknown:
         return None
-    from genai_prices import Usage, calc_price  # noqa: PLC0415  half a second, only when needed
-
-    counts = Usage(
+    counts = library.Usage(
         input_tokens=usage["input_tokens"],
         output_tokens=usage["output_tokens"],
         cache_read_tokens=usage.get("input_token_details", {}).get("cache_read"),
     )
     try:
-        found = calc_price(counts, model_ref=model)
+        found = library.calc_price(counts, model_ref=model)
     except LookupError:
         _unknown.add(model)
         return None

@@ -94,6 +94,8 @@ class Settings(BaseChatModel):
 
     accepts: ClassVar[frozenset[str]] = frozenset()
     """Names of call parameters that are no fields; `reply` finds them in `request.parameters`."""
+    has_prices: ClassVar[bool] = True
+    """Whether a price that is not given is looked up by the model's name."""
     fixed: ClassVar[frozenset[str]] = frozenset({"api_key", "price", "stop", "streaming"})
     """Names of fields that a call can't set."""
 
