@@ -161,6 +161,21 @@ def test_cancelling_a_stream_frees_the_slot_within_a_token():
     assert time.perf_counter() - started < 1.0
 
 
+async def test_a_cancel_is_seen_while_the_prompt_is_processed():
+    model = SMOLLM2(n_parallel=1, n_batch=32)
+    await model.ainvoke("hi", max_tokens=1)
+    task = asyncio.create_task(model.ainvoke("Once upon a time. " * 60))  # 240 tokens
+    await asyncio.sleep(0.2)
+    assert not task.done()
+    task.cancel()
+    started = time.perf_counter()
+    await model.ainvoke("hi", max_tokens=1)
+    freed = time.perf_counter() - started
+    started = time.perf_counter()
+    await model.ainvoke("Twice upon a time. " * 60, max_tokens=1)
+    assert freed < (time.perf_counter() - started) / 2
+
+
 def ask(address, path, headers):
     connection = http.client.HTTPConnection(urlsplit(address).netloc, timeout=10)
     connection.request("POST", path, b"{}", {"Content-Type": "application/json", **headers})

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Annotated, Any, Self
 
 from langchain_core.language_models import ModelProfile
-from langchain_core.messages.ai import UsageMetadata
 from pydantic import BeforeValidator, Field, PrivateAttr, model_validator
 
 from chatwright.core.bridge import Pump
@@ -94,8 +93,9 @@ class ChatGGUF(ChatModel):
     """Context of one answer, prompt included, in tokens."""
     n_parallel: int = Field(default=4, ge=1, le=256)
     """How many answers grow at once. Each slot holds memory for `n_ctx` tokens."""
-    n_batch: int = Field(default=512, ge=1)
-    """Prompt tokens processed in one go; a cancel is seen between two of them."""
+    n_batch: int | None = Field(default=None, ge=1)
+    """Prompt tokens processed in one go; other answers wait meanwhile, and so does a cancel.
+    Default None: 512 with a GPU, else 128."""
     n_threads: int | None = Field(default=None, ge=1)
     """Threads that compute. Default None: llama.cpp's choice, all cores."""
     n_gpu_layers: int | None = None
@@ -124,6 +124,7 @@ class ChatGGUF(ChatModel):
 
     accepts = frozenset({"chat_template_kwargs", "json_schema", "logit_bias", "repeat_last_n"})
     fixed = ChatModel.fixed | {*_ENGINE}
+    has_prices = False  # weights on one's own disk cost what their owner says
 
     _engine: Engine | None = PrivateAttr(default=None)
     _engine_named: tuple[str, ...] = PrivateAttr(default=())
@@ -289,10 +290,6 @@ class ChatGGUF(ChatModel):
             EngineError: llama.cpp refused.
         """
         return self.engine.tokenize(text)
-
-    def _cost(self, usage: UsageMetadata) -> dict[str, Any] | None:
-        """Look no price up: weights on one's own disk cost what their owner says."""
-        return super()._cost(usage) if self.price else None
 
     def _default_model_name(self) -> str:
         named = self.model_path in weights.NAMED
