@@ -30,17 +30,10 @@ def built(tmp_path_factory):
 def installed(built, tmp_path_factory):
     """An environment with the wheel and its dependencies, no extra."""
     venv = tmp_path_factory.mktemp("venv")
-    call(sys.executable, "-m", "venv", venv)
+    call(sys.executable, "-m", "venv", "--without-pip", venv)
     (wheel,) = built.glob("*.whl")
-    pip = [
-        venv / "bin" / "pip",
-        "install",
-        "--quiet",
-        "--no-compile",
-        "-c",
-        ROOT / "constraints.txt",
-    ]
-    call(*pip, wheel)
+    pip = [sys.executable, "-m", "pip", "--python", venv / "bin" / "python"]
+    call(*pip, "install", "--quiet", "--no-compile", "-c", ROOT / "constraints.txt", wheel)
     return venv / "bin"
 
 

@@ -119,8 +119,7 @@ def suite(base, name, cls, params):
             for each in dir(base)
             if each.startswith("test_") and ("structured" in each or "tool" in each)
         ]
-        lenient = pytest.mark.xfail(reason="SmolLM2 failed three times", strict=False)
-        given |= {name: lenient(twice_more(getattr(base, name))) for name in names}
+        given |= {name: twice_more(getattr(base, name)) for name in names}
         given["test_agent_loop"] = agent_loop
         given["test_unicode_tool_call_integration"] = unicode
     if base is ChatModelUnitTests:
