@@ -98,7 +98,7 @@ def test_json_is_one_object(env):
 
 
 def test_the_real_model_answers(env):
-    done = run(env, "chat", "What is the capital of France?", "-t", "0", "--max-tokens", "20")
+    done = run(env, "chat", "What is the capital of France?", "--max-tokens", "20")
     assert (done.returncode, done.stderr) == (0, "")
     assert "Paris" in done.stdout
 

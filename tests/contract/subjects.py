@@ -156,7 +156,8 @@ ENGINE = {
     "n_threads": 1,  # the other core runs the other tests
 }
 """Models with these share one engine."""
-SMOLLM2 = functools.partial(ChatGGUF, **ENGINE, temperature=0.0, seed=7, max_tokens=10)
+PLAIN = {"temperature": 0.0, "repeat_penalty": 1.0, "seed": 7, "max_tokens": 10}
+SMOLLM2 = functools.partial(ChatGGUF, **{**ENGINE, **PLAIN})
 
 
 @functools.cache

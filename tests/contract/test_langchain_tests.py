@@ -9,9 +9,7 @@ that core lists in its own mapping" (`langchain_core/load/load.py`, 1.7.2), so t
 of third parties. `test_K3_…` does the same with the class allowed by name.
 """
 
-import contextlib
 import functools
-import inspect
 
 import pytest
 from langchain_core.load import dumpd, load
@@ -44,7 +42,7 @@ SOURCES = {
     "AsyncSubclass": (AsyncSubclass, {}),
     "Native": (ChatFunction, {"function": native.function}),
     "Echo": (CustomChatModelAdvanced, {"n": 9, "model_name": "echo"}),
-    "GGUF": (ChatGGUF, ENGINE),
+    "GGUF": (ChatGGUF, {**ENGINE, "repeat_penalty": 1.0}),
     "Command": (ChatCommand, command_fields),
     **{
         wire.title().replace("_", ""): (ChatEndpoint, functools.partial(endpoint_fields, wire))
@@ -66,26 +64,6 @@ def agent_loop(self, model):
 @pytest.mark.xfail(reason="SmolLM2 does not always copy Chinese", strict=False)
 def unicode(self, model):
     ChatModelIntegrationTests.test_unicode_tool_call_integration(self, model)
-
-
-def twice_more(test):
-    """Give the real LLM, which never says a thing twice in the same way, three attempts in all."""
-
-    @functools.wraps(test)
-    def attempts(*args, **kwargs):
-        for _ in range(2):
-            with contextlib.suppress(AssertionError):
-                return test(*args, **kwargs)
-        return test(*args, **kwargs)
-
-    @functools.wraps(test)
-    async def async_attempts(*args, **kwargs):
-        for _ in range(2):
-            with contextlib.suppress(AssertionError):
-                return await test(*args, **kwargs)
-        return await test(*args, **kwargs)
-
-    return async_attempts if inspect.iscoroutinefunction(test) else attempts
 
 
 def suite(base, name, cls, params):
@@ -114,12 +92,6 @@ def suite(base, name, cls, params):
         # At temperature 0, which langchain-tests sets, SmolLM2 tells one endless joke.
         given["structured_output_kwargs"] = property(lambda self: {"repeat_penalty": 1.2})
     if cls is ChatGGUF and base is ChatModelIntegrationTests:
-        names = [
-            each
-            for each in dir(base)
-            if each.startswith("test_") and ("structured" in each or "tool" in each)
-        ]
-        given |= {name: twice_more(getattr(base, name)) for name in names}
         given["test_agent_loop"] = agent_loop
         given["test_unicode_tool_call_integration"] = unicode
     if base is ChatModelUnitTests:

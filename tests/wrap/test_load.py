@@ -10,7 +10,7 @@ from wrap.decorated import shout
 def test_a_name_loads_the_embedded_model():
     model = load("smollm2", temperature=0.1)
     assert isinstance(model, ChatGGUF)
-    assert (model.model_name, model.temperature, model.top_p) == ("smollm2", 0.1, 0.9)
+    assert (model.model_name, model.temperature, model.repeat_penalty) == ("smollm2", 0.1, 1.05)
 
 
 @pytest.mark.parametrize("form", ["gguf:{}", "{}"])

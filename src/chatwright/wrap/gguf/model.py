@@ -88,7 +88,7 @@ class ChatGGUF(ChatModel):
 
     model_path: str
     """Path of a GGUF file; or `hf:owner/repo/file.gguf`; or `smollm2`, whose `temperature` and
-    `top_p` then default to what its makers advise, 0.2 and 0.9."""
+    `repeat_penalty` then default to what it answers best with, 0.0 and 1.05."""
     n_ctx: int = Field(default=4096, ge=16)
     """Context of one answer, prompt included, in tokens."""
     n_parallel: int = Field(default=4, ge=1, le=256)
@@ -132,7 +132,7 @@ class ChatGGUF(ChatModel):
     @model_validator(mode="before")
     @classmethod
     def _follow_advice(cls, values: Any) -> Any:
-        """Sample named weights as their makers advise, where nothing else is said."""
+        """Sample named weights as they answer best, where nothing else is said."""
         named = (
             weights.NAMED.get(values.get("model_path", "")) if isinstance(values, dict) else None
         )
