@@ -13,7 +13,7 @@ from chatwright import ChatGGUF
 from chatwright.wrap.gguf.weights import find
 
 TOKENS = 64
-ROUNDS = 5
+ROUNDS = 9
 PROMPTS = [f"Tell me a story about the number {number}." for number in range(8)]
 SYSTEM = "You are a helpful assistant."
 SAMPLING = {"temperature": 0.0, "seed": 7, "max_tokens": TOKENS}

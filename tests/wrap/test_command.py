@@ -1,6 +1,7 @@
 """Programs, well-behaved and not."""
 
 import asyncio
+import gc
 import os
 import pickle
 import subprocess
@@ -300,6 +301,16 @@ def test_E4_nothing_outlives_a_loop(tmp_path):
     # In a process of its own: asyncio warns of what its loop did not live to close.
     subprocess.run([sys.executable, "-c", LEFT, script], check=True, timeout=30)
     assert gone(int(log.read_text()), 10)
+
+
+def test_A5_a_loop_that_ends_at_once_leaves_no_program_unaccounted_for(monkeypatch):
+    complaints = []
+    monkeypatch.setattr(sys, "unraisablehook", lambda each: complaints.append(each.exc_value))
+    model = ChatCommand(["echo", "hi"])
+    for _ in range(50):  # it ends by itself, while the stop sequence has it ended
+        assert asyncio.run(model.ainvoke("x", stop=["h"])).text == "h"
+    gc.collect()
+    assert complaints == []
 
 
 def test_P6_a_stop_sequence_ends_the_program(tmp_path):

@@ -113,9 +113,9 @@ class Program:
             end = threading.Thread(target=_end, args=(self._process.pid, self._grace))
             end.daemon = True
             end.start()
-            await self._settled()
         else:
             _groups.discard(self._process.pid)
+        await self._settled()
 
     async def _settled(self) -> None:
         """Give the program a moment: most obey at once, and asyncio sees it while its loop runs."""
@@ -204,6 +204,7 @@ def _has_ended(process: asyncio.subprocess.Process) -> bool:
 def _kill_what_started(starting: asyncio.Future[asyncio.subprocess.Process]) -> None:
     if not starting.cancelled() and starting.exception() is None:
         _signal(starting.result().pid, signal.SIGKILL)
+        _lingering.add(starting.result())
 
 
 def _end(group: int, grace: float) -> None:
