@@ -29,17 +29,18 @@ ratios round by round. Only the ratios mean something elsewhere. {machine}.
 
 What is missed, and why:
 
-- `invoke`: what stands around a call since there are plans and a filter of reasoning makes it 6 to
-  10 % slower than the guide's own code. Of an async function it also runs the coroutine on an event
-  loop in the calling thread: a task and two turns of the loop, some 25 µs on a quiet machine.
-- `ainvoke`: a model whose `_agenerate` returns at once and does nothing takes 0.42 to 0.44 × of the
-  guide's own code here, so that core alone is above the mark; ours adds some 40 µs to it.
+- `invoke`: of a function it is 0.99 to 1.03 × of the guide's own code in the runs so far. Of an
+  async function it also runs the coroutine on an event loop, in the calling thread: a task and one
+  turn of the loop, which make it 1.13 to 1.29 ×; by a thread it would be 3 to 5 ×.
+- `ainvoke`: a `ChatModel` whose `_agenerate` returns a finished message and does nothing takes 0.42
+  to 0.46 × of the guide's own code here, so that core alone is above the mark.
 - Binding tools takes 13 to 14 µs when the machine is quiet and twice that when it is not: the bound
   is in µs, so that a slow machine misses it.
 - Endpoints without the extra `fast`: what httpx2 takes to hand over one HTTP chunk stands in every
   token, and LangChain's chunk comes on top. With `fast`, aiohttp hands over all that has come at
   once; the peers' own transports stay as they are.
-- SmolLM2 against raw xllamacpp: 0.93 to 1.05 × in the runs so far; the machine is noisy.
+- SmolLM2 against raw xllamacpp: 0.92 to 1.05 × in the runs so far, one at a time or 8 at once. Of
+  the 8 s of CPU that 512 tokens take, 8 at once, Python's part is 0.2 s here and 0.1 s there.
 """
 
 
