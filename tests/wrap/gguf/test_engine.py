@@ -11,6 +11,7 @@ import sys
 import textwrap
 import threading
 import time
+import weakref
 from urllib.parse import urlsplit
 
 import gguf
@@ -203,6 +204,19 @@ def test_loading_is_silent_by_default_and_logged_on_request(capfd, caplog):
     SMOLLM2(n_ctx=336).invoke("hi", max_tokens=1)
     assert "loading model" in caplog.text
     assert capfd.readouterr().err == ""
+
+
+def test_engines_that_crowd_the_cores_are_told_of(caplog, monkeypatch):
+    monkeypatch.setattr(engines, "_engines", weakref.WeakValueDictionary())  # other tests' left out
+    cores = max(2, os.cpu_count())
+    kept = [SMOLLM2(n_ctx=512, n_threads=cores)]
+    kept[0].invoke("hi", max_tokens=1)
+    kept.append(SMOLLM2(n_ctx=512, n_threads=1))
+    kept[1].invoke("hi", max_tokens=1)
+    assert caplog.text == ""
+    kept.append(SMOLLM2(n_ctx=768, n_threads=cores))
+    kept[2].invoke("hi", max_tokens=1)
+    assert f"2 engines in this process have {2 * cores} threads for {os.cpu_count()}" in caplog.text
 
 
 @pytest.fixture

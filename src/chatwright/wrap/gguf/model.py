@@ -97,7 +97,8 @@ class ChatGGUF(ChatModel):
     """Prompt tokens processed in one go; other answers wait meanwhile, and so does a cancel.
     Default None: 512 with a GPU, else 128."""
     n_threads: int | None = Field(default=None, ge=1)
-    """Threads that compute. Default None: llama.cpp's choice, all cores."""
+    """Threads that compute. Default None: llama.cpp's choice, all cores. Give two sets of weights
+    in one process no more than there are cores: together they would be several times slower."""
     n_gpu_layers: int | None = None
     """Layers that the GPU holds. Default None: llama.cpp's choice, as many as fit."""
     chat_template: str | None = None
