@@ -10,6 +10,7 @@ BIN := $(VENV)/bin
 SUDO := $(if $(filter-out 0,$(shell id -u)),sudo -n)
 APT := ($(SUDO) apt-get update -qq && $(SUDO) apt-get install -y -qq chromium >/dev/null)
 PIP := $(BIN)/pip --disable-pip-version-check --quiet
+INSTALL := $(PIP) install --no-compile -c constraints.txt -e
 
 .PHONY: chat test lint bench conformance docs clean
 .DELETE_ON_ERROR:
@@ -42,15 +43,16 @@ $(BIN)/pip:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.chat: pyproject.toml constraints.txt | $(BIN)/pip
-	$(PIP) install -c constraints.txt -e '.[gguf]'
+	$(INSTALL) '.[gguf]'
 	$(BIN)/chatwright pull smollm2
 	@touch $@
 
-$(VENV)/.test: $(VENV)/.chat
-	$(PIP) install -c constraints.txt -e '.[gguf,prices,test]'
+$(VENV)/.test: pyproject.toml constraints.txt | $(BIN)/pip
+	$(INSTALL) '.[gguf,prices,test]'
+	$(BIN)/chatwright pull smollm2
 	@command -v chromium >/dev/null || $(APT) || \
 		echo "Chromium can't be installed: the page of reports is not tested in a browser"
-	@touch $@
+	@touch $(VENV)/.chat $@
 
 $(VENV)-conformance/.made: conformance/packages.txt
 	$(PYTHON) -m venv $(VENV)-conformance
@@ -59,5 +61,5 @@ $(VENV)-conformance/.made: conformance/packages.txt
 	@touch $@
 
 $(VENV)/.bench: $(VENV)/.test
-	$(PIP) install -c constraints.txt -e '.[gguf,prices,test,bench]'
+	$(INSTALL) '.[gguf,prices,test,bench]'
 	@touch $@
