@@ -1,5 +1,6 @@
 import asyncio
 import functools
+import subprocess
 import sys
 import threading
 import time
@@ -74,6 +75,14 @@ async def test_A1_the_first_price_is_looked_up_off_the_loop(monkeypatch):
     with blockbuster_ctx():
         answer = await priced.ainvoke("x")
     assert answer.response_metadata["cost"]["input"] == 2.5
+
+
+def test_A1_nothing_is_left_to_import_once_prices_are_ready():
+    code = (
+        "import sys; from chatwright.langchain import prices; prices._genai_prices(); "
+        "assert prices.ready() and 'genai_prices.data' in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 async def test_A2_sync_and_async_results_are_identical(subject, mode):

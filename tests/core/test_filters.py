@@ -121,9 +121,9 @@ def test_a_call_that_is_cut_anywhere_is_never_valid(name, data):
 
 @given(st.data())
 def test_a_marker_counts_behind_one_that_was_only_a_word(data):
-    said = '<|python_tag|>: <|python_tag|>{"name": "f", "parameters": {"a": 1}}'
+    said = '<|python_tag|>  [1], <|python_tag|>{"name": "f", "parameters": {"a": 1}}'
     text, _, calls = through(ToolCallFilter(LLAMA3), any_split(data, said))
-    assert (text, calls) == ("<|python_tag|>: ", [("f", '{"a": 1}')])
+    assert (text, calls) == ("<|python_tag|>  [1], ", [("f", '{"a": 1}')])
 
 
 @given(st.data(), st.text(alphabet='<tol_ca>[]{}":,nme\\ A1', max_size=60))

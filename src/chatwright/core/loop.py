@@ -105,6 +105,8 @@ class SharedLoop:
             return task.result() if task.done() else self._loop.run_until_complete(task)
         except KeyboardInterrupt:
             task.cancel()
+            self._loop.stop()  # where it was stopped and has not run yet, that is over now
+            self._loop.run_forever()
             self._loop.run_until_complete(asyncio.wait([task], timeout=SETTLE_SECONDS))
             raise
 

@@ -190,7 +190,7 @@ class ToolCallFilter:
         markers = (close, *self._markers) if close else self._markers
         may_follow = partial_start(rest, markers) == 0 or rest.strip() == "["
         if may_follow and not rest.startswith(markers):
-            return rest
+            return text if self._opened else rest
         if not self._opened:
             self._step, self._line_start = self._text, True
             return rest

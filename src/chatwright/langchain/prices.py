@@ -62,6 +62,7 @@ def _genai_prices() -> Any:
         import genai_prices  # noqa: PLC0415  half a second, only when needed
     except ImportError:
         return None
+    genai_prices.data_snapshot.get_snapshot()  # the larger part of it is imported with this
     return genai_prices
 
 

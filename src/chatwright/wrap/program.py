@@ -120,14 +120,16 @@ class Program:
     async def _settled(self) -> None:
         """Give the program a moment: most obey at once, and asyncio sees it while its loop runs."""
         deadline = time.monotonic() + SETTLE_SECONDS
-        while self._process.returncode is None and time.monotonic() < deadline:  # noqa: ASYNC110
-            await asyncio.sleep(_POLL_SECONDS / 4)
-        for _turn in range(3):  # for asyncio to close its transport
-            await asyncio.sleep(0)
-        # Its loop may end before it does; asyncio would then warn, wherever garbage is collected.
-        _lingering.difference_update([*filter(_has_ended, _lingering)])
-        if not _has_ended(self._process):
-            _lingering.add(self._process)
+        try:
+            while not _has_ended(self._process) and time.monotonic() < deadline:  # noqa: ASYNC110
+                await asyncio.sleep(_POLL_SECONDS / 4)
+            for _turn in range(3):  # for asyncio to close its transport
+                await asyncio.sleep(0)
+        finally:  # cancelled once more, too
+            # Its loop may end before it does; asyncio would then warn, whenever it is collected.
+            _lingering.difference_update([*filter(_has_ended, _lingering.copy())])
+            if not _has_ended(self._process):
+                _lingering.add(self._process)
 
     def say(self, prompt: bytes) -> None:
         """Have the prompt written to its stdin; a program need not read it."""

@@ -206,9 +206,10 @@ def test_loading_is_silent_by_default_and_logged_on_request(capfd, caplog):
     assert capfd.readouterr().err == ""
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="it is libgomp's way")
 def test_engines_that_crowd_the_cores_are_told_of(caplog, monkeypatch):
     monkeypatch.setattr(engines, "_engines", weakref.WeakValueDictionary())  # other tests' left out
-    cores = max(2, os.cpu_count())
+    cores = max(2, len(os.sched_getaffinity(0)))
     kept = [SMOLLM2(n_ctx=512, n_threads=cores)]
     kept[0].invoke("hi", max_tokens=1)
     kept.append(SMOLLM2(n_ctx=512, n_threads=1))
@@ -216,7 +217,7 @@ def test_engines_that_crowd_the_cores_are_told_of(caplog, monkeypatch):
     assert caplog.text == ""
     kept.append(SMOLLM2(n_ctx=768, n_threads=cores))
     kept[2].invoke("hi", max_tokens=1)
-    assert f"2 engines in this process have {2 * cores} threads for {os.cpu_count()}" in caplog.text
+    assert f"2 engines in this process have {2 * cores} threads" in caplog.text
 
 
 @pytest.fixture

@@ -62,7 +62,9 @@ class FastTransport(httpx2.AsyncBaseTransport):
 
     def _environments_proxy(self, url: httpx2.URL) -> str | None:
         proxy = self._proxies.get(url.scheme)
-        return None if proxy is None or proxy_bypass(url.host) else proxy
+        if proxy is None or proxy_bypass(url.host) or proxy_bypass(url.netloc.decode()):
+            return None
+        return proxy
 
     def _opened(self) -> aiohttp.ClientSession:
         return aiohttp.ClientSession(

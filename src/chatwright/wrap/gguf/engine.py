@@ -40,8 +40,8 @@ _log = logging.getLogger("chatwright.llama_cpp")
 _LEVELS = {"D": logging.DEBUG, "I": logging.INFO, "W": logging.WARNING, "E": logging.ERROR}
 _VERBOSITY = {logging.DEBUG: 4, logging.INFO: 3, logging.WARNING: 2}
 _EXIT_SECONDS = 5.0
-GPU_BATCH = 512
-CPU_BATCH = 128
+LARGE_BATCH = 512
+SMALL_BATCH = 128
 """Prompt tokens in one go: a core takes a second for them; 512 would be a twentieth faster."""
 
 
@@ -224,7 +224,8 @@ def _open(options: EngineOptions, key: str) -> tuple[Any, int]:
     # What llama.cpp can fit to the memory is how many layers a GPU takes; it loads twice for that.
     gpus = [each for each in xllamacpp.get_device_info() if int(each["type"]) > 0]
     params.fit_params = options.n_gpu_layers is None and bool(gpus)
-    params.n_batch = options.n_batch or (GPU_BATCH if gpus else CPU_BATCH)
+    whole = gpus or options.mmproj is not None  # some LLMs have to see all of an image at once
+    params.n_batch = options.n_batch or (LARGE_BATCH if whole else SMALL_BATCH)
     if options.chat_template is not None:
         params.chat_template = options.chat_template
     if options.mmproj is not None:
@@ -257,9 +258,12 @@ def _tell_if_crowded() -> None:
     libgomp, which llama.cpp computes by, then sleeps between any two steps instead of waiting
     (`gomp_throttled_spin_count_var`): 15 tokens/s instead of 80 on two cores.
     """
-    threads = [each.threads for each in _engines.values() if each.threads > 1]
-    cores = os.cpu_count() or 1
-    if sys.platform == "linux" and len(threads) > 1 and sum(threads) > cores:
+    if sys.platform != "linux":
+        return
+    cores = len(os.sched_getaffinity(0))
+    with _engines_lock:
+        threads = [each.threads for each in _engines.values() if each.threads > 1]
+    if len(threads) > 1 and sum(threads) > cores:
         _log.warning(
             "%d engines in this process have %d threads for %d cores, so that each is several "
             "times slower, though the others be idle; give their models a smaller n_threads",

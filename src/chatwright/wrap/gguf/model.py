@@ -95,7 +95,7 @@ class ChatGGUF(ChatModel):
     """How many answers grow at once. Each slot holds memory for `n_ctx` tokens."""
     n_batch: int | None = Field(default=None, ge=1)
     """Prompt tokens processed in one go; other answers wait meanwhile, and so does a cancel.
-    Default None: 512 with a GPU, else 128."""
+    Default None: 512 with a GPU or an `mmproj`, else 128."""
     n_threads: int | None = Field(default=None, ge=1)
     """Threads that compute. Default None: llama.cpp's choice, all cores. Give two sets of weights
     in one process no more than there are cores: together they would be several times slower."""
