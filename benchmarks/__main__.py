@@ -40,8 +40,8 @@ What is missed, and why:
   token, and LangChain's chunk comes on top. With `fast`, aiohttp hands over all that has come at
   once; the peers' own transports stay as they are.
 - SmolLM2 against raw xllamacpp, each in a process of its own: 0.90 and 1.03 × one at a time, 0.95
-  and 0.99 × 8 at once, in two runs. Of the 8 s
-  of CPU that 512 tokens take, 8 at once, Python's part is 0.2 s here and 0.1 s there.
+  and 0.99 × 8 at once, in two runs. Of the 8 s of CPU that 512 tokens take, 8 at once, Python's
+  part is 0.2 s here and 0.1 s there.
 """
 
 
