@@ -77,6 +77,22 @@ async def test_A1_the_first_price_is_looked_up_off_the_loop(monkeypatch):
     assert answer.response_metadata["cost"]["input"] == 2.5
 
 
+@pytest.mark.parametrize("way", ["ainvoke", "astream", "async_v3"])
+async def test_A1_a_tokenizer_is_asked_off_the_loop(way):
+    asked = set()
+
+    def tokenizer(text):
+        asked.add(threading.get_ident())
+        return [*text]
+
+    for usage in ([], [Usage(3)], [Usage(3, 1)]):
+        script = ["a", *usage]
+        model = ScriptedModel(script=script, runs_async=True, custom_get_token_ids=tokenizer)
+        assert (await MODES[way](model, "abc")).usage_metadata["total_tokens"] == 4
+    assert asked
+    assert threading.get_ident() not in asked
+
+
 def test_A1_nothing_is_left_to_import_once_prices_are_ready():
     code = (
         "import sys; from chatwright.langchain import prices; prices._genai_prices(); "

@@ -61,11 +61,6 @@ def agent_loop(self, model):
     ChatModelIntegrationTests.test_agent_loop(self, model)
 
 
-@pytest.mark.xfail(reason="SmolLM2 does not always copy Chinese", strict=False)
-def unicode(self, model):
-    ChatModelIntegrationTests.test_unicode_tool_call_integration(self, model)
-
-
 def suite(base, name, cls, params):
     """Make what a user of langchain-tests would write by hand."""
 
@@ -93,7 +88,6 @@ def suite(base, name, cls, params):
         given["structured_output_kwargs"] = property(lambda self: {"repeat_penalty": 1.2})
     if cls is ChatGGUF and base is ChatModelIntegrationTests:
         given["test_agent_loop"] = agent_loop
-        given["test_unicode_tool_call_integration"] = unicode
     if base is ChatModelUnitTests:
         given["test_serdes"] = serdes
     made = type(f"Test{name}{base.__name__.removeprefix('ChatModel')}", (base,), given)

@@ -10,16 +10,7 @@ from pydantic import PrivateAttr, SecretStr, model_validator
 
 from faults.controls import Full
 from faults.kit import Results, Streams, fault
-from faults.wire import Answer, Stops
-
-
-def with_stops(stops: type[Stops]) -> type[Answer]:
-    class Reads(Answer):
-        def __init__(self, model_name, provider, given) -> None:
-            super().__init__(model_name, provider, given)
-            self.stops = stops(given)
-
-    return Reads
+from faults.wire import Answer, Stops, with_stops
 
 
 class Expressions(Stops):

@@ -2,7 +2,7 @@
 
 from faults.controls import Full
 from faults.kit import fault
-from faults.wire import Answer, Stops
+from faults.wire import Answer, Stops, with_stops
 
 
 @fault("P1", also="P2 P3 P4 P6 P7")  # nothing about stops can hold
@@ -31,15 +31,6 @@ class FirstInTheList(Stops):
                 self.matched, self.held = stop, ""
                 return text[: text.index(stop) + len(stop)]
         return super().feed(text[len(self.held) :])
-
-
-def with_stops(stops: type[Stops]) -> type[Answer]:
-    class Reads(Answer):
-        def __init__(self, model_name, provider, given) -> None:
-            super().__init__(model_name, provider, given)
-            self.stops = stops(given)
-
-    return Reads
 
 
 @fault("P2")

@@ -326,6 +326,17 @@ class Answer:
         )
 
 
+def with_stops(stops: type[Stops]) -> type[Answer]:
+    """Return answers that look for stop sequences in another way."""
+
+    class Reads(Answer):
+        def __init__(self, model_name, provider, given) -> None:
+            super().__init__(model_name, provider, given)
+            self.stops = stops(given)
+
+    return Reads
+
+
 def breaking(raw: str) -> str:
     """Return what makes cut JSON unreadable to a parser that completes it: a wrong bracket."""
     strings = re.sub(r'"(?:[^"\\]|\\.)*"', "", raw, flags=re.DOTALL)

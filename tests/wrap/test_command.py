@@ -313,6 +313,24 @@ def test_A5_a_loop_that_ends_at_once_leaves_no_program_unaccounted_for(monkeypat
     assert complaints == []
 
 
+def test_E4_a_second_cancel_leaves_no_program_unaccounted_for(monkeypatch):
+    complaints = []
+    monkeypatch.setattr(sys, "unraisablehook", lambda each: complaints.append(each.exc_value))
+
+    async def cancelled_twice():
+        call = asyncio.create_task(shell("trap '' TERM; echo up; sleep 1").ainvoke("x"))
+        await asyncio.sleep(0.3)
+        for _ in range(2):  # as anyio's scopes do
+            call.cancel()
+            await asyncio.sleep(0.03)
+        with pytest.raises(asyncio.CancelledError):
+            await call
+
+    asyncio.run(cancelled_twice())
+    gc.collect()
+    assert complaints == []
+
+
 def test_P6_a_stop_sequence_ends_the_program(tmp_path):
     log = tmp_path / "pid"
     model = shell(f"echo $$ > {log}; echo one END two; sleep 60")

@@ -207,9 +207,11 @@ class ChatModel(Abilities):
         return Summary(metadata, usage)
 
     def summarizes_slowly(self, answer: Answer) -> bool:
-        """Tell whether `summarize` may take long: where genai-prices has yet to be imported."""
-        looks_up = self.has_prices and self.price is None and not prices.ready()
-        return looks_up and (answer.usage is not None or self.has_tokenizer())
+        """Tell whether `summarize` may take long: by a tokenizer, or the import of genai-prices."""
+        given = answer.usage
+        if given is None or given.input_tokens is None or given.output_tokens is None:
+            return self.has_tokenizer()
+        return self.has_prices and self.price is None and not prices.ready()
 
     def _cost(self, usage: UsageMetadata) -> dict[str, Any] | None:
         if self.price is None and not self.has_prices:
