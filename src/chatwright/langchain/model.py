@@ -18,6 +18,7 @@ from langchain_core.utils.utils import LC_ID_PREFIX
 from chatwright.core.answer import Answer
 from chatwright.core.bridge import is_async
 from chatwright.core.finish import finish_state, normalized_reason
+from chatwright.core.threads import threads
 from chatwright.langchain import prices
 from chatwright.langchain.abilities import Abilities
 from chatwright.langchain.call import Call
@@ -268,6 +269,15 @@ class ChatModel(Abilities):
         streamed = not isinstance(renderer, MessageRenderer)
         model, request = self._asked(messages, stop, kwargs, config, streamed=streamed)
         return Call(model, request, renderer, run, run.scope(config))
+
+    @property
+    def queue_size(self) -> int:
+        """How many calls from async code wait for a thread: sync sources share so many.
+
+        There are 128, over all models of the process, or what `CHATWRIGHT_THREADS` says when
+        Chatwright is imported.
+        """
+        return threads.waiting
 
     def replies_async(self) -> bool:
         """Tell whether `reply` belongs on an event loop."""
