@@ -88,7 +88,6 @@ class Abilities(Settings):
             self,
             target_of(schema, strict=strict),
             method=method,
-            strict=strict,
             include_raw=include_raw,
             retries=retries,
             parameters=kwargs,

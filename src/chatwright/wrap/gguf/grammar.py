@@ -6,7 +6,7 @@ from typing import Any
 
 from chatwright.errors import ParameterError
 from chatwright.langchain.request import schema_of
-from chatwright.langchain.schemas import VALUES
+from chatwright.langchain.validation import VALUES
 
 __all__ = ["grammar_of"]
 
