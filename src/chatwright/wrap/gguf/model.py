@@ -17,8 +17,8 @@ from chatwright.langchain.request import Request
 from chatwright.langchain.schemas import bounded
 from chatwright.langchain.structured import Method, StructuredOutput
 from chatwright.wrap.gguf import weights
-from chatwright.wrap.gguf.engine import Engine, EngineOptions, shared
-from chatwright.wrap.gguf.grammar import grammar_of
+from chatwright.wrap.gguf.engine import Engine, EngineOptions, library, shared
+from chatwright.wrap.gguf.grammar import checked, grammar_of
 
 __all__ = ["ChatGGUF"]
 
@@ -202,13 +202,27 @@ class ChatGGUF(ChatModel):
         for name in ("tools", "tool_choice"):
             if (value := getattr(request, name)) is not None:
                 body[name] = value
-        if request.response_format is not None:
-            if self.grammar:
-                raise ParameterError(
-                    "grammar excludes response_format and forced calls, which need one of their own"
-                )
-            body["grammar"] = grammar_of(request.response_format)
+        if grammar := self._grammar(request, body.pop("json_schema", None)):
+            body["grammar"] = grammar
         return body
+
+    def _grammar(self, request: Request, schema: Any) -> str | None:
+        """Return what holds the answer: to a format, to llama.cpp's `json_schema`, or the user's.
+
+        Raises:
+            ParameterError: There are two of them.
+        """
+        wanted = request.response_format
+        if wanted is None and schema is not None:
+            wanted, schema = {"type": "json_object", "schema": schema}, None
+        if wanted is None:
+            return checked(self.grammar, library()) if self.grammar else None
+        if self.grammar or schema is not None:
+            raise ParameterError(
+                "grammar, json_schema, and response_format or a forced call exclude each other: an "
+                "answer follows one"
+            )
+        return grammar_of(wanted, library())
 
     def replies_async(self) -> bool:
         """Say that `reply` never blocks: llama.cpp pushes from a thread of its own."""
