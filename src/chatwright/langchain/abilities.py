@@ -6,6 +6,7 @@ from typing import Any, Self
 
 from langchain_core.language_models import LanguageModelInput, ModelProfile
 from langchain_core.messages import BaseMessage
+from pydantic import model_validator
 
 from chatwright.langchain.binding import BoundModel
 from chatwright.langchain.capabilities import Capabilities
@@ -187,6 +188,20 @@ class Abilities(Settings):
     def capabilities(self) -> Capabilities:
         """Return what `reply` can do itself. Override it where it can do more than text."""
         return Capabilities()
+
+    @model_validator(mode="after")
+    def _set_model_profile(self) -> Self:
+        """Keep what can be told beside what the user gives; core keeps one or the other.
+
+        An empty profile is the user's word that nothing is told.
+        """
+        given = self.profile
+        if given != {}:
+            self.profile = None
+            super()._set_model_profile()  # type: ignore[operator]  # pydantic's decorator
+            if given:
+                self.profile = ModelProfile(**{**(self.profile or {}), **given})
+        return self
 
     def _resolve_model_profile(self) -> ModelProfile:
         can = self.capabilities()

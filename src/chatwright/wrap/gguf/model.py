@@ -25,6 +25,7 @@ __all__ = ["ChatGGUF"]
 _SAMPLING = (
     "frequency_penalty",
     "grammar",
+    "logprobs",
     "max_tokens",
     "min_p",
     "presence_penalty",
@@ -32,6 +33,7 @@ _SAMPLING = (
     "seed",
     "temperature",
     "top_k",
+    "top_logprobs",
     "top_p",
 )
 
@@ -122,6 +124,11 @@ class ChatGGUF(ChatModel):
     """Penalty by how often a token has occurred; 0.0 is none. Default: llama.cpp's, 0.0."""
     grammar: str | None = None
     """A GBNF grammar that the answer follows. Default None: no grammar."""
+
+    logprobs: bool | None = None
+    """Whether `response_metadata["logprobs"]` tells how likely each token was, as OpenAI's does."""
+    top_logprobs: int | None = Field(default=None, ge=0)
+    """How many of the likeliest tokens it tells at each place. Default None: none."""
 
     accepts = frozenset({"chat_template_kwargs", "json_schema", "logit_bias", "repeat_last_n"})
     fixed = ChatModel.fixed | {*_ENGINE}
