@@ -1,6 +1,7 @@
 """`ChatGGUF`: weights on disk as a chat model."""
 
 from dataclasses import replace
+from os import PathLike, fspath
 from pathlib import Path
 from typing import Annotated, Any, Self
 
@@ -83,14 +84,15 @@ class ChatGGUF(ChatModel):
 
     Example:
         ```python
-        model = ChatGGUF(model_path="smollm2", temperature=0)
+        model = ChatGGUF("smollm2", temperature=0)
         model.invoke([("system", "You are a helpful assistant."), ("human", "Say hello.")])
         ```
     """
 
     model_path: str
     """Path of a GGUF file; or `hf:owner/repo/file.gguf`; or `smollm2`, whose `temperature` and
-    `repeat_penalty` then default to what it answers best with, 0.0 and 1.05."""
+    `repeat_penalty` then default to what it answers best with, 0.0 and 1.05. It may also be given
+    by position, or as `model`."""
     n_ctx: int = Field(default=4096, ge=16)
     """Context of one answer, prompt included, in tokens."""
     n_parallel: int = Field(default=4, ge=1, le=256)
@@ -137,13 +139,23 @@ class ChatGGUF(ChatModel):
     _engine: Engine | None = PrivateAttr(default=None)
     _engine_named: tuple[str, ...] = PrivateAttr(default=())
 
+    def __init__(self, model_path: str | PathLike[str] | None = None, **fields: Any) -> None:
+        """Take the weights by position, too, or as `model`."""
+        super().__init__(**({} if model_path is None else {"model_path": model_path}), **fields)
+
     @model_validator(mode="before")
     @classmethod
-    def _follow_advice(cls, values: Any) -> Any:
-        """Sample named weights as they answer best, where nothing else is said."""
-        named = (
-            weights.NAMED.get(values.get("model_path", "")) if isinstance(values, dict) else None
-        )
+    def _find_advice(cls, values: Any) -> Any:
+        """Take `model` for the weights, if nothing else names them; sample them as is advised."""
+        if not isinstance(values, dict):
+            return values
+        if "model_path" not in values and "model" in values:
+            values = {"model_path": values["model"], **values}
+            del values["model"]
+        path = values.get("model_path")
+        if isinstance(path, PathLike):
+            values = {**values, "model_path": fspath(path)}
+        named = weights.NAMED.get(path) if isinstance(path, str) else None
         return {**named.sampling, **values} if named else values
 
     @model_validator(mode="after")
