@@ -31,7 +31,7 @@ ONE_LIBRARY = {
     "checks/graphs.py": {"langgraph"},
     "checks/suites.py": {"langchain_tests", "pytest"},
     "langchain/prices.py": {"genai_prices"},
-    "langchain/schemas.py": {"jsonschema"},
+    "langchain/validation.py": {"jsonschema"},
     "wrap/described.py": {"jmespath"},
     "wrap/endpoint/exchange.py": {"tenacity"},
     "wrap/endpoint/fast.py": {"aiohttp", "yarl"},

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import re
 
 import pytest
 from hypothesis import given
@@ -284,14 +285,45 @@ JSONS = {
     '{"a": "\\"}"}': '{"a": "\\"}"}',
     "no json at all": "no json at all",
     'cut {"a": [1': '{"a": [1',
+    'The set {} is empty. {"a": 3}': '{"a": 3}',
+    "The set {} is empty.": "{}",
+    '{"a} is no key, {"a": 3} is': '{"a": 3}',
+    'not {"a": this} but {"a": 3}': '{"a": 3}',
+    '{"x": "the form"} {"a": 3}': '{"a": 3}',
+    '{"x": "the form"} and no more {"a"': '{"x": "the form"}',
+    '{"a": 1, "bad": 2} then {"a": 3} {"a": 4}': '{"a": 1, "bad": 2}\n{"a": 3}',
+    '{"a": 1, "bad": 2} then {"a": 3': '{"a": 1, "bad": 2}',
 }
+
+
+class WithAnA:
+    """Wants an object with an "a" and nothing that is bad."""
+
+    def fits(self, text):
+        return re.match(r'\{\s*"a":\s*[^t\s]', text) is not None
+
+    def conforms(self, text):
+        try:
+            value = json.loads(text)
+        except ValueError:
+            return False
+        return value == {} or ("a" in value and "bad" not in value)
 
 
 @pytest.mark.parametrize(("said", "expected"), JSONS.items())
 @given(st.data())
 def test_nothing_but_the_json_is_left(said, expected, data):
     for chunks in ([said], [*said], any_split(data, said)):
-        assert through(JsonFilter(), chunks) == (expected, "", [])
+        assert through(JsonFilter(WithAnA()), chunks) == (expected, "", [])
+
+
+def test_json_that_fits_goes_out_as_it_comes():
+    made = JsonFilter(WithAnA())
+    assert [*made.feed('Sure: {"x": 1} {"')] == []
+    assert [*made.feed('a": ')] == []
+    assert [*made.feed('"o')] == ['{"a": "o']
+    assert [*made.feed("ne")] == ["ne"]
+    assert [*made.feed('"} bye')] == ['"}']
 
 
 @given(st.text("ab<>", max_size=12), st.lists(st.text("ab<>", min_size=1, max_size=4), max_size=3))

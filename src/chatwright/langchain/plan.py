@@ -9,7 +9,7 @@ from langchain_core.messages import AIMessage, HumanMessage
 from chatwright.core.answer import Answer
 from chatwright.core.piece import Filter
 from chatwright.core.protocols import WRAPPED, ToolProtocol
-from chatwright.core.purejson import JsonFilter
+from chatwright.core.purejson import JsonCheck, JsonFilter
 from chatwright.core.stop import StopFilter
 from chatwright.core.tags import ReasoningTags, TagFilter
 from chatwright.core.toolcalls import ToolCallFilter
@@ -23,6 +23,7 @@ from chatwright.langchain.prompted import (
 )
 from chatwright.langchain.request import Request, schema_of
 from chatwright.langchain.tools import as_choice, chosen_name, is_forced, tool_name
+from chatwright.langchain.validation import SchemaCheck
 
 __all__ = ["Plan", "plan"]
 
@@ -43,7 +44,7 @@ class Plan(NamedTuple):
         single: Whether one call is all that is wanted.
         names: The names of the tools that are taught.
         wants_json: Whether the answer has to be JSON.
-        pure_json: Whether what stands around it is dropped.
+        pure_json: Which JSON object is meant; what stands around it is dropped.
     """
 
     request: Request
@@ -56,7 +57,7 @@ class Plan(NamedTuple):
     single: bool = False
     names: frozenset[str] = frozenset()
     wants_json: bool = False
-    pure_json: bool = False
+    pure_json: JsonCheck | None = None
 
     def filters(self) -> Sequence[Filter]:
         """Return fresh filters, in the order in which they apply."""
@@ -70,7 +71,7 @@ class Plan(NamedTuple):
                 )
             )
         if self.pure_json:
-            filters.append(JsonFilter())
+            filters.append(JsonFilter(self.pure_json))
         if self.request.stop:
             filters.append(StopFilter(self.request.stop, include=self.include_stop))
         return filters
@@ -180,7 +181,8 @@ def _with_format(made: Plan, response_format: Any, can: Capabilities) -> Plan:
     request = replace(made.request, messages=messages)
     if can.response_format:
         return made._replace(request=request)
-    return made._replace(request=replace(request, response_format=None), pure_json=True)
+    check = SchemaCheck(schema_of(response_format))
+    return made._replace(request=replace(request, response_format=None), pure_json=check)
 
 
 def _offered(request: Request) -> list[Tool]:
