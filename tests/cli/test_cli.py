@@ -36,7 +36,7 @@ def run(env, *arguments, piped=None, **options):
         check=False,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=200,
         cwd=HERE,
         env=env,
         **({"stdin": subprocess.DEVNULL} if piped is None else {"input": piped}),
@@ -58,7 +58,7 @@ def shell(env, command):
         text=True,
         cwd=HERE,
         env=env,
-        timeout=60,
+        timeout=200,
     )
 
 
@@ -218,7 +218,7 @@ def terminal(env):
 
     def start(*arguments):
         child = pexpect.spawn(
-            CHATWRIGHT, ["chat", *arguments], cwd=str(HERE), env=env, timeout=30, encoding="utf-8"
+            CHATWRIGHT, ["chat", *arguments], cwd=str(HERE), env=env, timeout=120, encoding="utf-8"
         )
         child.setwinsize(24, 80)
         children.append(child)
