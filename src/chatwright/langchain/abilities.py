@@ -12,7 +12,7 @@ from chatwright.langchain.capabilities import Capabilities
 from chatwright.langchain.content import normalized
 from chatwright.langchain.openai import as_openai
 from chatwright.langchain.plan import Plan, plan
-from chatwright.langchain.request import Request
+from chatwright.langchain.request import Request, warn_of_chains
 from chatwright.langchain.schemas import as_format, target_of
 from chatwright.langchain.settings import Settings
 from chatwright.langchain.structured import Method, StructuredOutput, structured
@@ -109,9 +109,12 @@ class Abilities(Settings):
     ) -> tuple[Self, Request]:
         """Return the model with the call's values in its fields, and what is asked."""
         model, rest = self.for_call(kwargs)
+        stops = model.stops_for_call(stop)
+        if model.include_stop:
+            warn_of_chains(stops)
         request = Request(
             messages=messages,
-            stop=model.stops_for_call(stop),
+            stop=stops,
             tools=as_tools(rest.pop("tools", None) or ()) or None,
             tool_choice=rest.pop("tool_choice", None),
             response_format=as_format(rest.pop("response_format", None)),
