@@ -192,7 +192,7 @@ def test_explain_prints_the_request_and_sends_none(server, monkeypatch):
     assert shown["body"]["temperature"] == 0.5
     assert not server.requests
     done = within("explain", "langchain_core.language_models.fake_chat_models:FakeChatModel", "x")
-    assert done.exit_code == 2
+    assert json.loads(done.stdout)["messages"] == [{"role": "user", "content": "x"}]
 
 
 def test_models_are_listed(env):

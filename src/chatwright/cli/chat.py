@@ -13,10 +13,10 @@ from chatwright.cli import app, handled
 from chatwright.cli.options import MaxTokens, Stop, System, Temperature
 
 if TYPE_CHECKING:
-    from langchain_core.language_models import BaseChatModel
     from langchain_core.messages import AIMessageChunk
     from rich.console import Console
 
+    from chatwright import ChatModel
     from chatwright.run.conversation import Conversation, Took
 
 __all__ = ["chat", "loaded"]
@@ -78,7 +78,7 @@ def _conversation(
     return Conversation(loaded(model), system or None, parameters, stop or None)
 
 
-def loaded(model: str) -> "BaseChatModel":
+def loaded(model: str) -> "ChatModel":
     """Return the model that a string names, also from the working directory."""
     from chatwright.wrap.gguf import ChatGGUF  # noqa: PLC0415  slow to import
     from chatwright.wrap.load import load  # noqa: PLC0415  slow to import

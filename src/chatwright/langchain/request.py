@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from langchain_core.messages import BaseMessage
+from langchain_core.runnables import RunnableConfig
 
 from chatwright.errors import ParameterError
 
@@ -30,6 +31,11 @@ class Request:
         tool_choice: As OpenAI's parameter, or None.
         response_format: As OpenAI's parameter, or None.
         parameters: The call's other parameters, those that are no field of the model.
+        given: Everything that the call gave beside the messages, by the names that it gave.
+        config: The `RunnableConfig` for what the source calls itself; its callbacks make that a
+            child of the model's run. LangChain's models, chains and graphs find it by themselves.
+        streamed: Whether pieces are of use: they go out as they come, or a stop sequence may end
+            the answer early.
     """
 
     messages: Sequence[BaseMessage]
@@ -38,6 +44,9 @@ class Request:
     tool_choice: Any = None
     response_format: Any = None
     parameters: Mapping[str, Any] = field(default_factory=dict)
+    given: Mapping[str, Any] = field(default_factory=dict)
+    config: RunnableConfig = field(default_factory=RunnableConfig)
+    streamed: bool = True
 
 
 def schema_of(response_format: Mapping[str, Any]) -> Any:
