@@ -36,7 +36,7 @@ def run(env, *arguments, piped=None, **options):
         [CHATWRIGHT, *arguments],
         check=False,
         capture_output=True,
-        timeout=60,
+        timeout=200,
         cwd=HERE,
         env=env,
         **{"text": True, **options},
@@ -58,7 +58,7 @@ def shell(env, command):
         text=True,
         cwd=HERE,
         env=env,
-        timeout=60,
+        timeout=200,
     )
 
 
@@ -278,7 +278,7 @@ def terminal(env):
 
     def start(*arguments):
         child = pexpect.spawn(
-            CHATWRIGHT, ["chat", *arguments], cwd=str(HERE), env=env, timeout=30, encoding="utf-8"
+            CHATWRIGHT, ["chat", *arguments], cwd=str(HERE), env=env, timeout=120, encoding="utf-8"
         )
         child.setwinsize(24, 80)
         children.append(child)

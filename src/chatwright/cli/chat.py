@@ -93,7 +93,7 @@ def loaded(model: str) -> "ChatModel":
     return found
 
 
-def _opening(found: "BaseChatModel", named: str) -> str:
+def _opening(found: "ChatModel", named: str) -> str:
     """Return the model's name and where it comes from."""
     from chatwright.wrap.endpoint.model import ChatEndpoint  # noqa: PLC0415  slow to import
     from chatwright.wrap.gguf import ChatGGUF, weights  # noqa: PLC0415  slow to import

@@ -14,7 +14,7 @@ from chatwright.langchain.capabilities import Capabilities
 from chatwright.langchain.content import normalized
 from chatwright.langchain.openai import as_openai
 from chatwright.langchain.plan import Plan, plan
-from chatwright.langchain.request import Request
+from chatwright.langchain.request import Request, warn_of_chains
 from chatwright.langchain.schemas import as_format, target_of
 from chatwright.langchain.settings import TRACING, Settings
 from chatwright.langchain.structured import Method, StructuredOutput, structured
@@ -117,6 +117,8 @@ class Abilities(Settings):
         """Return the model with the call's values in its fields, and what is asked."""
         model, rest = self.for_call(kwargs)
         stops = model.stops_for_call(stop)
+        if model.include_stop:
+            warn_of_chains(stops)
         given = {key: value for key, value in kwargs.items() if key not in TRACING}
         request = Request(
             messages=messages,

@@ -1,5 +1,6 @@
 """What a model is asked: the same frozen value on every path."""
 
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -9,7 +10,10 @@ from langchain_core.runnables import RunnableConfig
 
 from chatwright.errors import ParameterError
 
-__all__ = ["Request", "as_stops", "schema_of"]
+__all__ = ["Request", "as_stops", "schema_of", "warn_of_chains"]
+
+_OF_CHAINS = frozenset({"\nObservation", "\nSQLResult:", "\nIntermediate answer:"})
+"""Where langchain-classic's ReAct, SQL and self-ask chains stop the LLM."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,3 +69,17 @@ def as_stops(stop: str | Iterable[str] | None) -> tuple[str, ...]:
                 "non-empty str"
             )
     return stops
+
+
+def warn_of_chains(stops: Iterable[str]) -> None:
+    """Warn of stop sequences that, included in the text, are read as a tool's input or as a query.
+
+    Those chains were made for providers that leave the sequence out (langchain-ai/langchain#12645).
+    """
+    if chains := sorted(_OF_CHAINS.intersection(stops)):
+        warnings.warn(
+            f"the chain that stops the LLM at {chains[0]!r} would read the sequence as part of the "
+            "answer, which ends with it as LangChain's guide asks; set include_stop=False on the "
+            "model to leave it out",
+            stacklevel=2,
+        )

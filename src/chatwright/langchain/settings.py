@@ -73,7 +73,8 @@ class Settings(BaseChatModel):
     )
     """Stop sequences. A call's `stop` takes their place."""
     include_stop: bool = True
-    """Whether the stop sequence ends the text (True, as LangChain's guide asks) or is left out."""
+    """Whether the stop sequence ends the text (True, as LangChain's guide asks) or is left out, as
+    classic ReAct and SQL chains need it, which would read it as input."""
     streaming: bool | None = None
     """True: stream behind `invoke` too, so that callbacks see tokens. False: never stream."""
     api_key: SecretStr | None = Field(
