@@ -68,13 +68,15 @@ class Call(Generic[T]):
     def drive(self) -> Iterator[T]:
         """Yield what the renderer makes of the answer; before the last, the source is closed."""
         model = self._model
-        for start in self._attempts(model.plan(self._request)):
+        plan = model.plan(self._request)
+        for start in self._attempts(plan):
             with _Translated(self._source, self._answer), contextlib.closing(read(start)) as items:
                 for item in items:
                     yield from self._feed(item)
                     if self._answer.done:
                         break
             yield from self._rendered(self._answer.end())
+        yield from self._rendered(self._closing(plan))
         yield from self._renderer.last(model.summarize(self._request, self._answer))
 
     async def adrive(self) -> AsyncIterator[T]:
@@ -95,6 +97,8 @@ class Call(Generic[T]):
                             break
             for rendered in self._rendered(self._answer.end()):
                 yield rendered
+        for rendered in self._rendered(self._closing(plan)):
+            yield rendered
         if model.summarizes_slowly(self._answer):
             summary = await asyncio.to_thread(model.summarize, self._request, self._answer)
         else:
@@ -111,7 +115,24 @@ class Call(Generic[T]):
             yield functools.partial(self._model.reply, request)
             request = plan.again(self._answer)
             if request is not None:
-                self._answer.again(plan.filters())
+                self._answer.again(plan.filters("".join(self._answer.text)))
+
+    def _closing(self, plan: Plan) -> Sequence[Piece]:
+        """Return what is left to say once no attempt follows.
+
+        A call that can't be read is told as text where there is no other: an agent would end
+        without a word.
+
+        Raises:
+            MissingCallError: No call came, although one had to.
+        """
+        answer = self._answer
+        if missing := plan.missing(answer, self._source):
+            raise missing
+        if "".join(answer.text).strip():
+            return ()
+        calls = plan.unreadable(answer)
+        return answer.say("\n".join(f"{each.name} {each.args}".strip() for each in calls))
 
     def _feed(self, item: object) -> Sequence[T]:
         pieces = self._answer.feed(item)

@@ -4,7 +4,6 @@ The renderers share one interface: `piece` turns one piece of the answer into wh
 `last` says the rest once the source is closed.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, Protocol, TypeVar
@@ -19,9 +18,10 @@ from langchain_core.messages.tool import (
 from langchain_core.outputs import ChatGenerationChunk
 from pydantic import BaseModel
 
-from chatwright.core.jsontext import breaking_suffix
+from chatwright.core.jsontext import breaking_suffix, read_object
 from chatwright.core.piece import Piece
 from chatwright.deltas import Reasoning, ToolCallDelta
+from chatwright.langchain.unread import FirstChunk, UnreadChunk
 
 __all__ = ["ChunkRenderer", "EventRenderer", "MessageRenderer", "Renderer", "Summary"]
 
@@ -92,6 +92,8 @@ class _Contents(_Blocks):
             if isinstance(piece, ToolCallDelta):
                 self._blocks[index] |= {"id": piece.id, "name": piece.name}
         self._blocks[index]["parts"].append(part)
+        if isinstance(piece, ToolCallDelta) and piece.error:
+            self._blocks[index]["error"] = piece.error
         return index, begins
 
     def finished(self) -> list[dict[str, Any]]:
@@ -110,24 +112,27 @@ class ChunkRenderer:
         """Start an answer."""
         self._v1 = v1
         self._blocks = _Blocks()
-        self._args: dict[int, list[str]] = {}
-        self._nameless: set[int] = set()
+        self._calls: dict[int, dict[str, Any]] = {}
+        self._first: ChatGenerationChunk | None = None
 
     def piece(self, piece: Piece) -> Sequence[ChatGenerationChunk]:
         """Render one piece as one chunk."""
         if type(piece) is str and not self._v1:
-            return (_clone(piece),)
-        if isinstance(piece, ToolCallDelta):
-            return (self._call(piece),)
-        if self._v1 or isinstance(piece, str):
-            return (self._v1_chunk(piece),)
-        return (_chunk(content="", additional_kwargs={"reasoning_content": piece.text}),)
+            chunk = _clone(piece)
+        elif isinstance(piece, ToolCallDelta):
+            chunk = self._call(piece)
+        elif self._v1 or isinstance(piece, str):
+            chunk = self._v1_chunk(piece)
+        else:
+            chunk = _chunk(content="", additional_kwargs={"reasoning_content": piece.text})
+        if self._first is None:
+            self._first = chunk
+        return (chunk,)
 
     def last(self, summary: Summary) -> Sequence[ChatGenerationChunk]:
         """Render the one chunk that ends the stream and carries all metadata.
 
-        Before it, calls whose arguments were cut get an end that no parser accepts: the one by
-        which LangChain adds chunks up would complete them.
+        Before it, calls that can't be read get an end that no parser accepts: see `unread`.
         """
         metadata = dict(summary.response_metadata)
         if self._v1:
@@ -138,10 +143,16 @@ class ChunkRenderer:
             usage_metadata=summary.usage,
             chunk_position="last",
         )
+        parsed = ((index, _parsed(call)) for index, call in self._calls.items())
+        unread = {index: call for index, call in parsed if call["type"] == "invalid_tool_call"}
+        if not unread or self._first is None:
+            return [last]
+        self._first.message.__class__ = FirstChunk  # whoever has it can add the others to it
+        known = {str(call["id"]): call for call in unread.values()}
+        last.message = UnreadChunk.ending(dict(last.message), known)
         ends = [
-            self._fragment(index, breaking_suffix(raw))
-            for index, raw in ((index, "".join(parts)) for index, parts in self._args.items())
-            if index in self._nameless or _read(raw)[0] is None
+            self._fragment(index, breaking_suffix(call["args"] or ""))
+            for index, call in unread.items()
         ]
         return [*ends, last]
 
@@ -156,11 +167,12 @@ class ChunkRenderer:
     def _call(self, piece: ToolCallDelta) -> ChatGenerationChunk:
         index, begins = self._blocks.index(piece)
         args = str(piece.args)
-        self._args.setdefault(index, []).append(args)
+        kept = self._calls.setdefault(index, {"id": piece.id, "name": piece.name, "parts": []})
+        kept["parts"].append(args)
+        if piece.error:
+            kept["error"] = piece.error
         if not begins:
             return self._fragment(index, args)
-        if not piece.name:
-            self._nameless.add(index)
         call = tool_call_chunk(name=piece.name, args=args, id=piece.id, index=index)
         if not self._v1:
             return _chunk(content="", tool_call_chunks=[call])
@@ -289,22 +301,11 @@ def _joined(kinds: Mapping[str, Sequence[Mapping[str, Any]]], kind: str) -> str:
 def _parsed(call: Mapping[str, Any]) -> ToolCall | InvalidToolCall:
     """Return the call with its arguments parsed, or as invalid with the raw text."""
     raw = "".join(call["parts"])
-    args, error = _read(raw)
-    if args is None or not call["name"]:
-        error = error or "the call names no tool"
+    args, error = read_object(raw)
+    error = call.get("error") or error
+    if args is None or error:
         return invalid_tool_call(name=call["name"], args=raw, id=call["id"], error=error)
     return tool_call(name=call["name"], args=args, id=call["id"])
-
-
-def _read(raw: str) -> tuple[dict[str, Any] | None, str]:
-    """Return a call's arguments, or None and what is wrong with them."""
-    try:
-        args = json.loads(raw or "{}", strict=False)
-    except ValueError as error:
-        return None, str(error)
-    if not isinstance(args, dict):
-        return None, f"the arguments must be a JSON object, not {type(args).__name__}"
-    return args, ""
 
 
 def _finished(block: Mapping[str, Any]) -> dict[str, Any]:

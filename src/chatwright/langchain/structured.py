@@ -66,6 +66,7 @@ def structured(
     trace = {"kwargs": {"method": method, "strict": strict}, "schema": traced(target)}
     bound = {**parameters, "ls_structured_output_format": trace}
     if method == "function_calling":
+        bound = {"tool_retries": None, **bound}  # whether the call came is looked at here
         runnable = model.bind_tools([target.tool(strict)], tool_choice=target.name, **bound)
     elif method == "json_schema":
         runnable = model.bind(response_format=target.response_format(strict), **bound)
