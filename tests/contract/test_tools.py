@@ -24,7 +24,7 @@ from langchain_core.tools import tool
 from pydantic import BaseModel, Field
 from pydantic.v1 import BaseModel as BaseModelV1
 
-from chatwright import Finish, MissingCallError, ParameterError, ToolCallDelta, chat_model
+from chatwright import HERMES, Finish, MissingCallError, ParameterError, ToolCallDelta, chat_model
 from chatwright.checks.modes import Recorder
 from chatwright.testing import ScriptedModel
 from contract.scripted import NATIVE, NATIVE_SOURCES, TEXT_SOURCES, gguf
@@ -185,7 +185,8 @@ async def test_T16_streamed_and_whole_agree_on_calls_that_cant_be_read(version):
         message = await mode(model, "x")
         assert told(message) == unread
         assert calls(message) == [LOOK]
-        assert [block["type"] for block in message.content_blocks] == kinds
+        if version == "v1":
+            assert [block["type"] for block in message.content_blocks] == kinds
 
 
 @pytest.mark.parametrize("cut", [*TRUNCATED, '{"city": "Bern"}'])
@@ -629,6 +630,23 @@ def test_S2_any_split_of_the_stream_gives_the_same_message(data):
     assert split.additional_kwargs == whole.additional_kwargs == {"reasoning_content": "hm `x`"}
 
 
+@pytest.mark.parametrize("tools", [(), [look]])
+async def test_T15_harmonys_channels_are_told_apart_with_tools_and_without(mode, tools):
+    said = (
+        "<|channel|>analysis<|message|>Hm.<|end|><|start|>assistant<|channel|>final<|message|>Hi."
+    )
+    model = ScriptedModel(script=pieces(said), tool_protocol="harmony")
+    message = await mode(model.bind_tools(tools) if tools else model, "x")
+    assert message.text == "Hi."
+    assert message.content_blocks[0]["reasoning"] == "Hm."
+
+
+def test_T15_a_protocol_has_its_own_reasoning():
+    said = "<|channel>thought\nHm.<channel|>Hi."
+    message = ScriptedModel(script=pieces(said), tool_protocol="gemma4").invoke("x")
+    assert (message.text, message.additional_kwargs["reasoning_content"]) == ("Hi.", "Hm.")
+
+
 # The real engine: SmolLM2's template knows no tools; a grammar makes it call them all the same.
 
 
@@ -678,3 +696,20 @@ def test_gguf_says_in_its_explanation_what_its_template_makes_of_tools(smollm2):
     assert "<tools>" in explained["prompt"]
     assert explained["prompt"].endswith("<|im_start|>assistant\n")
     assert "tools" not in explained
+
+
+GEMMAS = (
+    "{% for m in messages %}<start_of_turn>{{ m.role }}\n{{ m.content }}<end_of_turn>\n"
+    "{% endfor %}<start_of_turn>model\n"
+)
+
+
+def test_T15_gguf_speaks_of_tools_as_its_template_does(smollm2):
+    assert smollm2.protocol() is HERMES
+    gemma = smollm2.model_copy(update={"chat_template": GEMMAS}).bind_tools([look, clock])
+    assert "```tool_code" in gemma.explain("Hi")["prompt"]
+    # A grammar can describe JSON only.
+    assert "<tool_call>" in gemma.explain("Hi", tool_choice="look")["prompt"]
+    assert calls(gemma.invoke(WEATHER, tool_choice="clock")) == [CLOCK]
+    other = smollm2.model_copy(update={"chat_template": GEMMAS, "tool_protocol": "hermes"})
+    assert other.protocol() is HERMES

@@ -149,6 +149,11 @@ class Answer:
         return "".join(self.text[self._said :]) or self._held
 
     @property
+    def partial_text(self) -> str:
+        """The text of all attempts, so far, with what waits for a call."""
+        return "".join(self.text) + self._held
+
+    @property
     def _held(self) -> str:
         return next((each.held for each in self._filters if isinstance(each, CallFirst)), "")
 

@@ -161,7 +161,7 @@ class _Translated:
             return
         translated = error if isinstance(error, ChatwrightError) else self._translation(error)
         if isinstance(translated, SourceError) and not translated.partial_text:
-            translated.partial_text = "".join(self._answer.text)
+            translated.partial_text = self._answer.partial_text
         if translated not in (None, error):
             raise translated from error
 

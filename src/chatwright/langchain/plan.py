@@ -154,6 +154,8 @@ def plan(bare: Plan, can: Capabilities, protocol: ToolProtocol, roles: RolePolic
         ParameterError: A tool choice that is none, or a tool that only its provider can run.
     """
     made, asked = bare, bare.request
+    if protocol.reasoning and bare.tags == ReasoningTags():
+        made = made._replace(tags=ReasoningTags(*protocol.reasoning))
     if asked.tool_choice is not None:
         choice = as_choice(asked.tool_choice, asked.tools or ())
         made = made._replace(request=replace(asked, tool_choice=choice))

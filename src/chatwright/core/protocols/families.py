@@ -1,8 +1,8 @@
 """The protocols that families of models are trained on.
 
 What they write is in their published chat templates (llama.cpp's `models/templates`) and in the
-parsers of vLLM (`vllm/tool_parsers`); reasoning stands between `<think>` tags in all of them but
-harmony.
+parsers of vLLM (`vllm/tool_parsers`). Reasoning stands between `<think>` tags where nothing else is
+said.
 """
 
 from dataclasses import replace
@@ -243,6 +243,7 @@ GEMMA4 = replace(
     quote='<|"|>',
     result='<|tool_response>response:{name}{value:<|"|>{content}<|"|>}<tool_response|>',
     halts=("<|tool_response>",),
+    reasoning=("<|channel>thought\n", "<channel|>"),
     signs=("<|tool_call>call:",),
 )
 """The form of Gemma 4."""

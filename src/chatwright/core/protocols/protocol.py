@@ -40,6 +40,8 @@ class ToolProtocol:
         arguments_marker: What stands between the name and the arguments, where each begins a line.
         channels: Whether answers come in OpenAI's harmony format: reasoning, calls and text are
             told apart by the channel that they are on.
+        reasoning: What begins and what ends reasoning in the text, where that is not `<think>` and
+            `</think>`.
         signs: A chat template that holds all of these teaches this protocol.
     """
 
@@ -58,6 +60,7 @@ class ToolProtocol:
     arguments_key: str = "arguments"
     arguments_marker: str = ""
     channels: bool = False
+    reasoning: tuple[str, str] | None = None
     signs: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:

@@ -15,11 +15,9 @@ def as_json(value: object) -> str:
 
 
 def properties_of(schema: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
-    """Return the arguments that a tool takes; None, where that is not known."""
-    if schema is None:
-        return None
-    properties = schema.get("properties", {})
-    return properties if isinstance(properties, Mapping) else {}
+    """Return the arguments that a tool takes, and no others; None, where that is not known."""
+    properties = None if schema is None else schema.get("properties")
+    return properties if isinstance(properties, Mapping) else None
 
 
 def only_argument(schema: Mapping[str, Any] | None) -> str | None:

@@ -129,13 +129,15 @@ class CallText:
 
     def _arguments_beside(self) -> Sequence[ToolCallDelta]:
         """Return the arguments that stand beside the name, where none stand in their place."""
-        known = properties_of((self._tools or {}).get(self.name))
+        schema = (self._tools or {}).get(self.name)
+        known = properties_of(schema)
         given = {
             key: value
             for key, value in self._beside.items()
             if key not in _BESIDE or (known and key in known)
         }
-        strange = [key for key in given if known is not None and key not in known]
+        closed = known is not None and not (schema or {}).get("additionalProperties")
+        strange = [key for key in given if closed and key not in (known or ())]
         if strange:
             return self._unreadable(f"the tool {self.name} takes no {strange[0]!r}")
         named = ", ".join(f"{as_json(key)}: {value.strip()}" for key, value in given.items())

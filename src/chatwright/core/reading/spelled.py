@@ -100,6 +100,7 @@ class SpelledCalls(Reader):
         self._name = ""
         self._count = 0  # of the arguments so far
         self._arguments = ArgumentsText(0)
+        self._behind = self.ignored if context.single else self._head
 
     @property
     def needs(self) -> str:
@@ -117,7 +118,8 @@ class SpelledCalls(Reader):
             out += self._arguments.feed(text if self._count else rest)[1]
             out += self._arguments.cut()
         elif self._step not in {self._head, self._junk}:
-            out += () if self._step == self._tail else (self._spoilt(rest),)
+            whole = self._step in {self._tail, self.ignored}
+            out += () if whole else (self._spoilt(rest),)
         elif not self._opened:
             self._cut_behind(rest, out)
         elif rest and not self._may_be_head(rest):
@@ -247,7 +249,7 @@ class SpelledCalls(Reader):
                 break
         if tail and partial_start(rest, (tail, *self._ends())) == 0 and not self._at_end(rest):
             return text
-        self._step = self.ignored if self._context.single else self._head
+        self._step = self._behind
         return rest
 
     def _at_end(self, rest: str) -> bool:
@@ -267,7 +269,7 @@ class SpelledCalls(Reader):
             return rest
         if self._close and rest.startswith(self._close):  # the tail is forgotten
             out.append(ToolCallDelta(self._number, args="}"))
-            self._step = self._head
+            self._step = self._behind
             return rest
         waits = partial_start(
             rest, tuple(filter(None, (form.parameter_begins, form.tail, self._close)))
@@ -301,7 +303,7 @@ class SpelledCalls(Reader):
             if text.count(quote, 0, found) % 2 == 0:
                 raw = text[:found]
                 out.append(self._read_fields(raw))
-                self._step = self._head
+                self._step = self._behind
                 return text[found:]
             at = found + 1
         return text
