@@ -330,7 +330,8 @@ class ChatModel(Abilities):
             if spent is None:
                 spent = sum(len(self.get_token_ids(each.text)) for each in request.messages)
             if made is None:
-                written = [*answer.reasoning, *answer.text, *answer.calls]
+                said = [*answer.reasoning, *answer.text, *answer.unsaid]
+                written = [*said, *answer.calls]
                 made = len(self.get_token_ids("".join(written)))
         if spent is None or made is None:
             return None, False

@@ -16,7 +16,7 @@ from langchain_core.runnables import Runnable, RunnableConfig, RunnableSerializa
 from langchain_core.runnables.config import patch_config
 from pydantic import ConfigDict, Field
 
-from chatwright.errors import ParameterError, StructureError
+from chatwright.errors import ParameterError, RefusalError, StructureError
 from chatwright.langchain.capabilities import Capabilities
 from chatwright.langchain.parsed import Growing, Holding, complaint, was_cut
 from chatwright.langchain.schemas import Target, traced
@@ -68,7 +68,9 @@ def structured(
         _asked_for(each, method, tools)
         for each in (target, *(target.bounded(length) for length in _SHORTER))
     ]
-    choice = {"tool_choice": "any" if tools else target.name} if "tools" in asked else {}
+    choice: dict[str, Any] = {}
+    if "tools" in asked:  # whether the call came is looked at here
+        choice = {"tool_choice": "any" if tools else target.name, "tool_retries": None}
     bound = {**choice, **parameters, **asked, "ls_structured_output_format": trace}
     runnable = model.bind_tools(bound.pop("tools", ()), **bound)
     return StructuredOutput(
@@ -299,6 +301,8 @@ class StructuredOutput(RunnableSerializable[LanguageModelInput, Any]):
             answer = yield messages, more
             attempts += answer.response_metadata.get("attempts", 1)
             raw = _told(answer, attempts, bounded=bool(more))
+            if refusal := refusal_in(raw):
+                return self._refused(raw, refusal)
             if self._called_another(raw):
                 return self._result(raw, None, None)
             held = Holding(raw, self.target, by_call=self.by_call)
@@ -315,6 +319,16 @@ class StructuredOutput(RunnableSerializable[LanguageModelInput, Any]):
         if not self.include_raw:
             raise failed from held.problem
         return self._result(raw, None, failed)
+
+    def _refused(self, answer: AIMessage, refusal: RefusalError) -> Any:
+        """Return that the model refused; asking again would not help.
+
+        Raises:
+            RefusalError: There is no place for it in the result.
+        """
+        if not self.include_raw:
+            raise refusal
+        return self._result(answer, None, refusal)
 
     def _called_another(self, answer: AIMessage) -> bool:
         """Tell whether the answer is a call of another tool.
@@ -337,6 +351,17 @@ class StructuredOutput(RunnableSerializable[LanguageModelInput, Any]):
         if self.include_raw:
             return {"raw": raw, "parsed": parsed, "parsing_error": error}
         return parsed
+
+
+def refusal_in(answer: AIMessage) -> RefusalError | None:
+    """Return the refusal that an answer holds, as an error."""
+    for block in answer.content_blocks:
+        told: Mapping[str, Any] = block
+        told = told.get("value", told) if told["type"] == "non_standard" else told
+        if told.get("type") == "refusal":
+            words = told.get("refusal") or "it gives no reason"
+            return RefusalError(f"the model refuses: {words}", raw_message=answer)
+    return None
 
 
 def _told(answer: AIMessage, attempts: int, *, bounded: bool) -> AIMessage:

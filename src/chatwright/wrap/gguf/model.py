@@ -313,6 +313,10 @@ class ChatGGUF(ChatModel):
             ),
         )
 
+    def known_template(self) -> str:
+        """Return the weights' chat template; loads them."""
+        return str(self.engine.properties.get("chat_template", ""))
+
     def source_name(self) -> str:
         """Return the model's name, for errors."""
         return self.model_name
