@@ -24,9 +24,10 @@ from typing import Any
 
 from langchain_core.language_models import BaseChatModel
 from langchain_core.language_models.base import BaseLanguageModel
+from langchain_core.runnables import Runnable
 from pydantic import BaseModel, SecretBytes, SecretStr
 
-__all__ = ["Unidentified", "identity"]
+__all__ = ["Unidentified", "holds_runnable", "identity"]
 
 _AS_THEY_ARE = (str, int, float, bool, type(None))
 _BY_REPR = (
@@ -67,10 +68,18 @@ def identity(value: Any, path: str = "it") -> Any:
     return _Identity().of(value, path)
 
 
+def holds_runnable(value: Any) -> bool:
+    """Tell whether a value that has an identity consists of a Runnable, among others."""
+    look = _Identity()
+    look.of(value, "")
+    return look.met_runnable
+
+
 class _Identity:
     """One look at a value; what is met a second time is named by when it was met first."""
 
     def __init__(self) -> None:
+        self.met_runnable = False
         self._seen: dict[int, int] = {}
         self._kept: list[Any] = []  # alive, so that no address is used twice
 
@@ -156,6 +165,7 @@ class _Identity:
             return str(error)
 
     def _object(self, value: Any, path: str) -> Any:
+        self.met_runnable |= isinstance(value, Runnable)
         if isinstance(value, BaseModel):
             fields = _fields(value)
         elif dataclasses.is_dataclass(value):

@@ -66,6 +66,11 @@ class Run:
         self._manager.add_tags(self.config.get("tags") or [])
         return config
 
+    def chosen(self) -> dict[str, Any]:
+        """Return what of `configurable` the user chose, and no framework put there."""
+        chosen = self.config.get("configurable") or {}
+        return {key: each for key, each in chosen.items() if not key.startswith("__")}
+
     def begun(self, run_manager: Any) -> None:
         """Learn of the run's own manager, where core tells it."""
         if run_manager is not None:

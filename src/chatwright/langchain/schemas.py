@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from enum import Enum
 from typing import Any
 
 from langchain_core.utils.function_calling import (
@@ -91,6 +92,9 @@ class Target:
         return {"type": "function", "function": function}
 
 
+_VALUES = (bool, bytes, float, int, list, set, str, tuple)
+
+
 def as_format(wanted: Any) -> Any:
     """Return a `response_format` in OpenAI's form; None, where it wants nothing but text.
 
@@ -123,6 +127,11 @@ def target_of(schema: Any, *, strict: bool | None = None) -> Target:
         SchemaError: It is none of these, it is malformed, or no answer can conform to it.
     """
     wrapped = _unwrapped(schema)
+    if isinstance(schema, type) and issubclass(schema, (Enum, *_VALUES)):
+        raise SchemaError(
+            f"{schema!r} is no object, and the root of a schema has to be one; make it the type of "
+            "a field of a pydantic class"
+        )
     try:
         if isinstance(wrapped, Mapping) and "toolSpec" not in wrapped:
             name, json_schema, strict = _as_it_is(wrapped, strict)

@@ -1,5 +1,6 @@
 """`Settings`: the fields that every chat model has, and what LangChain asks about them."""
 
+import copy
 import dataclasses
 import functools
 import inspect
@@ -148,11 +149,11 @@ class Settings(BaseChatModel):
             )
         if not overrides:
             return self, rest
-        copy = super().model_copy()
+        copied = super().model_copy()
         for key, value in overrides.items():
-            self.__pydantic_validator__.validate_assignment(copy, key, value)
-        _derive_anew(copy)
-        return copy, rest
+            self.__pydantic_validator__.validate_assignment(copied, key, value)
+        _derive_anew(copied)
+        return copied, rest
 
     def _takes(self, name: str) -> bool:
         return name in self._accepted()
@@ -229,12 +230,18 @@ class Settings(BaseChatModel):
                 `cache_key`.
         """
         fields = {"stop": self.stops_for_call(stop), **self._identified()}
+        if (run := kwargs.get(RUN)) and self.reads_config():
+            fields["configurable"] = run.chosen()
         call = {key: value for key, value in kwargs.items() if key not in TRACING}
         told = [
             {name: identity(value, name) for name, value in values.items()}
             for values in (fields, call)
         ]
         return json.dumps([self.lc_id(), _class_identity(type(self)), *told], sort_keys=True)
+
+    def reads_config(self) -> bool:
+        """Tell whether an answer may depend on `configurable`, so that a cache key has to."""
+        return True
 
     def _identified(self) -> dict[str, Any]:
         """Return the values by which the model is known: with a `cache_key`, by what it says."""
@@ -287,10 +294,30 @@ class Settings(BaseChatModel):
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
         """Copy the model; what is derived from fields is derived anew."""
-        copy = super().model_copy(update=update, deep=deep)
+        copied = super().model_copy(update=update, deep=deep)
         if update:
-            _derive_anew(copy)
-        return copy
+            _derive_anew(copied)
+        return copied
+
+    def __getstate__(self) -> dict[Any, Any]:
+        """Pickle without what is derived from fields: clients hold locks, and are made anew."""
+        state = super().__getstate__()
+        derived = _derived(type(self))
+        kept = {name: each for name, each in state["__dict__"].items() if name not in derived}
+        late = {"__pydantic_private__": None} if _derives_late(type(self)) else {}
+        return {**state, "__dict__": kept, **late}
+
+    def __setstate__(self, state: dict[Any, Any]) -> None:
+        """Take what was pickled, and derive the rest from it."""
+        super().__setstate__(state)
+        if _derives_late(type(self)):
+            self.model_post_init(None)
+
+    def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
+        """Copy what pickle would."""
+        copied = type(self).__new__(type(self))
+        copied.__setstate__(copy.deepcopy(self.__getstate__(), memo))
+        return copied
 
     # Tokens.
 

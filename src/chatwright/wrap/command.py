@@ -106,6 +106,10 @@ class ChatCommand(ChatModel):
         """Say that `reply` belongs on an event loop."""
         return True
 
+    def reads_config(self) -> bool:
+        """Say that answers depend on fields and parameters only."""
+        return False
+
     def source_name(self) -> str:
         """Return the program's name, for errors."""
         return Path(self._flat()[0]).name

@@ -16,6 +16,7 @@ from pydantic import Field, model_validator
 from chatwright.core.bridge import is_async
 from chatwright.errors import DefinitionError, LoadError
 from chatwright.langchain.capabilities import Capabilities, Medium
+from chatwright.langchain.identity import holds_runnable
 from chatwright.langchain.model import ChatModel
 from chatwright.langchain.request import Request
 from chatwright.langchain.settings import PLUMBING, TRACING
@@ -27,7 +28,7 @@ _FROM_REQUEST: Mapping[str, Callable[[Request], Any]] = {
     "config": lambda request: request.config,
     "messages": lambda request: list(request.messages),
     "response_format": lambda request: request.response_format,
-    "stop": lambda request: list(request.stop),
+    "stop": lambda request: list(request.stop) or None,
     "tool_choice": lambda request: request.tool_choice,
     "tools": lambda request: request.tools,
 }
@@ -113,7 +114,9 @@ class ChatFunction(ChatModel):
         given: dict[str, Any] = {}
         for name, parameter in self._parameters.items():
             if name in _FROM_REQUEST:
-                given[name] = _FROM_REQUEST[name](request)
+                asked = _FROM_REQUEST[name](request)
+                if asked is not None or parameter.default is parameter.empty:
+                    given[name] = asked
             elif name in _FROM_FIELDS:
                 given[name] = getattr(self, _FROM_FIELDS[name])
             elif parameter.kind is parameter.VAR_KEYWORD:
@@ -132,6 +135,10 @@ class ChatFunction(ChatModel):
     @functools.cached_property
     def _runs_async(self) -> bool:
         return is_async(self.function)
+
+    def reads_config(self) -> bool:
+        """Tell whether the function names `config`, or calls a Runnable, which finds it."""
+        return "config" in self._parameters or holds_runnable(self.function)
 
     def capabilities(self) -> Capabilities:
         """Return what the function names: `tools`, `tool_choice`, `response_format`."""

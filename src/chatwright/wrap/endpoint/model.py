@@ -140,6 +140,10 @@ class ChatEndpoint(EndpointFields):
         """Say that `reply` belongs on an event loop."""
         return True
 
+    def reads_config(self) -> bool:
+        """Say that answers depend on fields and parameters only."""
+        return False
+
     def source_name(self) -> str:
         """Return the model's name, for errors."""
         return self.model_name

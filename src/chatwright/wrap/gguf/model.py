@@ -317,6 +317,10 @@ class ChatGGUF(ChatModel):
         """Return the weights' chat template; loads them."""
         return str(self.engine.properties.get("chat_template", ""))
 
+    def reads_config(self) -> bool:
+        """Say that answers depend on fields and parameters only."""
+        return False
+
     def source_name(self) -> str:
         """Return the model's name, for errors."""
         return self.model_name

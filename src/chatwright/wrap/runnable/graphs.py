@@ -20,7 +20,7 @@ __all__ = ["GraphAdapter", "Steps", "is_graph"]
 
 Steps = Literal["reasoning", "hidden"]
 
-_MODES = ["messages", "updates"]
+_MODES = ["messages", "updates", "values"]
 _TOOLS = "tools"  # the node of `create_agent`: what a model says inside a tool is no answer
 _NESTED = "__pregel_read"  # in `configurable`, where a graph runs inside another one's node
 
@@ -130,17 +130,33 @@ class _Telling:
         self._id: str | None = None
         self._spoken = False
         self._parted = True
+        self._known: set[str | None] | None = None  # the ids of the state's messages
+        self._told: set[str | None] = set()  # of those that streamed
+        self._step: dict[str | None, str] = {}  # what streamed since the last state, by id
 
     def feed(self, mode: str, payload: Any) -> Iterator[Delta]:
         if mode == "messages":
             yield from self._message(*payload)
-            return
-        for node, update in payload.items():
-            if node == "__interrupt__":
-                raise _interrupted(self._name, update)
-            if self._steps == "reasoning":
-                for message in _messages(update):
-                    yield from _steps_of(message)
+        elif mode == "updates" and "__interrupt__" in payload:
+            raise _interrupted(self._name, payload["__interrupt__"])
+        elif mode == "values" and "messages" in payload:
+            yield from self._state(payload["messages"])
+
+    def _state(self, messages: Sequence[BaseMessage]) -> Iterator[Delta]:
+        """Tell what a step has added; the first state is what the graph was given."""
+        if self._known is not None:
+            for message in messages:
+                if message.id not in self._known:
+                    yield from self._added(message)
+        self._known = {each.id for each in messages}
+        self._step = {}
+
+    def _added(self, message: BaseMessage) -> Iterator[Delta]:
+        streamed = message.id in self._told or message.text in self._step.values()
+        if isinstance(message, AIMessage) and not streamed:
+            yield from self._message(message, {})  # no model of the graph's wrote it
+        if self._steps == "reasoning":
+            yield from _steps_of(message)
 
     def end(self) -> Iterable[Delta]:
         return self._incoming.end()
@@ -148,6 +164,7 @@ class _Telling:
     def _message(self, message: BaseMessage, metadata: Mapping[str, Any]) -> Iterator[Delta]:
         if not isinstance(message, AIMessage) or metadata.get("langgraph_node") == _TOOLS:
             return
+        self._told.add(message.id)
         if message.id != self._id:
             self._id, self._parted = message.id, not self._spoken
         for delta in self._incoming.deltas(message):
@@ -157,13 +174,8 @@ class _Telling:
                 if not self._parted:
                     yield "\n\n"
                 self._spoken = self._parted = True
+                self._step[message.id] = self._step.get(message.id, "") + delta
             yield delta
-
-
-def _messages(update: Any) -> Iterator[BaseMessage]:
-    for each in update if isinstance(update, list) else [update]:
-        found = each.get("messages") if isinstance(each, Mapping) else None
-        yield from (m for m in found or () if isinstance(m, BaseMessage))
 
 
 def _steps_of(message: BaseMessage) -> Iterator[Reasoning]:
