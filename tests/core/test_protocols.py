@@ -122,6 +122,8 @@ JSON_TEXT = [
     '{"parameters": {"city": "Be',
     "```python\nprint('[')\n``",
     "[1, 2] and [look] and [",
+    '\n {"a": 1}',
+    "\n [1] ```",
 ]
 
 
@@ -133,7 +135,8 @@ def test_json_that_is_no_call_stays_text(said, data):
 
 
 @pytest.mark.parametrize(
-    "said", ["[1, 2]", "[other(city='x')]", "[look]", "See [look(city='x')].", "[look(city="[:5]]
+    "said",
+    ["[1, 2]", " [1]", "[other(city='x')]", "[look]", "See [look(city='x')].", "[look(city="[:5]],
 )
 @settings(max_examples=20)
 @given(st.data())

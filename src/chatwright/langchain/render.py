@@ -43,6 +43,9 @@ class Renderer(Protocol, Generic[T_co]):
     def piece(self, piece: Piece) -> Sequence[T_co]:
         """Render one piece."""
 
+    def again(self) -> None:
+        """Forget the calls so far: another attempt at the answer takes their place."""
+
     def last(self, summary: Summary) -> Sequence[T_co]:
         """Render the end of the answer."""
 
@@ -96,9 +99,16 @@ class _Contents(_Blocks):
             self._blocks[index]["error"] = piece.error
         return index, begins
 
-    def finished(self) -> list[dict[str, Any]]:
-        """Return the blocks as v1 has them, each at its own number."""
-        return [_finished(each) for each in self._blocks]
+    def again(self) -> None:
+        """Mark the calls so far as made anew."""
+        for block in self._blocks:
+            block["anew"] = block["type"] == "tool_call"
+
+    def finished(self, *, all_of_them: bool = True) -> list[dict[str, Any]]:
+        """Return the blocks as v1 has them: each at its own number, or without calls made anew."""
+        return [
+            _finished(each) for each in self._blocks if all_of_them or not each.get("anew", False)
+        ]
 
 
 class ChunkRenderer:
@@ -113,6 +123,7 @@ class ChunkRenderer:
         self._v1 = v1
         self._blocks = _Blocks()
         self._calls: dict[int, dict[str, Any]] = {}
+        self._anew: set[int] = set()
         self._first: ChatGenerationChunk | None = None
 
     def piece(self, piece: Piece) -> Sequence[ChatGenerationChunk]:
@@ -148,13 +159,19 @@ class ChunkRenderer:
         if not unread or self._first is None:
             return [last]
         self._first.message.__class__ = FirstChunk  # whoever has it can add the others to it
-        known = {str(call["id"]): call for call in unread.values()}
+        known = {
+            str(call["id"]): None if index in self._anew else call for index, call in unread.items()
+        }
         last.message = UnreadChunk.ending(dict(last.message), known)
         ends = [
             self._fragment(index, breaking_suffix(call["args"] or ""))
             for index, call in unread.items()
         ]
         return [*ends, last]
+
+    def again(self) -> None:
+        """Have the last chunk take the calls so far out of the sum."""
+        self._anew |= self._calls.keys()
 
     def _v1_chunk(self, piece: str | Reasoning) -> ChatGenerationChunk:
         index, _ = self._blocks.index(piece)
@@ -224,6 +241,9 @@ class EventRenderer:
         events.append({"event": "content-block-delta", "index": index, "delta": delta})
         return events
 
+    def again(self) -> None:
+        """Leave the calls so far as they are: a block that has begun can't be taken back."""
+
     def last(self, summary: Summary) -> Sequence[Event]:
         """Render the blocks' ends and the message's."""
         finish: Event = {"event": "message-finish", "metadata": dict(summary.response_metadata)}
@@ -270,9 +290,13 @@ class MessageRenderer:
         self._contents.add(piece)
         return ()
 
+    def again(self) -> None:
+        """Leave the calls so far out."""
+        self._contents.again()
+
     def last(self, summary: Summary) -> Sequence[AIMessage]:
         """Render the message."""
-        blocks = self._contents.finished()
+        blocks = self._contents.finished(all_of_them=False)
         kinds: dict[str, list[dict[str, Any]]] = {}
         for block in blocks:
             kinds.setdefault(block["type"], []).append(block)
