@@ -39,6 +39,7 @@ class Answer:
         "done",
         "empty",
         "finish_reason",
+        "given",
         "metadata",
         "reasoning",
         "refused",
@@ -56,6 +57,7 @@ class Answer:
         self._spent: list[Usage | None] = []
         self._usage: Usage | None = None
         self.called = False
+        self.given = False  # whether the source has given calls, and not written them
         self.done = False  # whether a filter has ended the answer: nothing more is wanted
         self.empty = True
         self.text: list[str] = []
@@ -101,6 +103,7 @@ class Answer:
             case Reasoning():
                 return self._piece(item) if item.text else ()
             case ToolCallDelta() | Refusal() | Block():
+                self.given |= isinstance(item, ToolCallDelta)
                 return self._piece(item)
             case Usage():
                 return self._count(item)
@@ -136,7 +139,7 @@ class Answer:
         self.unsaid.append(self._held)
         self._repair.again()
         self._use(filters)
-        self.called = False
+        self.called = self.given = False
         self._spent.append(self._usage)
         self._usage, self.empty, self.finish_reason = None, True, None
         self.done, self._said = False, len(self.text)

@@ -170,15 +170,15 @@ class ToolCallFilter:
         at_start = not self._spoken and not text[:at].strip()
         if at >= end or (self._python and not (at_start and self._is_known(before))):
             return None
-        if not at_start:
-            self._say(text[:at], out)
+        blank = text[:at] if at_start else ""  # goes with the call
+        self._say(text[len(blank) : at], out)
         if before is None:
-            return text[at:]
+            return blank + text[at:]
         if self._python:
             self._reader = PythonCalls(self._context, "[", "]")
             return text[at + 1 :]
-        self._reader = BareJson(self._context, before, at_start=at_start)
-        return text[at:]
+        self._reader = BareJson(self._context, blank + before, at_start=at_start)
+        return blank + text[at:]
 
     def _is_known(self, begins: str | None) -> bool:
         """Tell whether `[name(` names a tool, or may come to."""

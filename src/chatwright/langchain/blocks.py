@@ -83,9 +83,16 @@ class Contents(Blocks):
             merged = merge_dicts(self._blocks[index].get("more", {}), more)
             self._blocks[index]["more"] = merged
 
-    def finished(self) -> list[dict[str, Any]]:
-        """Return the blocks as v1 has them, each at its own number."""
-        return [_finished(each) for each in self._blocks]
+    def again(self) -> None:
+        """Mark the calls so far as made anew."""
+        for block in self._blocks:
+            block["anew"] = block.get("type") == "tool_call"
+
+    def finished(self, *, all_of_them: bool = True) -> list[dict[str, Any]]:
+        """Return the blocks as v1 has them: each at its own number, or without calls made anew."""
+        return [
+            _finished(each) for each in self._blocks if all_of_them or not each.get("anew", False)
+        ]
 
 
 _KNOWN_TO_V3 = frozenset(

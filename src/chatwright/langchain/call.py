@@ -131,6 +131,7 @@ class Call(Generic[T]):
             request = plan.again(self._answer)
             if request is not None:
                 self._answer.again(plan.filters("".join(self._answer.text)))
+                self._renderer.again()
 
     def _closing(self, plan: Plan) -> Sequence[Piece]:
         """Return what is left to say once no attempt follows.

@@ -113,7 +113,8 @@ class Plan(NamedTuple):
 
     def unreadable(self, answer: Answer) -> Sequence[Unreadable]:
         """Return the calls that the LLM wrote and that can't be read, if it wrote no others."""
-        return answer.unreadable if self.protocol and self.retries is not None else ()
+        written = self.protocol is not None and not answer.given
+        return answer.unreadable if written and self.retries is not None else ()
 
     def _as_written(self, call: Unreadable) -> str:
         if not call.name or self.protocol is None:

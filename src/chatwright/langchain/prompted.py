@@ -62,7 +62,8 @@ def _answer(
     if not calls:  # beside others they were written anew, or have no result
         unread = [(each["name"] or "", each["args"] or "") for each in message.invalid_tool_calls]
         calls = [each for each in unread if each[1] not in message.text]
-    names |= {each["id"]: each["name"] for each in message.tool_calls}
+    both = [*message.tool_calls, *message.invalid_tool_calls]
+    names |= {each["id"]: each["name"] or "" for each in both}
     written = [protocol.write_calls(calls)] if calls else []
     text = "\n".join(filter(None, [str(message.text), *written]))
     return message.model_copy(update={"content": text, "tool_calls": [], "invalid_tool_calls": []})

@@ -52,6 +52,9 @@ class Renderer(Protocol, Generic[T_co]):
     def piece(self, piece: Piece) -> Sequence[T_co]:
         """Render one piece."""
 
+    def again(self) -> None:
+        """Forget the calls so far: another attempt at the answer takes their place."""
+
     def last(self, summary: Summary) -> Sequence[T_co]:
         """Render the end of the answer."""
 
@@ -68,6 +71,7 @@ class ChunkRenderer:
         self._v1 = v1
         self._blocks = Blocks()
         self._calls: dict[int, dict[str, Any]] = {}
+        self._anew: set[int] = set()
         self._first: ChatGenerationChunk | None = None
 
     def piece(self, piece: Piece) -> Sequence[ChatGenerationChunk]:
@@ -104,13 +108,19 @@ class ChunkRenderer:
         if not unread or self._first is None:
             return [last]
         self._first.message.__class__ = FirstChunk  # whoever has it can add the others to it
-        known = {str(call["id"]): call for call in unread.values()}
+        known = {
+            str(call["id"]): None if index in self._anew else call for index, call in unread.items()
+        }
         last.message = UnreadChunk.ending(dict(last.message), known)
         ends = [
             self._fragment(index, breaking_suffix(call["args"] or ""))
             for index, call in unread.items()
         ]
         return [*ends, last]
+
+    def again(self) -> None:
+        """Have the last chunk take the calls so far out of the sum."""
+        self._anew |= self._calls.keys()
 
     def _block_chunk(self, piece: str | Reasoning | Refusal | Block) -> ChatGenerationChunk:
         index, _ = self._blocks.index(piece)
@@ -182,6 +192,9 @@ class EventRenderer:
         events.append({"event": "content-block-delta", "index": index, "delta": delta})
         return events
 
+    def again(self) -> None:
+        """Leave the calls so far as they are: a block that has begun can't be taken back."""
+
     def last(self, summary: Summary) -> Sequence[Event]:
         """Render the blocks' ends and the message's."""
         finish: Event = {"event": "message-finish", "metadata": dict(summary.response_metadata)}
@@ -232,9 +245,13 @@ class MessageRenderer:
         self._contents.add(piece)
         return ()
 
+    def again(self) -> None:
+        """Leave the calls so far out."""
+        self._contents.again()
+
     def last(self, summary: Summary) -> Sequence[AIMessage]:
         """Render the message."""
-        blocks = self._contents.finished()
+        blocks = self._contents.finished(all_of_them=False)
         kinds: dict[str, list[dict[str, Any]]] = {}
         for block in blocks:
             kinds.setdefault(block["type"], []).append(block)

@@ -6,7 +6,7 @@ at both ends of the stream take it out of their sum again. Whoever adds chunks u
 from JSON for example, still gets an invalid call, with that end.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from langchain_core.messages import AIMessageChunk, InvalidToolCall
@@ -22,11 +22,11 @@ class UnreadChunk(AIMessageChunk):
     Python asks it first when it is added to a chunk, as the right operand of a more special class.
     """
 
-    _unread: Mapping[str, InvalidToolCall] = PrivateAttr(default_factory=dict)
+    _unread: Mapping[str, InvalidToolCall | None] = PrivateAttr(default_factory=dict)
 
     @classmethod
     def ending(
-        cls, fields: Mapping[str, Any], unread: Mapping[str, InvalidToolCall]
+        cls, fields: Mapping[str, Any], unread: Mapping[str, InvalidToolCall | None]
     ) -> "UnreadChunk":
         """Return the last chunk, of these fields, knowing the calls by their ids."""
         chunk = cls(**fields)
@@ -40,19 +40,22 @@ class UnreadChunk(AIMessageChunk):
         return self.corrected(add_ai_message_chunks(before, self))
 
     def corrected(self, total: AIMessageChunk) -> AIMessageChunk:
-        """Return the sum with the calls' own text and what is wrong with them."""
-        unread: Mapping[Any, InvalidToolCall] = self._unread
-        total.invalid_tool_calls = [
-            unread.get(call["id"], call) for call in total.invalid_tool_calls
+        """Return the sum with the calls' own text, and without those that were made anew."""
+        total.invalid_tool_calls = self._set_right(total.invalid_tool_calls)
+        known: Mapping[Any, Any] = self._unread
+        total.tool_call_chunks = [
+            each for each in total.tool_call_chunks if known.get(each["id"], each) is not None
         ]
         if isinstance(total.content, list):
-            total.content = [
-                dict(unread[block["id"]])
-                if isinstance(block, dict) and block.get("id") in unread
-                else block
-                for block in total.content
-            ]
+            total.content = self._set_right(total.content)
         return total
+
+    def _set_right(self, items: Sequence[Any]) -> list[Any]:
+        known: Mapping[Any, Any] = self._unread
+        right = [
+            known.get(each.get("id"), each) if isinstance(each, dict) else each for each in items
+        ]
+        return [each for each in right if each is not None]
 
     @classmethod
     def lc_id(cls) -> list[str]:

@@ -2,7 +2,7 @@
 
 from chatwright.core.protocols.protocol import ToolProtocol
 
-__all__ = ["HERMES", "LLAMA3", "MISTRAL", "OTHERWISE", "REACT", "WRAPPED"]
+__all__ = ["HERMES", "LLAMA3", "MISTRAL", "MISTRAL_V11", "OTHERWISE", "REACT", "WRAPPED"]
 
 OTHERWISE = "If no tool is needed, answer without calling one."
 
@@ -58,6 +58,23 @@ MISTRAL = ToolProtocol(
     signs=("[TOOL_CALLS]",),
 )
 """The form of Mistral's v3 tokenizer."""
+
+MISTRAL_V11 = ToolProtocol(
+    instructions=(
+        "[AVAILABLE_TOOLS][{tools}][/AVAILABLE_TOOLS]\n"
+        "To call a tool, write its name and its arguments as a JSON object:\n"
+        '[TOOL_CALLS]the_tool[ARGS]{"its argument": "a value"}\n'
+        f"Then stop: the results come behind [TOOL_RESULTS]. {OTHERWISE}"
+    ),
+    open="[TOOL_CALLS]",
+    call="[TOOL_CALLS]{name}[ARGS]{arguments}",
+    separator="",
+    result="[TOOL_RESULTS]{content}[/TOOL_RESULTS]",
+    halts=("[TOOL_RESULTS]",),
+    reasoning=("[THINK]", "[/THINK]"),
+    signs=("[TOOL_CALLS]", "[ARGS]"),
+)
+"""The form of Mistral's v11 tokenizer and later ones."""
 
 REACT = ToolProtocol(
     instructions=(

@@ -21,7 +21,7 @@ from chatwright.core.protocols.families import (
     QWEN3,
     QWEN3_CODER,
 )
-from chatwright.core.protocols.general import HERMES, LLAMA3, MISTRAL, REACT
+from chatwright.core.protocols.general import HERMES, LLAMA3, MISTRAL, MISTRAL_V11, REACT
 from chatwright.core.protocols.protocol import ToolProtocol
 
 __all__ = ["PROTOCOLS", "Named", "protocol_of"]
@@ -42,6 +42,7 @@ Named: TypeAlias = Literal[
     "minimax",
     "minimax-m1",
     "mistral",
+    "mistral-v11",
     "phi4",
     "pythonic",
     "qwen3",
@@ -64,6 +65,7 @@ PROTOCOLS: Mapping[str, ToolProtocol] = {
     "functiongemma": FUNCTION_GEMMA,
     "phi4": PHI4,
     "pythonic": PYTHONIC,
+    "mistral-v11": MISTRAL_V11,
     "mistral": MISTRAL,
     "qwen3": QWEN3,
     "hermes": HERMES,

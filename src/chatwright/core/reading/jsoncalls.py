@@ -10,7 +10,7 @@ from chatwright.core.text import partial_start
 __all__ = ["JsonCalls"]
 
 _GAP = re.compile(r"(?:[\s,;\]]|\[(?=\s*[\[{]))*")  # what stands between the calls of a list
-_FENCED_GAP = re.compile(r"(?:[\s,;\]]|\[(?=\s*[\[{])|`{3}\w*(?=\W))*")
+_FENCED_GAP = re.compile(r"(?:[\s,;\]}]|\[(?=\s*[\[{])|`{3}\w*(?=\W))*")
 _FENCE_BEGINS = re.compile(r"`{1,3}\w*")
 
 

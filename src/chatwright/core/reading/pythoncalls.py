@@ -16,8 +16,8 @@ __all__ = ["PythonCalls"]
 
 _GAP = re.compile(r"[\s,;\[\]]*")
 _LIST_GAP = re.compile(r"[\s,]*")
-_NAME = re.compile(r"[A-Za-z_][\w.]*\s*\(")
-_NAME_BEGINS = re.compile(r"(?:[A-Za-z_][\w.]*\s*)?")
+_NAME = re.compile(r"(?:[A-Za-z_]\w*\s*=\s*)?[A-Za-z_][\w.]*\s*\(")
+_NAME_BEGINS = re.compile(r"(?:[A-Za-z_]\w*\s*=\s*)?(?:[A-Za-z_][\w.]*\s*)?")
 _TOKEN = re.compile(
     r"'''(?:\\.|[^\\])*?'''|\"\"\"(?:\\.|[^\\])*?\"\"\"|'''|\"\"\""
     r"|'(?:\\.|[^'\\\n])*'|\"(?:\\.|[^\"\\\n])*\"|['\"]|[()\[\]{}]",
@@ -91,7 +91,9 @@ class PythonCalls(Reader):
     def _read(self, source: str) -> Iterator[Piece]:
         number = next(self._context.numbers)
         try:
-            call = _as_call(source, self._context.tools)
+            call = _as_call(source)
+            if _name(call) == "print" and "print" not in (self._context.tools or ()):
+                return  # Gemma shows what a call has given
             args = _arguments(call, properties_of(self._context.schema(_name(call))))
         except (SyntaxError, ValueError) as error:
             yield from unreadable(number, source, f"it is no Python call: {error}")
@@ -126,14 +128,17 @@ def _end_of_call(text: str, at: int) -> int | None:
     return None
 
 
-def _as_call(source: str, tools: Mapping[str, Any] | None) -> ast.Call:
-    """Return the call that a text is; that inside of a `print`, which Gemma likes to add."""
-    match ast.parse(source.strip(), mode="eval").body:
-        case ast.Call(func=ast.Name(id="print"), args=[ast.Call() as inner]) if "print" not in (
-            tools or {}
-        ):
+def _as_call(source: str) -> ast.Call:
+    """Return the call that a line is; that inside of a `print`, or that a variable is set to.
+
+    Raises:
+        SyntaxError: It is no Python.
+        ValueError: It is something else.
+    """
+    match ast.parse(source.strip()).body:
+        case [ast.Expr(value=ast.Call(func=ast.Name(id="print"), args=[ast.Call() as inner]))]:
             return inner
-        case ast.Call() as call:
+        case [ast.Expr(value=ast.Call() as call) | ast.Assign(value=ast.Call() as call)]:
             return call
     raise ValueError("something else")
 

@@ -16,6 +16,7 @@ from chatwright.deltas import ToolCallDelta
 __all__ = ["SpelledCalls", "spelling"]
 
 _BODIES = ("{arguments}", "{parameters}", "{fields}")
+_NAMESPACE = "functions."  # which LLMs forget
 _LONGEST_HEAD = 400  # more than any name and what stands around it
 _PLACES = {
     "{name}": r"(?P<name>[\w./-]+?)",
@@ -61,7 +62,7 @@ def spelling(protocol: ToolProtocol) -> Spelling:
     ends = f"(?=\\s*{re.escape(follows[0])})" if before.strip().endswith("{name}") else ""
     return Spelling(
         re.compile(rf"\s*{_pattern(before.strip())}{ends}\s*"),
-        before.strip().partition("{name}")[0],
+        before.strip().partition("{name}")[0].removesuffix(_NAMESPACE),
         body,
         re.compile(rf"\s*{_pattern(protocol.parameter)}", re.DOTALL),
         protocol.parameter.partition("{")[0],
@@ -72,11 +73,14 @@ def spelling(protocol: ToolProtocol) -> Spelling:
 
 def _pattern(template: str) -> str:
     """Return a pattern of a template, blank space in which counts for little."""
-    template = template.replace("\n{value}\n", "{value}")
-    parts = re.split(r"(\{\w+\}|\s+)", template)
-    return "".join(
-        _PLACES.get(each) or (r"\s*" if each.isspace() else re.escape(each)) for each in parts
-    )
+    parts = re.split(r"(\{\w+\}|\s+)", template.replace("\n{value}\n", "{value}"))
+    return "".join(_PLACES.get(each) or _literal(each) for each in parts)
+
+
+def _literal(text: str) -> str:
+    if text.isspace():
+        return r"\s*"
+    return re.escape(text).replace(re.escape(_NAMESPACE), rf"(?:{re.escape(_NAMESPACE)})?")
 
 
 class SpelledCalls(Reader):
