@@ -240,22 +240,22 @@ def _has_instances(schema: type) -> bool:
     return is_basemodel_subclass(schema) or dataclasses.is_dataclass(schema)
 
 
-def bounded(schema: Any, length: int) -> Any:
-    """Return a schema with a bound to every text, of `length` characters, and to every list."""
+def bounded(schema: Any, length: int, items: int = 5) -> Any:
+    """Return a schema with a bound to every text, in characters, and to every list, in items."""
     if isinstance(schema, list):
-        return [bounded(each, length) for each in schema]
+        return [bounded(each, length, items) for each in schema]
     if not isinstance(schema, Mapping):
         return schema
     made = {
-        key: value if key in _UNBOUNDED else bounded(value, length) for key, value in schema.items()
+        key: value if key in _UNBOUNDED else bounded(value, length, items)
+        for key, value in schema.items()
     }
     if schema.get("type") == "string" and not _BOUNDS & schema.keys():
         made["maxLength"] = max(length, schema.get("minLength", 0))
     if schema.get("type") == "array":
-        made.setdefault("maxItems", max(_FEW, schema.get("minItems", 0)))
+        made.setdefault("maxItems", max(items, schema.get("minItems", 0)))
     return made
 
 
-_FEW = 5
 _UNBOUNDED = VALUES | {"allOf"}  # a bound to one part may contradict another one
 _BOUNDS = frozenset({"const", "enum", "format", "maxLength", "pattern"})
