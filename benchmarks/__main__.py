@@ -22,18 +22,16 @@ TEXT = """\
 Made by `make bench`: every row's two sides take turns in one run; medians, and the median of the
 ratios round by round. Only the ratios mean something elsewhere. {machine}.
 
-"The guide's own code" is the model of LangChain's guide as it is printed there
-(`benchmarks/peers.py`).
+"The guide's own code" is the model of LangChain's guide as it is printed there; "a finished result"
+is a model whose `_generate` and `_agenerate` return one and do nothing, which is what core itself
+takes (`benchmarks/peers.py`).
 
 {table}
 
 What is missed, and why:
 
-- `invoke`: of a function it is 0.99 to 1.03 × of the guide's own code in the runs so far. Of an
-  async function it also runs the coroutine on an event loop, in the calling thread: a task and one
-  turn of the loop, which make it 1.13 to 1.29 ×; by a thread it would be 3 to 5 ×.
-- `ainvoke`: a `ChatModel` whose `_agenerate` returns a finished message and does nothing takes 0.42
-  to 0.46 × of the guide's own code here, so that core alone is above the mark.
+- `invoke` of an async function runs the coroutine on an event loop, in the calling thread: a task
+  and one turn of the loop; by a thread it would be 3 to 5 ×.
 - Binding tools takes 13 to 14 µs when the machine is quiet and twice that when it is not: the bound
   is in µs, so that a slow machine misses it.
 - Endpoints without the extra `fast`: what httpx2 takes to hand over one HTTP chunk stands in every

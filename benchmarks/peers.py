@@ -1,4 +1,6 @@
-"""The peer: the model of LangChain's guide, as the guide prints it (docstrings left out)."""
+"""The peers: the model of LangChain's guide, as it is printed there (docstrings left out), and one
+that does nothing, which shows what core itself takes.
+"""
 
 from collections.abc import Iterator
 from typing import Any
@@ -58,3 +60,17 @@ class Guide(BaseChatModel):
     @property
     def _identifying_params(self) -> dict[str, Any]:
         return {"model_name": self.model_name}
+
+
+class Finished(BaseChatModel):
+    """Returns a finished result: nothing by way of core can take less."""
+
+    def _generate(self, *args: Any, **kwargs: Any) -> ChatResult:
+        return ChatResult(generations=[ChatGeneration(message=AIMessage("hello"))])
+
+    async def _agenerate(self, *args: Any, **kwargs: Any) -> ChatResult:
+        return self._generate()
+
+    @property
+    def _llm_type(self) -> str:
+        return "finished"

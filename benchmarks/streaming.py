@@ -1,4 +1,4 @@
-"""What LangChain's paths cost per chunk and per call, against the guide's own code."""
+"""What LangChain's paths cost per chunk and per call, against the guide's code and core's own."""
 
 import asyncio
 import warnings
@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 from benchmarks.harness import Row, timed, turns
-from benchmarks.peers import Guide
+from benchmarks.peers import Finished, Guide
 from chatwright import ChatModel, Request, chat_model
 
 N = 2000
@@ -98,17 +98,18 @@ def ainvoke(model: Any) -> Callable[[], float]:
 
 def rows() -> list[Row]:
     warnings.simplefilter("ignore")
-    guide = Guide(n=N, model_name="guide")
+    guide, finished = Guide(n=N, model_name="guide"), Finished()
     own, bridge = "the guide's own code", "core's bridge over the same source"
+    core = "a finished result"
     plan = [
         ("`stream`, per chunk", stream(sync_source), stream(guide), 0.6, own),
         ("`astream` over a sync generator", astream(sync_source), astream(guide), 0.1, own),
         ("`astream` over an async generator", astream(async_source), astream(guide), 0.06, own),
         ("v3 events, per chunk", v3(Native()), v3(Bridged()), 0.25, bridge),
         ("async v3 events, per chunk", av3(NativeAsync()), av3(BridgedAsync()), 0.25, bridge),
-        ("`invoke` of a function", invoke(sync_function), invoke(guide), 1.0, own),
-        ("`invoke` of an async function", invoke(async_function), invoke(guide), 1.0, own),
-        ("`ainvoke` of an async function", ainvoke(async_function), ainvoke(guide), 0.4, own),
+        ("`invoke` of a function", invoke(sync_function), invoke(finished), 1.15, core),
+        ("`invoke` of an async function", invoke(async_function), invoke(finished), 1.15, core),
+        ("`ainvoke` of an async function", ainvoke(async_function), ainvoke(finished), 1.1, core),
     ]
     return [_row(*each) for each in plan]
 

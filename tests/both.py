@@ -10,15 +10,17 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 PYTEST = [sys.executable, "-m", "pytest", *sys.argv[1:]]
+ENGINE = [*PYTEST, "-m", "engine and not long"]
+OTHERS = [*PYTEST, "-m", "not engine and not long"]
 LINT = ["make", "--silent", "lint"]
 CHECK = "tests/check"
 REPORTS = ["tests/check/test_reports.py", "tests/check/test_report_in_browser.py"]
 HONEST = "tests/check/test_honest.py"
 LANES = [
     # One after the other in a lane; the lanes side by side.
-    [[*PYTEST, "-m", "engine"], [*PYTEST, *REPORTS, HONEST]],
-    [LINT, [*PYTEST, "-m", "not engine", "--ignore", CHECK]],
-    [[*PYTEST, "-m", "not engine", CHECK, *(f"--ignore={each}" for each in [*REPORTS, HONEST])]],
+    [ENGINE, [*OTHERS, *REPORTS, HONEST]],
+    [LINT, [*OTHERS, "--ignore", CHECK]],
+    [[*OTHERS, CHECK, *(f"--ignore={each}" for each in [*REPORTS, HONEST])]],
 ]
 
 
@@ -39,10 +41,11 @@ def lane(commands):
     return [run(each) for each in commands]
 
 
-def main():
-    with ThreadPoolExecutor(len(LANES)) as pool:
-        return max(code for codes in pool.map(lane, LANES) for code in codes)
+def side_by_side(lanes):
+    """Run all lanes; return the worst exit code."""
+    with ThreadPoolExecutor(len(lanes)) as pool:
+        return max(code for codes in pool.map(lane, lanes) for code in codes)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(side_by_side(LANES))

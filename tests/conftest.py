@@ -1,9 +1,21 @@
-"""Which tests run llama.cpp: `make test` gives them a process, and a core, of their own."""
+"""What all tests need: llama.cpp's have a process of their own, and no outside matters."""
 
 import functools
 import gc
 import inspect
 import re
+import signal
+
+from hypothesis import HealthCheck, settings
+
+# Neither how busy the machine is ...
+settings.register_profile("any load", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any load")
+# ... nor which signals our parent ignores, as a shell does for a job in the background, matters.
+signal.pthread_sigmask(signal.SIG_SETMASK, ())
+for number in (signal.SIGHUP, signal.SIGQUIT, signal.SIGTERM):
+    signal.signal(number, signal.SIG_DFL)
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 ENGINE = re.compile(r"gguf|smollm2|loaded\(\)", re.IGNORECASE)
 source = functools.cache(inspect.getsource)

@@ -21,7 +21,7 @@ MAY = {
     "testing": ({"deltas", "langchain", "testing"}, {"pydantic"}),
     "cli": (
         {"checks", "cli", "errors", "run", "wrap"},
-        {"langchain_core", "pydantic", "rich", "typer"},
+        {"chatwright", "langchain_core", "pydantic", "rich", "typer"},
     ),
     "__init__": ({"checks", "core", "deltas", "errors", "langchain", "wrap"}, set()),
 }

@@ -11,13 +11,23 @@ if TYPE_CHECKING:
     from chatwright.checks.engine import check
     from chatwright.core.protocols import HERMES, LLAMA3, MISTRAL, REACT, ToolProtocol
     from chatwright.core.tags import ReasoningTags
-    from chatwright.deltas import Delta, Finish, Reasoning, Text, ToolCallDelta, Usage
+    from chatwright.deltas import (
+        Block,
+        Delta,
+        Finish,
+        Reasoning,
+        Refusal,
+        Text,
+        ToolCallDelta,
+        Usage,
+    )
     from chatwright.errors import (
         AuthenticationError,
         ChatwrightError,
         ContentError,
         DefinitionError,
         EngineError,
+        InterruptedAnswerError,
         InvalidRequestError,
         LoadError,
         MissingExtraError,
@@ -27,6 +37,7 @@ if TYPE_CHECKING:
         PermissionDeniedError,
         PromptTooLongError,
         RateLimitError,
+        RefusalError,
         SchemaError,
         SourceConnectionError,
         SourceError,
@@ -49,18 +60,29 @@ if TYPE_CHECKING:
     from chatwright.wrap.function import ChatFunction, chat_model
     from chatwright.wrap.gguf import ChatGGUF
     from chatwright.wrap.load import load
+    from chatwright.wrap.runnable import ChatRunnable
 
 _HOMES = {
     "chatwright.checks.engine": ("check",),
     "chatwright.core.protocols": ("HERMES", "LLAMA3", "MISTRAL", "REACT", "ToolProtocol"),
     "chatwright.core.tags": ("ReasoningTags",),
-    "chatwright.deltas": ("Delta", "Finish", "Reasoning", "Text", "ToolCallDelta", "Usage"),
+    "chatwright.deltas": (
+        "Block",
+        "Delta",
+        "Finish",
+        "Reasoning",
+        "Refusal",
+        "Text",
+        "ToolCallDelta",
+        "Usage",
+    ),
     "chatwright.errors": (
         "AuthenticationError",
         "ChatwrightError",
         "ContentError",
         "DefinitionError",
         "EngineError",
+        "InterruptedAnswerError",
         "InvalidRequestError",
         "LoadError",
         "MissingExtraError",
@@ -70,6 +92,7 @@ _HOMES = {
         "PermissionDeniedError",
         "PromptTooLongError",
         "RateLimitError",
+        "RefusalError",
         "SchemaError",
         "SourceConnectionError",
         "SourceError",
@@ -92,6 +115,7 @@ _HOMES = {
     "chatwright.wrap.function": ("ChatFunction", "chat_model"),
     "chatwright.wrap.gguf": ("ChatGGUF",),
     "chatwright.wrap.load": ("load",),
+    "chatwright.wrap.runnable": ("ChatRunnable",),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 
@@ -101,12 +125,14 @@ __all__ = [
     "MISTRAL",
     "REACT",
     "AuthenticationError",
+    "Block",
     "Capabilities",
     "ChatCommand",
     "ChatEndpoint",
     "ChatFunction",
     "ChatGGUF",
     "ChatModel",
+    "ChatRunnable",
     "ChatwrightError",
     "ContentError",
     "CostCallbackHandler",
@@ -115,6 +141,7 @@ __all__ = [
     "Delta",
     "EngineError",
     "Finish",
+    "InterruptedAnswerError",
     "InvalidRequestError",
     "LoadError",
     "MissingExtraError",
@@ -129,6 +156,8 @@ __all__ = [
     "RateLimitError",
     "Reasoning",
     "ReasoningTags",
+    "Refusal",
+    "RefusalError",
     "Request",
     "ResponseSpec",
     "RolePolicy",

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
-__all__ = ["Delta", "Finish", "Reasoning", "Text", "ToolCallDelta", "Usage"]
+__all__ = ["Block", "Delta", "Finish", "Reasoning", "Refusal", "Text", "ToolCallDelta", "Usage"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +22,28 @@ class Reasoning:
     """A piece of the model's reasoning, which is not part of the answer's text."""
 
     text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A piece of the words in which the model refuses to answer; never part of the text.
+
+    A refusal without any words is `Refusal("")`.
+    """
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """A whole content block that is neither text, reasoning, a refusal nor a tool call.
+
+    Args:
+        block: An image, a citation, a server tool's result, …, as LangChain's v1 content has it
+            (`langchain_core.messages.content`); whatever has no form there is kept as it is.
+    """
+
+    block: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,13 +88,16 @@ class Finish:
     """How the answer ended, and what else there is to say of it.
 
     Args:
-        reason: The finish reason by OpenAI's names: `stop`, `length`, `tool_calls`,
-            `content_filter`.
-        metadata: Goes into the message's `response_metadata` as it is.
+        reason: The finish reason, by OpenAI's names (`stop`, `length`, `tool_calls`,
+            `content_filter`) or the LLM's own; `normalized_finish_reason` then has OpenAI's.
+        metadata: Goes into the message's `response_metadata` as it is. A `model_name` there is the
+            model that answered, for usage and prices too.
+        additional_kwargs: Goes into the message's `additional_kwargs` as it is.
     """
 
     reason: str = "stop"
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    additional_kwargs: Mapping[str, Any] = field(default_factory=dict)
 
 
-Delta: TypeAlias = str | Text | Reasoning | ToolCallDelta | Usage | Finish
+Delta: TypeAlias = str | Text | Reasoning | Refusal | Block | ToolCallDelta | Usage | Finish

@@ -12,6 +12,8 @@
     └── SourceError              (ModelError)   the model's misbehaviour
         ├── OutputError          (TypeError)    it yielded what no source may yield
         ├── StructureError       (OutputParserException)  its answer does not conform to the schema
+        ├── RefusalError         (ModelRefusalError)  the model refuses, where a result is needed
+        ├── InterruptedAnswerError              a graph was interrupted, and waits for a human
         ├── EngineError          (ModelAPIError) a local engine, or a server, failed
         ├── InvalidRequestError  (ModelInvalidRequestError)
         ├── AuthenticationError  (ModelAuthenticationError)
@@ -27,6 +29,9 @@ that catches those catches these. What a user's own function raises is passed on
 for Python's `TimeoutError` and `ConnectionError`, which become their counterparts here.
 """
 
+from collections.abc import Sequence
+from typing import Any
+
 from langchain_core.exceptions import (
     ContextOverflowError,
     ModelAPIError,
@@ -41,12 +46,26 @@ from langchain_core.exceptions import (
     OutputParserException,
 )
 
+try:
+    from langchain_core.exceptions import ModelRefusalError
+except ImportError:  # before langchain-core 1.7.5
+
+    class ModelRefusalError(ModelError):  # type: ignore[no-redef]  # the same, until it is there
+        """The model declines to produce what was asked for."""
+
+        def __init__(self, message: str = "", *, raw_message: Any = None) -> None:
+            """Keep the answer beside the message."""
+            self.raw_message = raw_message
+            super().__init__(message)
+
+
 __all__ = [
     "AuthenticationError",
     "ChatwrightError",
     "ContentError",
     "DefinitionError",
     "EngineError",
+    "InterruptedAnswerError",
     "InvalidRequestError",
     "LoadError",
     "MissingExtraError",
@@ -56,6 +75,7 @@ __all__ = [
     "PermissionDeniedError",
     "PromptTooLongError",
     "RateLimitError",
+    "RefusalError",
     "SchemaError",
     "SourceConnectionError",
     "SourceError",
@@ -130,6 +150,33 @@ class OutputError(SourceError, TypeError):
 
 class StructureError(SourceError, OutputParserException):
     """The model's answer does not conform to the schema, not even after asking again."""
+
+
+class RefusalError(SourceError, ModelRefusalError):
+    """The model refuses to answer where a result is needed; `raw_message` is what it said."""
+
+
+class InterruptedAnswerError(SourceError):
+    """A graph was interrupted, so that there is no answer.
+
+    Args:
+        message: What happened and how to go on.
+        interrupts: LangGraph's interrupts, each with its `value` and `id`.
+    """
+
+    def __init__(self, message: str, interrupts: Sequence[Any] = ()) -> None:
+        """Keep the interrupts beside the message."""
+        super().__init__(message, interrupts)
+        self.interrupts = tuple(interrupts)
+
+    @property
+    def value(self) -> Any:
+        """The value of the first interrupt, which is nearly always the only one."""
+        return self.interrupts[0].value if self.interrupts else None
+
+    def __str__(self) -> str:
+        """Only the message; it shows the values."""
+        return str(self.args[0])
 
 
 class EngineError(SourceError, ModelAPIError):

@@ -1,7 +1,8 @@
 """Every fault is caught by its rule, no control is accused, and nothing hostile ends check.
 
-What a fault's test runs is its own rule, and, where that is quick, B1 and S1; what langchain-tests
-says of it is in the matrix, `python -m faults.matrix`.
+One fault a rule is tried by `make test`, the others by `make test-long`. What a fault's test runs
+is its own rule, and, where that is quick, B1 and S1; what langchain-tests says of it is in the
+matrix, `python -m faults.matrix`.
 """
 
 import json
@@ -21,9 +22,26 @@ from faults.corpus import CONTROLS, FAULTS
 from faults.hostile import HOSTILE
 
 TESTS = Path(__file__).parents[1]
-SECONDS = 30
+SECONDS = 120
 SLOW = {"A1", "A3", "B10", "C10", "E1", "E4", "E5", "P3", "P6", "S9"}
 QUIET = pytest.mark.filterwarnings("ignore")
+QUICK = {"Full", "TextOnly", "BadChunks", "BlocksForEver", "Exits", "Forks"}
+"""The controls and the hostile ones that `make test` tries."""
+
+
+def first_of_each(cases, kind):
+    """Mark as long what is not the first of its kind."""
+    seen = set()
+    for case in cases:
+        yield pytest.param(case, marks=[pytest.mark.long] if kind(case) in seen else [])
+        seen.add(kind(case))
+
+
+def quick(cases):
+    """Mark as long what is not among the quick ones."""
+    for case in cases:
+        name = getattr(case, "__name__", case)
+        yield pytest.param(case, marks=[] if name in QUICK else [pytest.mark.long])
 
 
 def shown(findings):
@@ -31,7 +49,11 @@ def shown(findings):
 
 
 @QUIET
-@pytest.mark.parametrize("fault", FAULTS, ids=lambda each: f"{each.rule}-{each.name}")
+@pytest.mark.parametrize(
+    "fault",
+    [*first_of_each(FAULTS, kind=lambda each: each.rule)],
+    ids=lambda each: f"{each.rule}-{each.name}",
+)
 def test_a_fault_is_caught_by_its_rule_and_by_no_other(fault):
     only = [fault.rule] if fault.rule in SLOW else sorted({fault.rule, "B1", "S1"})
     report = check(fault.make, only=only, langchain_tests=False)
@@ -43,7 +65,7 @@ def test_a_fault_is_caught_by_its_rule_and_by_no_other(fault):
 
 
 @QUIET
-@pytest.mark.parametrize("control", CONTROLS)
+@pytest.mark.parametrize("control", [*quick(CONTROLS)])
 def test_no_control_is_accused(control):
     whole = control.__name__ in {"Full", "SyncOnly"}  # the others differ in what is not slow
     report = check(control, skip=[] if whole else SLOW, langchain_tests=False)
@@ -86,20 +108,22 @@ def reported(name, target):
 
 
 @pytest.fixture(scope="module")
-def hostile_reports(tmp_path_factory):
-    """Start them all, a few at a time: most of them only wait."""
+def hostile_reports(request, tmp_path_factory):
+    """Start all that are wanted, a few at a time: most of them only wait."""
+    wanted = [each.callspec.params["name"] for each in request.session.items if is_hostile(each)]
     target = tmp_path_factory.mktemp("hostile")
     with ThreadPoolExecutor(3) as pool:
         yield (
-            {
-                each.__name__: pool.submit(reported, each.__name__, target / each.__name__)
-                for each in HOSTILE
-            },
+            {name: pool.submit(reported, name, target / name) for name in wanted},
             target,
         )
 
 
-@pytest.mark.parametrize("name", [each.__name__ for each in HOSTILE])
+def is_hostile(item):
+    return item.function is test_a_hostile_model_is_reported_and_survived
+
+
+@pytest.mark.parametrize("name", [*quick([each.__name__ for each in HOSTILE])])
 def test_a_hostile_model_is_reported_and_survived(name, hostile_reports):
     ends, target = hostile_reports
     assert ends[name].result() == 0

@@ -36,7 +36,7 @@ def run(env, *arguments, piped=None, **options):
         [CHATWRIGHT, *arguments],
         check=False,
         capture_output=True,
-        timeout=60,
+        timeout=200,
         cwd=HERE,
         env=env,
         **{"text": True, **options},
@@ -58,7 +58,7 @@ def shell(env, command):
         text=True,
         cwd=HERE,
         env=env,
-        timeout=60,
+        timeout=200,
     )
 
 
@@ -192,7 +192,7 @@ def test_explain_prints_the_request_and_sends_none(server, monkeypatch):
     assert shown["body"]["temperature"] == 0.5
     assert not server.requests
     done = within("explain", "langchain_core.language_models.fake_chat_models:FakeChatModel", "x")
-    assert done.exit_code == 2
+    assert json.loads(done.stdout)["messages"] == [{"role": "user", "content": "x"}]
 
 
 def test_models_are_listed(env):
@@ -278,7 +278,7 @@ def terminal(env):
 
     def start(*arguments):
         child = pexpect.spawn(
-            CHATWRIGHT, ["chat", *arguments], cwd=str(HERE), env=env, timeout=30, encoding="utf-8"
+            CHATWRIGHT, ["chat", *arguments], cwd=str(HERE), env=env, timeout=120, encoding="utf-8"
         )
         child.setwinsize(24, 80)
         children.append(child)

@@ -308,7 +308,9 @@ async def by_astream(model, prompt, config=None, /, **kwargs):
 
 async def by_events(model, prompt, config=None, /, *, version, **kwargs):
     events = [e async for e in model.astream_events(prompt, config, version=version, **kwargs)]
-    (output,) = [e["data"]["output"] for e in events if e["event"] == "on_chat_model_end"]
+    *inside, output = [e["data"]["output"] for e in events if e["event"] == "on_chat_model_end"]
+    ids = [e["run_id"] for e in events if e["event"] == "on_chat_model_start"]
+    assert len(ids) == len(set(ids)) > len(inside)
     return output
 
 

@@ -3,7 +3,6 @@ import functools
 import subprocess
 import sys
 import threading
-import time
 
 import pytest
 from blockbuster import blockbuster_ctx
@@ -11,8 +10,9 @@ from langgraph.graph import END, START, MessagesState, StateGraph
 
 from chatwright import Usage, chat_model
 from chatwright.langchain import prices
-from chatwright.testing import Pause, ScriptedModel
+from chatwright.testing import ScriptedModel
 from contract.subjects import MODES, SUBJECTS
+from waiting import PATIENCE
 
 
 async def test_A1_an_async_source_is_driven_on_the_callers_loop_and_thread():
@@ -31,30 +31,26 @@ async def test_A1_an_async_source_is_driven_on_the_callers_loop_and_thread():
 
 
 async def test_A1_a_sync_source_takes_one_thread_a_stream_and_the_loop_stays_responsive():
-    seen = set()
+    seen, turned = set(), threading.Event()
 
     @chat_model
     def slow(messages):
         for _ in range(20):
             seen.add(threading.get_ident())
-            time.sleep(0.01)
+            turned.clear()
+            assert turned.wait(PATIENCE)  # the loop goes on while this waits
             yield "x"
 
-    longest = 0.0
-
-    async def watch():
-        nonlocal longest
+    async def turn():
         while True:
-            started = time.perf_counter()
             await asyncio.sleep(0.001)
-            longest = max(longest, time.perf_counter() - started)
+            turned.set()
 
-    watcher = asyncio.create_task(watch())
+    turning = asyncio.create_task(turn())
     assert len([each async for each in slow.astream("x")]) == 21
-    watcher.cancel()
+    turning.cancel()
     assert len(seen) == 1
     assert threading.get_ident() not in seen
-    assert longest < 0.15
 
 
 async def test_A1_nothing_blocks_the_loop(subject):
@@ -112,10 +108,23 @@ async def test_A2_sync_and_async_results_are_identical(subject, mode):
 @pytest.mark.parametrize("runs_async", [False, True])
 @pytest.mark.parametrize("way", ["ainvoke", "astream", "async_v3"])
 async def test_A3_concurrent_calls_overlap(runs_async, way):
-    model = ScriptedModel(script=["a", Pause(0.3), "b"], runs_async=runs_async)
-    started = time.perf_counter()
-    await asyncio.gather(*[MODES[way](model, "x") for _ in range(8)])
-    assert time.perf_counter() - started < 8 * 0.3 / 2
+    all_there, came = threading.Barrier(8), []
+
+    @chat_model
+    def sync(messages):
+        all_there.wait(PATIENCE)
+        yield "a"
+
+    @chat_model
+    async def asynchronous(messages):
+        came.append(1)
+        while len(came) < 8:
+            await asyncio.sleep(0.001)
+        yield "a"
+
+    model = asynchronous if runs_async else sync
+    answers = await asyncio.gather(*[MODES[way](model, "x") for _ in range(8)])
+    assert [each.text for each in answers] == ["a"] * 8
 
 
 async def test_A3_gguf_answers_grow_at_once():

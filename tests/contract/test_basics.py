@@ -38,7 +38,7 @@ def test_B3_the_standard_parameters_are_accepted(subject):
     model = subject.make(
         temperature=0,
         max_tokens=100,
-        timeout=60,
+        timeout=200,
         max_retries=2,
         stop=["###"],
         streaming=True,

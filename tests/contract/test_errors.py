@@ -15,16 +15,19 @@ from chatwright import ChatwrightError, InvalidRequestError, OutputError, chat_m
 from chatwright.checks.modes import Recorder
 from chatwright.testing import Pause, Raise, ScriptedModel
 from contract.subjects import MODES, SMOLLM2
+from waiting import eventually
 
 COLOURS = pytest.mark.parametrize("runs_async", [False, True])
 
 
-def gone(seconds, model, answers):
-    """Wait until so many answers have ended."""
-    deadline = time.monotonic() + seconds
-    while model.closed < answers and time.monotonic() < deadline:
-        time.sleep(0.005)
-    return model.closed == answers
+ENDLESS = ["a", *([Pause(0.01), "b"] * 50_000)]
+
+
+async def has_ended(model, answers):
+    """Wait until so many answers have ended; return whether so many did, and not by themselves."""
+    return (
+        await eventually(lambda: model.closed == answers) and len(model.yielded) < len(ENDLESS) / 2
+    )
 
 
 @COLOURS
@@ -104,24 +107,21 @@ async def test_E3_a_failure_before_the_first_chunk_lets_fallbacks_work(runs_asyn
 
 @COLOURS
 async def test_E4_closing_a_stream_stops_the_source_and_ends_the_run(runs_async):
-    script = ["a", *([Pause(0.01), "b"] * 500)]
-    model = ScriptedModel(script=script, runs_async=runs_async)
+    model = ScriptedModel(script=ENDLESS, runs_async=runs_async)
     recorder = Recorder()
     config = {"callbacks": [recorder]}
     stream = model.stream("x", config)
     next(stream)
     stream.close()
-    assert gone(0.25, model, 1)
+    assert await has_ended(model, 1)
     astream = model.astream("x", config)
     await anext(astream)
     await astream.aclose()
-    await asyncio.sleep(0.05)
-    assert gone(0.25, model, 2)
+    assert await has_ended(model, 2)
     v3 = await model.astream_events("x", config, version="v3")
     await anext(aiter(v3.text))
     await v3.aclose()
-    await asyncio.sleep(0.05)
-    assert gone(0.25, model, 3)
+    assert await has_ended(model, 3)
     assert recorder.ends() == ["on_llm_error"] * 3
     assert ScriptedModel(script=["ok"]).invoke("x").text == "ok"
 
@@ -129,27 +129,23 @@ async def test_E4_closing_a_stream_stops_the_source_and_ends_the_run(runs_async)
 @COLOURS
 @pytest.mark.parametrize("way", ["ainvoke", "astream", "events_v2", "async_v3"])
 async def test_E4_cancelling_stops_the_source_and_ends_the_run_once(runs_async, way):
-    script = ["a", *([Pause(0.01), "b"] * 500)]
-    model = ScriptedModel(script=script, runs_async=runs_async)
+    model = ScriptedModel(script=ENDLESS, runs_async=runs_async)
     recorder = Recorder()
     task = asyncio.create_task(MODES[way](model, "x", {"callbacks": [recorder]}))
-    await asyncio.sleep(0.1)
+    assert await eventually(lambda: model.yielded)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    await asyncio.sleep(0.05)
-    assert gone(0.25, model, 1)
+    assert await has_ended(model, 1)
     assert recorder.ends() == ["on_llm_error"]
-    assert len(model.yielded) < 100
 
 
 @COLOURS
 async def test_E4_a_cancelled_ainvoke_that_streams_behind_ends_its_run_too(runs_async):
-    script = ["a", *([Pause(0.01), "b"] * 500)]
-    model = ScriptedModel(script=script, runs_async=runs_async, streaming=True)
+    model = ScriptedModel(script=ENDLESS, runs_async=runs_async, streaming=True)
     recorder = Recorder()
     task = asyncio.create_task(model.ainvoke("x", {"callbacks": [recorder]}))
-    await asyncio.sleep(0.1)
+    assert await eventually(lambda: model.yielded)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
@@ -167,15 +163,17 @@ async def test_E4_a_source_that_cancels_itself_is_an_error_not_a_cancel(mode, ru
 
 async def test_E4_a_cancelled_gguf_answer_frees_its_slot():
     model = SMOLLM2(n_parallel=1, max_tokens=400)
-    model.invoke("hi", max_tokens=1)
+    started = time.perf_counter()
+    await model.ainvoke("Write a long story.")
+    whole = time.perf_counter() - started
     task = asyncio.create_task(model.ainvoke("Write a long story."))
-    await asyncio.sleep(0.5)
+    await asyncio.sleep(whole / 10)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
     started = time.perf_counter()
     await model.ainvoke("hi", max_tokens=1)
-    assert time.perf_counter() - started < 2
+    assert time.perf_counter() - started < whole / 2
     assert model.queue_size == 0
 
 

@@ -50,6 +50,9 @@ SOURCES = {
     },
 }
 
+LONG = {"Returns", "Coroutine", "Subclass", "Ollama"}
+"""What differs from its neighbour in little: `make test-long` tries it."""
+
 
 @pytest.mark.xfail(reason="core loads no third party's class by 'all'", raises=ValueError)
 def serdes(self, model):
@@ -91,7 +94,7 @@ def suite(base, name, cls, params):
     if base is ChatModelUnitTests:
         given["test_serdes"] = serdes
     made = type(f"Test{name}{base.__name__.removeprefix('ChatModel')}", (base,), given)
-    return made
+    return pytest.mark.long(made) if name in LONG else made
 
 
 for source, (model_class, fields) in SOURCES.items():

@@ -16,6 +16,7 @@ from chatwright.checks.modes import Recorder
 from chatwright.core import channel as channels
 from chatwright.core.bridge import Channel, Pump, aread, is_async, read
 from chatwright.testing import Pause, ScriptedModel
+from waiting import PATIENCE, eventually, soon
 
 
 def returning():
@@ -46,13 +47,6 @@ SOURCES = [returning, yielding, coroutine, async_generator, pushing]
 
 def workers():
     return [each for each in threading.enumerate() if each.name == "chatwright-source"]
-
-
-def soon(condition, seconds=0.25):
-    deadline = time.monotonic() + seconds
-    while not condition() and time.monotonic() < deadline:
-        time.sleep(0.002)
-    return condition()
 
 
 @pytest.mark.parametrize("source", SOURCES)
@@ -227,7 +221,7 @@ async def test_a_loop_that_closes_leaves_no_thread_behind():
 
     await asyncio.to_thread(once)
     gc.collect()
-    assert soon(lambda: not workers(), 1)
+    assert soon(lambda: not workers())
 
 
 def test_a_channel_tells_of_its_close_even_late():
@@ -274,8 +268,7 @@ async def test_a_thousand_cancels_leave_nothing_behind(runs_async):
         models += await asyncio.gather(
             *[cancel_at_random(seed, runs_async) for seed in range(start, start + 50)]
         )
-    await asyncio.sleep(0.05)
-    assert soon(lambda: threading.active_count() <= threads + 1)
+    assert await eventually(lambda: threading.active_count() <= threads + 2)
     assert len(asyncio.all_tasks()) == tasks
     started = [(m, r) for m, r in models if "on_chat_model_start" in r.names()]
     assert len(started) > 500
@@ -316,7 +309,7 @@ def test_threads_that_read_async_sources_at_once_share_one_loop():
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(20)
+        thread.join(PATIENCE)
     assert not [each for each in threads if each.is_alive()]
     assert sorted(got, key=len) == [["value"]] * 6 + [list(range(20))] * 6
     assert len(loops) == 1
@@ -339,20 +332,24 @@ def test_a_reader_that_pauses_holds_nobody_up():
     paused.close()
 
 
+def interrupt():
+    """Interrupt this process as Ctrl-C does, once the caller has come to wait."""
+    threading.Timer(0.1, os.kill, [os.getpid(), signal.SIGINT]).start()
+
+
 def test_an_interrupt_while_it_waits_leaves_the_loop_usable():
     async def slow():
-        await asyncio.sleep(30)
+        interrupt()
+        await asyncio.sleep(600)
         yield "never"
 
     async def slow_value():
-        await asyncio.sleep(30)
+        interrupt()
+        await asyncio.sleep(600)
 
     for source in (slow, slow_value):
-        timer = threading.Timer(0.1, os.kill, [os.getpid(), signal.SIGINT])
-        timer.start()
         with pytest.raises(KeyboardInterrupt):
             list(read(source))
-        timer.join()
         assert list(read(async_generator)) == ["a", "b", "c"]
 
 
@@ -391,21 +388,22 @@ def test_a_source_that_cleans_up_slowly_is_let_to_and_stops_nobody_else():
     next(stream)
     stream.close()
     assert list(read(coroutine)) == ["abc"]
-    assert soon(cleaned.is_set, 2)
+    assert soon(cleaned.is_set)
     assert list(read(coroutine)) == ["abc"]
 
 
 def test_a_slow_reader_makes_no_time_limit_run_out():
     async def limited():
         for each in "abc":
-            async with asyncio.timeout(0.2):
+            async with asyncio.timeout(1):
                 await asyncio.sleep(0.02)
             yield each
 
     got = []
     for each in read(limited):
+        if not got:
+            time.sleep(1.2)
         got.append(each)
-        time.sleep(0.3)
     assert got == ["a", "b", "c"]
 
 
@@ -449,7 +447,7 @@ def test_an_inner_stream_that_is_left_early_is_cleaned_up():
             break
 
     assert list(read(outer)) == ["x"]
-    assert soon(cleaned.is_set, 2)
+    assert soon(cleaned.is_set)
 
 
 async def test_what_a_coroutine_returns_is_one_item_in_either_colour():
@@ -467,14 +465,12 @@ def test_an_interrupted_wait_cancels_the_coroutine():
     assert list(read(async_generator)) == ["a", "b", "c"]  # our thread runs the loop from now on
 
     async def slow():
+        interrupt()
         try:
-            await asyncio.sleep(30)
+            await asyncio.sleep(600)
         finally:
             ended.set()
 
-    timer = threading.Timer(0.2, os.kill, [os.getpid(), signal.SIGINT])
-    timer.start()
     with pytest.raises(KeyboardInterrupt):
         list(read(slow))
-    timer.join()
-    assert soon(ended.is_set, 1)
+    assert soon(ended.is_set)

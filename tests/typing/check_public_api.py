@@ -66,7 +66,7 @@ assert_type(returning, ChatFunction)
 assert_type(coroutine, ChatFunction)
 assert_type(async_generator, ChatFunction)
 assert_type(generator.invoke("x"), AIMessage)
-assert_type(load("smollm2"), BaseChatModel)
+assert_type(load("smollm2"), ChatModel)
 models: list[BaseChatModel] = [
     generator,
     Subclass(n=3),

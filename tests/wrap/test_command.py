@@ -2,13 +2,12 @@
 
 import asyncio
 import gc
-import os
 import pickle
 import subprocess
 import sys
 import time
-from pathlib import Path
 
+import psutil
 import pytest
 
 from chatwright import (
@@ -22,6 +21,7 @@ from chatwright import (
 )
 from chatwright.checks.modes import Recorder
 from contract.subjects import MODES
+from waiting import eventually, soon
 
 
 def python(code, **fields):
@@ -34,20 +34,14 @@ def shell(script, **fields):
 
 def alive(pid):
     try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().split()[2] != "Z"
-    except FileNotFoundError:  # it ended just now
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
         return False
 
 
-def gone(pid, seconds):
-    deadline = time.monotonic() + seconds
-    while alive(pid) and time.monotonic() < deadline:
-        time.sleep(0.01)
-    return not alive(pid)
+def gone(log):
+    """Wait until the processes have ended whose ids are in this file."""
+    return soon(lambda: not any(alive(int(each)) for each in log.read_text().split()))
 
 
 # Prompts.
@@ -114,14 +108,15 @@ def test_a_command_is_a_list():
 # Output.
 
 
-async def test_output_streams_as_it_comes():
-    model = shell("for i in 1 2 3; do echo $i; sleep 0.2; done")
-    started, times = time.monotonic(), []
-    async for chunk in model.astream("x"):
-        if chunk.text:
-            times.append(time.monotonic() - started)
-    assert len(times) == 3
-    assert times[0] < times[2] - 0.3
+async def test_output_streams_as_it_comes(tmp_path):
+    awaited = f"until [ -e {tmp_path}/$i ]; do sleep 0.02; done"
+    model = shell(f"for i in 1 2 3; do echo $i; {awaited}; done")
+    seen = []
+    async for chunk in model.astream("x"):  # the program goes on once a line has been seen
+        for line in chunk.text.split():
+            seen.append(line)
+            (tmp_path / line).touch()
+    assert seen == ["1", "2", "3"]
     assert model.invoke("x").text == "1\n2\n3"
 
 
@@ -207,17 +202,15 @@ def test_endless_output_is_bounded():
 @pytest.mark.parametrize(
     ("script", "limit", "named"),
     [
-        ("sleep 9", {"first_token_timeout": 0.2}, "first_token_timeout"),
-        ("echo a; sleep 9", {"token_timeout": 0.2}, "token_timeout"),
+        ("sleep 600", {"first_token_timeout": 0.2}, "first_token_timeout"),
+        ("echo a; sleep 600", {"token_timeout": 0.2}, "token_timeout"),
         ("while true; do echo a; sleep 0.05; done", {"timeout": 0.4}, "timeout"),
-        ("exec >&-; sleep 9", {"token_timeout": 0.2}, "timeout"),
+        ("exec >&-; sleep 600", {"token_timeout": 0.2}, "timeout"),
     ],
 )
 def test_every_time_limit_holds(script, limit, named):
-    started = time.monotonic()
     with pytest.raises(SourceTimeoutError, match=named):
         shell(script, **limit).invoke("x")
-    assert time.monotonic() - started < 8
 
 
 def test_secrets_are_masked_in_what_it_says():
@@ -255,8 +248,9 @@ async def test_E4_the_whole_group_is_ended(ignore, way, tmp_path):
     log = tmp_path / "pids"
     code = FAMILY.format(ignore=ignore).replace(
         "print(os.getpid(), child.pid, flush=True)",
-        f"time.sleep(0.2); log = open({str(log)!r}, 'w')\n"
-        "log.write(f'{os.getpid()} {child.pid}'); log.close(); print('up', flush=True)",
+        f"time.sleep(0.2); log = open({str(log)!r} + '.new', 'w')\n"
+        "log.write(f'{os.getpid()} {child.pid}'); log.close()\n"
+        f"os.rename(log.name, {str(log)!r}); print('up', flush=True)",
     )
     model = python(code, grace=0.5)
     recorder = Recorder()
@@ -271,16 +265,11 @@ async def test_E4_the_whole_group_is_ended(ignore, way, tmp_path):
         await stream.aclose()
     else:
         task = asyncio.create_task(model.ainvoke("x", config))
-        while not log.exists():
-            await asyncio.sleep(0.02)
-        await asyncio.sleep(0.1)
+        assert await eventually(log.exists)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-    pids = [int(each) for each in log.read_text().split()]
-    seconds = 10 if ignore else 5
-    for pid in pids:
-        assert await asyncio.to_thread(gone, pid, seconds)
+    assert await asyncio.to_thread(gone, log)
     assert recorder.ends() == ["on_llm_error"]
 
 
@@ -302,8 +291,8 @@ def test_E4_nothing_outlives_a_loop(tmp_path):
     log = tmp_path / "pid"
     script = f"echo $$ > {log}; trap '' TERM; echo up; sleep 60"
     # In a process of its own: asyncio warns of what its loop did not live to close.
-    subprocess.run([sys.executable, "-c", LEFT, script], check=True, timeout=30)
-    assert gone(int(log.read_text()), 10)
+    subprocess.run([sys.executable, "-c", LEFT, script], check=True)
+    assert gone(log)
 
 
 def test_A5_a_loop_that_ends_at_once_leaves_no_program_unaccounted_for(monkeypatch):
@@ -321,7 +310,7 @@ def test_E4_a_second_cancel_leaves_no_program_unaccounted_for(monkeypatch):
     monkeypatch.setattr(sys, "unraisablehook", lambda each: complaints.append(each.exc_value))
 
     async def cancelled_twice():
-        call = asyncio.create_task(shell("trap '' TERM; echo up; sleep 1").ainvoke("x"))
+        call = asyncio.create_task(shell("trap '' TERM; sleep 600", grace=0.5).ainvoke("x"))
         await asyncio.sleep(0.3)
         for _ in range(2):  # as anyio's scopes do
             call.cancel()
@@ -338,7 +327,7 @@ def test_P6_a_stop_sequence_ends_the_program(tmp_path):
     log = tmp_path / "pid"
     model = shell(f"echo $$ > {log}; echo one END two; sleep 60")
     assert model.invoke("x", stop=["END"]).text == "one END"
-    assert gone(int(log.read_text()), 10)
+    assert gone(log)
 
 
 def test_a_command_pickles_and_explains_itself():
@@ -350,37 +339,35 @@ def test_a_command_pickles_and_explains_itself():
     assert "A" in explained["environment"]
 
 
-async def test_A3_programs_run_side_by_side():
-    started = time.monotonic()
-    model = shell("sleep 0.3; cat")
+async def test_A3_programs_run_side_by_side(tmp_path):
+    all_there = f"set -- {tmp_path}/*; until [ $# = 20 ]; do sleep 0.1; set -- {tmp_path}/*; done"
+    model = shell(f"touch {tmp_path}/$$; {all_there}; cat")
     answers = await asyncio.gather(*[model.ainvoke(f"n{n}") for n in range(20)])
     assert [each.text for each in answers] == [f"n{n}" for n in range(20)]
-    assert time.monotonic() - started < 5.5  # one after the other they take six
 
 
 @pytest.mark.parametrize(
     "script",
     [
-        "echo hi; sleep 9 >/dev/null & sleep .2; exec >&-; sleep .05; exit 0",
-        "echo hi; sleep 9 >/dev/null & exit 0",
-        "echo hi; sleep 9 & exit 0",
+        "echo hi; sleep 90 >/dev/null & sleep .2; exec >&-; sleep .05; exit 0",
+        "echo hi; sleep 90 >/dev/null & exit 0",
+        "echo hi; sleep 90 & exit 0",
     ],
 )
 def test_a_child_that_holds_the_pipes_does_not_hold_the_answer(script):
     started = time.monotonic()
     assert shell(script).invoke("x").text == "hi"
-    assert time.monotonic() - started < 8
+    assert time.monotonic() - started < 80
 
 
 async def test_E4_cancelling_while_a_program_starts_does_not_wait_for_it():
-    started = time.monotonic()
     for n in range(12):
-        task = asyncio.create_task(shell("sleep 3; true").ainvoke("x"))
+        task = asyncio.create_task(shell("sleep 600; true").ainvoke("x"))
         await asyncio.sleep(0.0002 * n)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-    assert time.monotonic() - started < 15  # one after the other they take 36
+    assert await eventually(lambda: not psutil.Process().children())
     await asyncio.sleep(0.3)  # for asyncio to see the last of them end
 
 

@@ -28,7 +28,7 @@ def test_an_attribute_of_a_module_is_loaded():
     assert load("wrap.decorated:shout", temperature=0.9).temperature == 0.9
     assert load("wrap.decorated:plain").invoke("x").text == "plain"
     fake = load("langchain_core.language_models:FakeListChatModel", responses=["hi"])
-    assert isinstance(fake, FakeListChatModel)
+    assert isinstance(fake.runnable, FakeListChatModel)
     assert isinstance(
         load("chatwright:CustomChatModelAdvanced", n=1, model_name="m"), BaseChatModel
     )

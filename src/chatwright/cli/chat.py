@@ -14,10 +14,10 @@ from chatwright.cli.options import MaxTokens, Stop, System, Temperature
 from chatwright.cli.streams import is_terminal, read_piped, say
 
 if TYPE_CHECKING:
-    from langchain_core.language_models import BaseChatModel
     from langchain_core.messages import AIMessageChunk
     from rich.console import Console
 
+    from chatwright import ChatModel
     from chatwright.run.conversation import Conversation, Took
 
 __all__ = ["chat", "loaded"]
@@ -79,7 +79,7 @@ def _conversation(
     return Conversation(loaded(model), system or None, parameters, stop or None)
 
 
-def loaded(model: str) -> "BaseChatModel":
+def loaded(model: str) -> "ChatModel":
     """Return the model that a string names, also from the working directory."""
     from chatwright.wrap.gguf import ChatGGUF  # noqa: PLC0415  slow to import
     from chatwright.wrap.load import load  # noqa: PLC0415  slow to import
@@ -93,7 +93,7 @@ def loaded(model: str) -> "BaseChatModel":
     return found
 
 
-def _opening(found: "BaseChatModel", named: str) -> str:
+def _opening(found: "ChatModel", named: str) -> str:
     """Return the model's name and where it comes from."""
     from chatwright.wrap.endpoint.model import ChatEndpoint  # noqa: PLC0415  slow to import
     from chatwright.wrap.gguf import ChatGGUF, weights  # noqa: PLC0415  slow to import

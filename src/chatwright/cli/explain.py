@@ -25,14 +25,9 @@ def explain(
     """Print the exact request that the LLM would get, secrets masked; nothing is sent."""
     from chatwright.cli.chat import loaded  # noqa: PLC0415  slow to import
 
-    found = loaded(model)
-    explained_by = getattr(found, "explain", None)
-    if explained_by is None:
-        typer.echo(f"chatwright: {model} is no model of Chatwright's: it can't explain", err=True)
-        return 2
     given = {"temperature": temperature, "max_tokens": max_tokens}
     parameters = {name: value for name, value in given.items() if value is not None}
     messages = [*([("system", system)] if system else []), ("human", prompt)]
-    explained = explained_by(messages, stop=stop or None, **parameters)
+    explained = loaded(model).explain(messages, stop=stop or None, **parameters)
     say(json.dumps(explained, indent=2, ensure_ascii=False), "json")
     return 0

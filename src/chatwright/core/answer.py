@@ -8,7 +8,7 @@ from typing import Any
 from chatwright.core.calls import CallRepair
 from chatwright.core.piece import Filter, Piece
 from chatwright.core.stop import StopFilter
-from chatwright.deltas import Finish, Reasoning, Text, ToolCallDelta, Usage
+from chatwright.deltas import Block, Finish, Reasoning, Refusal, Text, ToolCallDelta, Usage
 from chatwright.errors import OutputError
 
 __all__ = ["Answer"]
@@ -30,6 +30,7 @@ class Answer:
         "_source",
         "_spent",
         "_usage",
+        "additional_kwargs",
         "called",
         "calls",
         "done",
@@ -37,6 +38,7 @@ class Answer:
         "finish_reason",
         "metadata",
         "reasoning",
+        "refused",
         "text",
     )
 
@@ -56,6 +58,8 @@ class Answer:
         self.reasoning: list[str] = []
         self.finish_reason: str | None = None
         self.metadata: dict[str, Any] = {}
+        self.additional_kwargs: dict[str, Any] = {}
+        self.refused = False
 
     def _use(self, filters: Sequence[Filter]) -> None:
         self._filters = filters
@@ -91,7 +95,7 @@ class Answer:
                 return self.feed(str(item.text or ""))
             case Reasoning():
                 return self._piece(item) if item.text else ()
-            case ToolCallDelta():
+            case ToolCallDelta() | Refusal() | Block():
                 return self._piece(item)
             case Usage():
                 return self._count(item)
@@ -100,8 +104,9 @@ class Answer:
             case None:  # a backend's null content
                 return ()
         raise OutputError(
-            f"{self._source} gave {_shortened(item)}; it may give str, Text, Reasoning, "
-            "ToolCallDelta, Usage or Finish"
+            f"{self._source} gave {_shortened(item)}; it may give str, Text, Reasoning, Refusal, "
+            "Block, ToolCallDelta, Usage or Finish, or LangChain's AIMessage, AIMessageChunk, "
+            "ChatGenerationChunk or ChatResult"
         )
 
     def end(self) -> Sequence[Piece]:
@@ -162,6 +167,7 @@ class Answer:
     def _finish(self, delta: Finish) -> Sequence[Piece]:
         self.finish_reason = delta.reason
         self.metadata.update(delta.metadata)
+        self.additional_kwargs.update(delta.additional_kwargs)
         return ()
 
     @staticmethod
@@ -177,7 +183,9 @@ class Answer:
                 self.text.append(piece)
             elif isinstance(piece, Reasoning):
                 self.reasoning.append(piece.text)
-            else:
+            elif isinstance(piece, Refusal):
+                self.refused = True
+            elif isinstance(piece, ToolCallDelta):
                 self.called = calls = True
                 self.calls += [piece.name or "", str(piece.args)]
         if not calls:

@@ -9,7 +9,8 @@ synchronous code, `aread` to a task:
 - an async source read by a thread runs on one event loop per process (`loop`), which works inside
   a notebook's running loop too.
 
-Where the colours differ, a `Channel` stands between them.
+Where the colours differ, a `Channel` stands between them. A source that can be read both ways says
+so by being a `Faces`.
 """
 
 import contextlib
@@ -17,7 +18,7 @@ import contextvars
 import functools
 import inspect
 import logging
-import threading
+from abc import ABC, abstractmethod
 from collections.abc import (
     AsyncGenerator,
     AsyncIterator,
@@ -25,13 +26,26 @@ from collections.abc import (
     Callable,
     Generator,
     Iterator,
+    Sequence,
 )
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeAlias, TypeVar
 
 from chatwright.core.channel import Channel
 from chatwright.core.loop import shared_loop
+from chatwright.core.threads import threads
 
-__all__ = ["Channel", "Pump", "aread", "is_async", "read"]
+__all__ = [
+    "Channel",
+    "Either",
+    "Faces",
+    "Pump",
+    "Scope",
+    "aread",
+    "astepped",
+    "is_async",
+    "read",
+    "stepped",
+]
 
 T = TypeVar("T")
 
@@ -50,7 +64,7 @@ def is_async(function: Callable[..., Any]) -> bool:
 def read(call: Callable[[], Any]) -> Generator[Any]:
     """Yield the items of the source that `call()` starts. Closing it closes the source."""
     result = call()
-    if isinstance(result, Pump):
+    if isinstance(result, Faces):
         yield from result.read()
     elif isinstance(result, AsyncIterator):
         yield from _read_async(result)
@@ -77,7 +91,7 @@ async def aread(call: Callable[[], Any], *, runs_async: bool) -> AsyncGenerator[
         result: Any = Pump(functools.partial(_push, call))
     else:
         result = call()
-    if isinstance(result, Pump):
+    if isinstance(result, Faces):
         result = result.aread()
     if isinstance(result, Awaitable):
         if (value := await result) is not None:
@@ -94,6 +108,88 @@ async def aread(call: Callable[[], Any], *, runs_async: bool) -> AsyncGenerator[
         yield result
 
 
+Scope: TypeAlias = Sequence[tuple[contextvars.ContextVar[Any], Any]]
+"""Context variables, and the values that they have for a source."""
+
+
+def stepped(items: Generator[T], scope: Scope) -> Generator[T]:
+    """Yield the items; while a source runs, and no longer, its context variables are set.
+
+    They are set anew for each step: between two items it is the reader's code that runs.
+    """
+    with contextlib.closing(items):
+        while True:
+            tokens = [variable.set(value) for variable, value in scope]
+            try:
+                item = next(items)
+            except StopIteration:
+                return
+            finally:
+                _reset(scope, tokens)
+            yield item
+
+
+async def astepped(items: AsyncGenerator[T], scope: Scope) -> AsyncGenerator[T]:
+    """Do what `stepped` does, for a task."""
+    async with contextlib.aclosing(items):
+        while True:
+            tokens = [variable.set(value) for variable, value in scope]
+            try:
+                item = await anext(items)
+            except StopAsyncIteration:
+                return
+            finally:
+                _reset(scope, tokens)
+            yield item
+
+
+def _reset(scope: Scope, tokens: Sequence[contextvars.Token[Any]]) -> None:
+    for (variable, _), token in zip(scope, tokens, strict=True):
+        with contextlib.suppress(ValueError):  # closed in another context, which is gone with it
+            variable.reset(token)
+
+
+class Faces(ABC):
+    """A source that can be read by a thread and by a task."""
+
+    @abstractmethod
+    def read(self) -> Generator[Any]:
+        """Yield the items to synchronous code."""
+
+    @abstractmethod
+    def aread(self) -> AsyncGenerator[Any]:
+        """Yield the items to a task."""
+
+
+class Either(Faces):
+    """A source of two callables, one for each side; one that is not there, the other stands in for.
+
+    Args:
+        call: Starts the source for synchronous code: any kind that `read` takes.
+        acall: Starts it for a task: any kind that `aread` takes.
+    """
+
+    def __init__(
+        self, call: Callable[[], Any] | None, acall: Callable[[], Any] | None = None
+    ) -> None:
+        """Keep both; nothing runs yet."""
+        self._call = call
+        self._acall = acall
+
+    def read(self) -> Generator[Any]:
+        """Yield the items to synchronous code."""
+        return read(self._call or self._acall or _nothing)
+
+    def aread(self) -> AsyncGenerator[Any]:
+        """Yield the items to a task."""
+        runs_async = self._acall is not None
+        return aread(self._acall or self._call or _nothing, runs_async=runs_async)
+
+
+def _nothing() -> None:
+    pass
+
+
 class Put(Protocol):
     """Hands an item to the reader; returns True when the reader is gone."""
 
@@ -101,11 +197,11 @@ class Put(Protocol):
         """Hand `item` over, waiting for room."""
 
 
-class Pump:
+class Pump(Faces):
     """A source that pushes: `produce(put)` runs on a thread and hands items over by `put(item)`.
 
     `put` returns True when the reader is gone; `produce` should then return. The thread starts
-    with the first read, in the reader's context variables.
+    with the first read, in the reader's context variables, as soon as there is one (`threads`).
 
     Args:
         produce: Pushes all items, then returns; what it raises reaches the reader.
@@ -139,12 +235,11 @@ class Pump:
             self._channel.close()
 
     def _start(self) -> None:
-        context = contextvars.copy_context()
-        threading.Thread(
-            target=context.run, args=(self._run,), name="chatwright-source", daemon=True
-        ).start()
+        threads.start(self._run, contextvars.copy_context())
 
     def _run(self) -> None:
+        if self._channel.closed:
+            return  # the reader went while this waited for a thread
         error: BaseException | None = None
         try:
             self._produce(self._channel.put)

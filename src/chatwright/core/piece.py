@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from typing import Protocol, TypeAlias
 
-from chatwright.deltas import Reasoning, ToolCallDelta
+from chatwright.deltas import Block, Reasoning, Refusal, ToolCallDelta
 
 __all__ = ["Filter", "Piece"]
 
-Piece: TypeAlias = str | Reasoning | ToolCallDelta
+Piece: TypeAlias = str | Reasoning | Refusal | Block | ToolCallDelta
 """What a renderer sees of an answer. Text is a bare `str` here, the cheapest there is."""
 
 

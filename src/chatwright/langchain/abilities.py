@@ -6,6 +6,7 @@ from typing import Any, Self
 
 from langchain_core.language_models import LanguageModelInput, ModelProfile
 from langchain_core.messages import BaseMessage
+from langchain_core.runnables import RunnableConfig
 from pydantic import model_validator
 
 from chatwright.langchain.binding import BoundModel
@@ -13,9 +14,9 @@ from chatwright.langchain.capabilities import Capabilities
 from chatwright.langchain.content import normalized
 from chatwright.langchain.openai import as_openai
 from chatwright.langchain.plan import Plan, plan
-from chatwright.langchain.request import Request
+from chatwright.langchain.request import Request, warn_of_chains
 from chatwright.langchain.schemas import as_format, target_of
-from chatwright.langchain.settings import Settings
+from chatwright.langchain.settings import TRACING, Settings
 from chatwright.langchain.structured import Method, StructuredOutput, structured
 from chatwright.langchain.tools import ToolLike, as_choice, as_tools
 
@@ -105,17 +106,30 @@ class Abilities(Settings):
         return super()._get_llm_string(stop, **kwargs)
 
     def _asked(
-        self, messages: Sequence[BaseMessage], stop: list[str] | None, kwargs: Mapping[str, Any]
+        self,
+        messages: Sequence[BaseMessage],
+        stop: list[str] | None,
+        kwargs: Mapping[str, Any],
+        config: RunnableConfig | None = None,
+        *,
+        streamed: bool = True,
     ) -> tuple[Self, Request]:
         """Return the model with the call's values in its fields, and what is asked."""
         model, rest = self.for_call(kwargs)
+        stops = model.stops_for_call(stop)
+        if model.include_stop:
+            warn_of_chains(stops)
+        given = {key: value for key, value in kwargs.items() if key not in TRACING}
         request = Request(
             messages=messages,
-            stop=model.stops_for_call(stop),
+            stop=stops,
             tools=as_tools(rest.pop("tools", None) or ()) or None,
             tool_choice=rest.pop("tool_choice", None),
             response_format=as_format(rest.pop("response_format", None)),
             parameters=rest,
+            given=given if stop is None else {**given, "stop": stop},
+            config=config or {},
+            streamed=streamed or bool(stops),
         )
         return model, request
 
@@ -131,16 +145,26 @@ class Abilities(Settings):
             ParameterError: A tool choice that is none, or a tool that only its provider can run.
         """
         can = can or self.capabilities()
-        messages = normalized(
-            request.messages,
-            inputs=can.inputs,
-            keep_reasoning=self.keep_reasoning,
-            model=self.model_name,
-        )
+        messages = self.normalized(request.messages, can)
         if messages is not request.messages:
             request = replace(request, messages=messages)
         bare = Plan(request, self.reasoning_tags, self.include_stop, self.tool_retries)
         return plan(bare, can, self.protocol(), self.roles or can.roles)
+
+    def normalized(
+        self, messages: Sequence[BaseMessage], can: Capabilities
+    ) -> Sequence[BaseMessage]:
+        """Return messages in the one form that sources get.
+
+        Raises:
+            ContentError: A message holds what the source does not read.
+        """
+        return normalized(
+            messages,
+            inputs=can.inputs,
+            keep_reasoning=self.keep_reasoning,
+            model=self.model_name,
+        )
 
     def explain(
         self,

@@ -3,11 +3,11 @@
 import asyncio
 import contextlib
 import functools
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from typing import Any, Generic, Protocol, TypeVar
 
 from chatwright.core.answer import Answer
-from chatwright.core.bridge import aread, read
+from chatwright.core.bridge import Scope, aread, astepped, read, stepped
 from chatwright.core.piece import Piece
 from chatwright.errors import (
     ChatwrightError,
@@ -15,9 +15,11 @@ from chatwright.errors import (
     SourceError,
     SourceTimeoutError,
 )
+from chatwright.langchain.incoming import LANGCHAINS, Incoming
 from chatwright.langchain.plan import Plan
 from chatwright.langchain.render import Renderer, Summary
 from chatwright.langchain.request import Request
+from chatwright.langchain.run import Inside, Run
 
 __all__ = ["Call"]
 
@@ -42,7 +44,7 @@ class Asked(Protocol):
     def source_name(self) -> str:
         """Return what errors call the source."""
 
-    def summarize(self, request: Request, answer: Answer) -> Summary:
+    def summarize(self, request: Request, answer: Answer, inside: Inside) -> Summary:
         """Return the metadata and the usage of an answer that has ended."""
 
     def summarizes_slowly(self, answer: Answer) -> bool:
@@ -56,26 +58,33 @@ class Call(Generic[T]):
         model: The model, with the call's values in its fields.
         request: What is asked.
         renderer: Makes what the caller gets.
+        run: Its run.
+        scope: The context variables that the source runs with.
     """
 
-    def __init__(self, model: Asked, request: Request, renderer: Renderer[T]) -> None:
+    def __init__(
+        self, model: Asked, request: Request, renderer: Renderer[T], run: Run, scope: Scope
+    ) -> None:
         """Prepare; nothing runs yet."""
         self._model = model
         self._request = request
         self._renderer = renderer
+        self._inside = run.inside
+        self._scope = scope
         self._source = model.source_name()
 
     def drive(self) -> Iterator[T]:
         """Yield what the renderer makes of the answer; before the last, the source is closed."""
         model = self._model
         for start in self._attempts(model.plan(self._request)):
-            with _Translated(self._source, self._answer), contextlib.closing(read(start)) as items:
+            source = stepped(read(start), self._scope)
+            with _Translated(self._source, self._answer), contextlib.closing(source) as items:
                 for item in items:
                     yield from self._feed(item)
                     if self._answer.done:
                         break
-            yield from self._rendered(self._answer.end())
-        yield from self._renderer.last(model.summarize(self._request, self._answer))
+            yield from self._end()
+        yield from self._renderer.last(model.summarize(*self._ended))
 
     async def adrive(self) -> AsyncIterator[T]:
         """Do what `drive` does, on an event loop."""
@@ -85,7 +94,8 @@ class Call(Generic[T]):
         else:
             plan = model.plan(self._request)
         for start in self._attempts(plan):
-            source = aread(start, runs_async=model.replies_async())
+            reading = aread(start, runs_async=model.replies_async())
+            source = astepped(reading, self._scope)
             with _Translated(self._source, self._answer):
                 async with contextlib.aclosing(source) as items:
                     async for item in items:
@@ -93,14 +103,18 @@ class Call(Generic[T]):
                             yield rendered
                         if self._answer.done:
                             break
-            for rendered in self._rendered(self._answer.end()):
+            for rendered in self._end():
                 yield rendered
         if model.summarizes_slowly(self._answer):
-            summary = await asyncio.to_thread(model.summarize, self._request, self._answer)
+            summary = await asyncio.to_thread(model.summarize, *self._ended)
         else:
-            summary = model.summarize(self._request, self._answer)
+            summary = model.summarize(*self._ended)
         for rendered in self._renderer.last(summary):
             yield rendered
+
+    @property
+    def _ended(self) -> tuple[Request, Answer, Inside]:
+        return self._request, self._answer, self._inside
 
     def _attempts(self, plan: Plan) -> Iterator[Callable[[], Any]]:
         """Yield what asks the source: once, and again where its answer is not what was wanted."""
@@ -108,16 +122,28 @@ class Call(Generic[T]):
         self._request = plan.request
         self._answer = Answer(plan.filters(), source=self._source)
         while request is not None:
+            self._incoming: Incoming | None = None
             yield functools.partial(self._model.reply, request)
             request = plan.again(self._answer)
             if request is not None:
                 self._answer.again(plan.filters())
 
     def _feed(self, item: object) -> Sequence[T]:
+        if type(item) is not str and isinstance(item, LANGCHAINS):
+            self._incoming = self._incoming or Incoming()
+            return self._rendered(self._pieces(self._incoming.deltas(item)))
         pieces = self._answer.feed(item)
         if len(pieces) == 1:  # nearly always
             return self._renderer.piece(pieces[0])
         return self._rendered(pieces)
+
+    def _pieces(self, deltas: Iterable[object]) -> list[Piece]:
+        return [piece for delta in deltas for piece in self._answer.feed(delta)]
+
+    def _end(self) -> Sequence[T]:
+        """Render what was held back; the source has nothing more."""
+        told = self._pieces(self._incoming.end()) if self._incoming else ()
+        return self._rendered([*told, *self._answer.end()])
 
     def _rendered(self, pieces: Sequence[Piece]) -> Sequence[T]:
         return [rendered for piece in pieces for rendered in self._renderer.piece(piece)]

@@ -8,13 +8,17 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar, cast
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
-from langchain_core.messages import AIMessage, BaseMessage
+from langchain_core.language_models import LanguageModelInput
+from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
 from langchain_core.messages.ai import InputTokenDetails, OutputTokenDetails, UsageMetadata
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult, LLMResult
+from langchain_core.runnables import RunnableConfig
 from langchain_core.utils.utils import LC_ID_PREFIX
 
 from chatwright.core.answer import Answer
 from chatwright.core.bridge import is_async
+from chatwright.core.finish import finish_state, normalized_reason
+from chatwright.core.threads import threads
 from chatwright.langchain import prices
 from chatwright.langchain.abilities import Abilities
 from chatwright.langchain.call import Call
@@ -27,6 +31,7 @@ from chatwright.langchain.render import (
     Summary,
 )
 from chatwright.langchain.request import Request
+from chatwright.langchain.run import RUN, Inside, Run
 from chatwright.langchain.settings import PROVIDER
 
 __all__ = ["ChatModel"]
@@ -68,9 +73,74 @@ class ChatModel(Abilities):
             request: What is asked.
 
         Returns:
-            A delta (`str`, `Text`, `Reasoning`, `ToolCallDelta`, `Usage`, `Finish`), or an
-            iterator or async iterator of deltas.
+            A delta (`str`, `Text`, `Reasoning`, `Refusal`, `Block`, `ToolCallDelta`, `Usage`,
+            `Finish`), one of LangChain's own answers (`AIMessage`, `AIMessageChunk`,
+            `ChatGenerationChunk`, `ChatResult`), or an iterator or async iterator of these.
         """
+
+    # What users call: core's own, with what the source has to know of the run.
+
+    def invoke(
+        self,
+        input: LanguageModelInput,  # noqa: A002
+        config: RunnableConfig | None = None,
+        *,
+        stop: list[str] | None = None,
+        **kwargs: Any,
+    ) -> AIMessage:
+        """Do what core does."""
+        return super().invoke(input, config, stop=stop, **{**kwargs, RUN: Run(config)})
+
+    async def ainvoke(
+        self,
+        input: LanguageModelInput,  # noqa: A002
+        config: RunnableConfig | None = None,
+        *,
+        stop: list[str] | None = None,
+        **kwargs: Any,
+    ) -> AIMessage:
+        """Do what core does."""
+        return await super().ainvoke(input, config, stop=stop, **{**kwargs, RUN: Run(config)})
+
+    def stream(
+        self,
+        input: LanguageModelInput,  # noqa: A002
+        config: RunnableConfig | None = None,
+        *,
+        stop: list[str] | None = None,
+        **kwargs: Any,
+    ) -> Iterator[AIMessageChunk]:
+        """Do what core does."""
+        run = Run(config)
+        return super().stream(input, run.streamed(), stop=stop, **{**kwargs, RUN: run})
+
+    def astream(
+        self,
+        input: LanguageModelInput,  # noqa: A002
+        config: RunnableConfig | None = None,
+        *,
+        stop: list[str] | None = None,
+        **kwargs: Any,
+    ) -> AsyncIterator[AIMessageChunk]:
+        """Do what core does."""
+        run = Run(config)
+        return super().astream(input, run.streamed(), stop=stop, **{**kwargs, RUN: run})
+
+    def _chat_model_stream_v3(
+        self,
+        input: LanguageModelInput,  # noqa: A002
+        config: RunnableConfig | None = None,
+        **kwargs: Any,
+    ) -> Any:
+        return super()._chat_model_stream_v3(input, config, **{**kwargs, RUN: Run(config)})
+
+    async def _achat_model_stream_v3(
+        self,
+        input: LanguageModelInput,  # noqa: A002
+        config: RunnableConfig | None = None,
+        **kwargs: Any,
+    ) -> Any:
+        return await super()._achat_model_stream_v3(input, config, **{**kwargs, RUN: Run(config)})
 
     # What LangChain calls: the faces of one drive.
 
@@ -83,7 +153,7 @@ class ChatModel(Abilities):
         **kwargs: Any,
     ) -> ChatResult:
         renderer = MessageRenderer(v1=self.output_version == "v1")
-        (message,) = self._call(messages, stop, kwargs, renderer).drive()
+        (message,) = self._call(messages, stop, kwargs, renderer, run_manager).drive()
         return _as_result(message)
 
     @_signed
@@ -95,8 +165,21 @@ class ChatModel(Abilities):
         **kwargs: Any,
     ) -> ChatResult:
         renderer = MessageRenderer(v1=self.output_version == "v1")
-        (message,) = [each async for each in self._call(messages, stop, kwargs, renderer).adrive()]
+        call = self._call(messages, stop, kwargs, renderer, run_manager)
+        (message,) = [each async for each in call.adrive()]
         return _as_result(message)
+
+    def _generate_with_cache(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> ChatResult:
+        """Do what core does; answers that can't be told from another model's are not cached."""
+        kwargs[RUN] = _begun(kwargs, run_manager)
+        model = self._for_cache(stop, kwargs)
+        return super(ChatModel, model)._generate_with_cache(messages, stop, run_manager, **kwargs)
 
     async def _agenerate_with_cache(
         self,
@@ -110,8 +193,12 @@ class ChatModel(Abilities):
         That is `language_models/chat_models.py:1851` of langchain-core 1.7.2; it holds for every
         way that `ainvoke` may take, streaming behind the scenes included.
         """
+        kwargs[RUN] = _begun(kwargs, run_manager)
         try:
-            return await super()._agenerate_with_cache(messages, stop, run_manager, **kwargs)
+            model = self._for_cache(stop, kwargs)
+            return await super(ChatModel, model)._agenerate_with_cache(
+                messages, stop, run_manager, **kwargs
+            )
         except asyncio.CancelledError as cancelled:
             if run_manager is not None:
                 await run_manager.on_llm_error(cancelled, response=LLMResult(generations=[]))
@@ -142,7 +229,8 @@ class ChatModel(Abilities):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> Iterator[Event]:
-        return self._call(messages, stop, kwargs, self._events(run_manager, kwargs)).drive()
+        renderer = self._events(run_manager, kwargs)
+        return self._call(messages, stop, kwargs, renderer, run_manager).drive()
 
     def _astream_chat_model_events(
         self,
@@ -151,7 +239,8 @@ class ChatModel(Abilities):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> AsyncIterator[Event]:
-        return self._call(messages, stop, kwargs, self._events(run_manager, kwargs)).adrive()
+        renderer = self._events(run_manager, kwargs)
+        return self._call(messages, stop, kwargs, renderer, run_manager).adrive()
 
     def _chunks(self) -> ChunkRenderer:
         return ChunkRenderer(v1=self.output_version == "v1")
@@ -173,9 +262,22 @@ class ChatModel(Abilities):
         stop: list[str] | None,
         kwargs: Mapping[str, Any],
         renderer: Renderer[T],
+        run_manager: CallbackManagerForLLMRun | AsyncCallbackManagerForLLMRun | None = None,
     ) -> Call[T]:
-        model, request = self._asked(messages, stop, kwargs)
-        return Call(model, request, renderer)
+        run = _begun(kwargs, run_manager)
+        config = run.within()
+        streamed = not isinstance(renderer, MessageRenderer)
+        model, request = self._asked(messages, stop, kwargs, config, streamed=streamed)
+        return Call(model, request, renderer, run, run.scope(config))
+
+    @property
+    def queue_size(self) -> int:
+        """How many calls from async code wait for a thread: sync sources share so many.
+
+        There are 128, over all models of the process, or what `CHATWRIGHT_THREADS` says when
+        Chatwright is imported.
+        """
+        return threads.waiting
 
     def replies_async(self) -> bool:
         """Tell whether `reply` belongs on an event loop."""
@@ -185,26 +287,25 @@ class ChatModel(Abilities):
         """Return what errors call the source."""
         return f"{type(self).__qualname__}.reply"
 
-    def summarize(self, request: Request, answer: Answer) -> Summary:
+    def summarize(self, request: Request, answer: Answer, inside: Inside) -> Summary:
         """Return the metadata and the usage of an answer that has ended."""
         usage, estimated = self._usage(request, answer)
+        if answer.usage is None and inside.usage is not None:
+            usage, estimated = inside.usage, False
+        models = inside.models - {""}
         metadata: dict[str, Any] = {
+            "model_name": models.pop() if len(models) == 1 else self.model_name,
             **answer.metadata,
-            "model_name": self.model_name,
             "model_provider": PROVIDER,
-            "finish_reason": answer.finish_reason or "stop",
+            **_ending(answer),
         }
-        if stop := answer.stop_sequence:
-            metadata |= {"finish_reason": "stop", "stop_sequence": stop}
-        elif answer.called and metadata["finish_reason"] == "stop":
-            metadata["finish_reason"] = "tool_calls"
         if answer.attempts > 1:
             metadata["attempts"] = answer.attempts
         if estimated:
             metadata["usage_estimated"] = True
-        if usage is not None and (cost := self._cost(usage)):
+        if usage is not None and (cost := self._cost(usage, metadata["model_name"])):
             metadata["cost"] = cost
-        return Summary(metadata, usage)
+        return Summary(metadata, usage, answer.additional_kwargs)
 
     def summarizes_slowly(self, answer: Answer) -> bool:
         """Tell whether `summarize` may take long: by a tokenizer, or the import of genai-prices."""
@@ -213,10 +314,10 @@ class ChatModel(Abilities):
             return self.has_tokenizer()
         return self.has_prices and self.price is None and not prices.ready()
 
-    def _cost(self, usage: UsageMetadata) -> dict[str, Any] | None:
+    def _cost(self, usage: UsageMetadata, model: str) -> dict[str, Any] | None:
         if self.price is None and not self.has_prices:
             return None
-        return prices.cost_of(usage, self.price, self.model_name)
+        return prices.cost_of(usage, self.price, model)
 
     def _usage(self, request: Request, answer: Answer) -> tuple[UsageMetadata | None, bool]:
         """Return the usage, and whether it is an estimate: the source's, else the tokenizer's."""
@@ -240,6 +341,33 @@ class ChatModel(Abilities):
             details = cast("OutputTokenDetails", {**given.output_token_details})
             usage["output_token_details"] = details
         return usage, estimated
+
+
+def _begun(kwargs: Mapping[str, Any], run_manager: Any) -> Run:
+    """Return the run of a call, which knows who listens: `_stream` behind `invoke` is not told."""
+    run: Run = kwargs.get(RUN) or Run(None)
+    run.begun(run_manager)
+    return run
+
+
+def _ending(answer: Answer) -> dict[str, str]:
+    """Return why an answer ended: the reason as it was given, and what it means."""
+    reason = answer.finish_reason or "stop"
+    normalized = normalized_reason(reason)
+    ending: dict[str, str] = {}
+    if stop := answer.stop_sequence:
+        reason = normalized = "stop"
+        ending["stop_sequence"] = stop
+    elif answer.refused:
+        reason, normalized = ("refusal" if normalized == "stop" else reason), "refusal"
+    elif answer.called and normalized == "stop":
+        reason = normalized = "tool_calls"
+    return {
+        **ending,
+        "finish_reason": reason,
+        "normalized_finish_reason": normalized,
+        "finish_state": finish_state(normalized),
+    }
 
 
 _is_async = functools.lru_cache(is_async)

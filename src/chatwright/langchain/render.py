@@ -17,11 +17,12 @@ from langchain_core.messages.tool import (
     tool_call_chunk,
 )
 from langchain_core.outputs import ChatGenerationChunk
+from langchain_core.utils._merge import merge_dicts
 from pydantic import BaseModel
 
 from chatwright.core.jsontext import breaking_suffix
 from chatwright.core.piece import Piece
-from chatwright.deltas import Reasoning, ToolCallDelta
+from chatwright.deltas import Block, Reasoning, Refusal, ToolCallDelta
 
 __all__ = ["ChunkRenderer", "EventRenderer", "MessageRenderer", "Renderer", "Summary"]
 
@@ -35,6 +36,7 @@ class Summary:
 
     response_metadata: Mapping[str, Any] = field(default_factory=dict)
     usage: UsageMetadata | None = None
+    additional_kwargs: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Renderer(Protocol, Generic[T_co]):
@@ -64,7 +66,9 @@ class _Blocks:
                 self._calls[piece.index] = self.count
                 self.count += 1
             return self._calls[piece.index], begins
-        begins = type(piece) is not self._kind
+        if isinstance(piece, Block) and piece.block["type"] == "text" and self._kind is str:
+            return self.count - 1, False  # citations, and the like, of the text before
+        begins = type(piece) is not self._kind or isinstance(piece, Block)
         if begins:
             self._kind = type(piece)
             self.count += 1
@@ -81,18 +85,27 @@ class _Contents(_Blocks):
     def add(self, piece: Piece) -> tuple[int, bool]:
         """Keep one piece; return what `index` does."""
         index, begins = self.index(piece)
-        if isinstance(piece, str):
-            kind, part = "text", piece
-        elif isinstance(piece, Reasoning):
-            kind, part = "reasoning", piece.text
-        else:
+        if isinstance(piece, Block):
+            self._keep(dict(piece.block), index, begins=begins)
+            return index, begins
+        if isinstance(piece, ToolCallDelta):
             kind, part = "tool_call", str(piece.args)
+        else:
+            kind, part = _told(piece)
         if begins:
             self._blocks.append({"type": kind, "parts": []})
             if isinstance(piece, ToolCallDelta):
                 self._blocks[index] |= {"id": piece.id, "name": piece.name}
         self._blocks[index]["parts"].append(part)
         return index, begins
+
+    def _keep(self, block: dict[str, Any], index: int, *, begins: bool) -> None:
+        if begins:
+            self._blocks.append({"whole": block})
+        else:
+            more = {key: value for key, value in block.items() if key not in {"text", "type"}}
+            merged = merge_dicts(self._blocks[index].get("more", {}), more)
+            self._blocks[index]["more"] = merged
 
     def finished(self) -> list[dict[str, Any]]:
         """Return the blocks as v1 has them, each at its own number."""
@@ -119,9 +132,9 @@ class ChunkRenderer:
             return (_clone(piece),)
         if isinstance(piece, ToolCallDelta):
             return (self._call(piece),)
-        if self._v1 or isinstance(piece, str):
-            return (self._v1_chunk(piece),)
-        return (_chunk(content="", additional_kwargs={"reasoning_content": piece.text}),)
+        if isinstance(piece, Reasoning) and not self._v1:
+            return (_chunk(content="", additional_kwargs={"reasoning_content": piece.text}),)
+        return (self._block_chunk(piece),)
 
     def last(self, summary: Summary) -> Sequence[ChatGenerationChunk]:
         """Render the one chunk that ends the stream and carries all metadata.
@@ -134,6 +147,7 @@ class ChunkRenderer:
             metadata["output_version"] = "v1"
         last = _chunk(
             content=[] if self._v1 else "",
+            additional_kwargs=dict(summary.additional_kwargs),
             response_metadata=metadata,
             usage_metadata=summary.usage,
             chunk_position="last",
@@ -145,13 +159,15 @@ class ChunkRenderer:
         ]
         return [*ends, last]
 
-    def _v1_chunk(self, piece: str | Reasoning) -> ChatGenerationChunk:
+    def _block_chunk(self, piece: str | Reasoning | Refusal | Block) -> ChatGenerationChunk:
         index, _ = self._blocks.index(piece)
-        if isinstance(piece, str):
-            block: dict[str, Any] = {"type": "text", "text": piece, "index": index}
+        if isinstance(piece, Block):
+            block: dict[str, Any] = {**piece.block, "index": index}
         else:
-            block = {"type": "reasoning", "reasoning": piece.text, "index": index}
-        return _chunk(content=[block], response_metadata={"output_version": "v1"})
+            kind, text = _told(piece)
+            block = {"type": kind, kind: text, "index": index}
+        metadata = {"output_version": "v1"} if self._v1 else {}
+        return _chunk(content=[block], response_metadata=metadata)
 
     def _call(self, piece: ToolCallDelta) -> ChatGenerationChunk:
         index, begins = self._blocks.index(piece)
@@ -205,9 +221,9 @@ class EventRenderer:
             delta = {"type": "text-delta", "text": piece}
         elif isinstance(piece, Reasoning):
             delta = {"type": "reasoning-delta", "reasoning": piece.text}
-        elif piece.args:
+        elif isinstance(piece, ToolCallDelta) and piece.args:
             delta = {"type": "tool-call-delta", "args": str(piece.args)}
-        else:
+        else:  # what has no delta stands in its block's end
             return events
         events.append({"event": "content-block-delta", "index": index, "delta": delta})
         return events
@@ -217,10 +233,12 @@ class EventRenderer:
         finish: Event = {"event": "message-finish", "metadata": dict(summary.response_metadata)}
         if summary.usage is not None:
             finish["usage"] = dict(summary.usage)
+        if summary.additional_kwargs:  # as core's own bridge has them
+            finish["additional_kwargs"] = dict(summary.additional_kwargs)
         return [
             *self._begin(),
             *(
-                {"event": "content-block-finish", "index": index, "content": content}
+                {"event": "content-block-finish", "index": index, "content": _known_to_v3(content)}
                 for index, content in enumerate(self._contents.finished())
             ),
             finish,
@@ -231,14 +249,34 @@ class EventRenderer:
         return [start] if start else []
 
     def _block_start(self, index: int, piece: Piece) -> Event:
-        if isinstance(piece, str):
-            content: Event = {"type": "text", "text": ""}
-        elif isinstance(piece, Reasoning):
-            content = {"type": "reasoning", "reasoning": ""}
+        if isinstance(piece, Block | Refusal):
+            block = piece.block if isinstance(piece, Block) else {"type": "refusal", "refusal": ""}
+            content: Event = _known_to_v3(block)
+        elif not isinstance(piece, ToolCallDelta):
+            kind, _ = _told(piece)
+            content = {"type": kind, kind: ""}
         else:
             content = {"type": "tool_call_chunk", "id": piece.id, "name": piece.name, "args": ""}
             content["index"] = index
         return {"event": "content-block-start", "index": index, "content": content}
+
+
+_KNOWN_TO_V3 = frozenset(
+    {
+        *("audio", "file", "image", "invalid_tool_call", "non_standard", "reasoning"),
+        *("server_tool_call", "server_tool_result", "text", "tool_call", "video"),
+    }
+)
+
+
+def _known_to_v3(block: Mapping[str, Any]) -> Event:
+    """Return a block in a form that core keeps: others, a refusal for one, it drops.
+
+    That is `_push_content_block_finish` in `language_models/chat_model_stream.py` of 1.8.3.
+    """
+    if block["type"] in _KNOWN_TO_V3:
+        return dict(block)
+    return {"type": "non_standard", "value": dict(block)}
 
 
 class MessageRenderer:
@@ -264,15 +302,17 @@ class MessageRenderer:
         kinds: dict[str, list[dict[str, Any]]] = {}
         for block in blocks:
             kinds.setdefault(block["type"], []).append(block)
+        plain = kinds.keys() <= _PLAIN and all(len(each) == 2 for each in kinds.get("text", ()))  # noqa: PLR2004
         fields: dict[str, Any] = {
-            "content": _joined(kinds, "text"),
+            "content": _joined(kinds, "text") if plain else _beside_calls(blocks),
+            "additional_kwargs": dict(summary.additional_kwargs),
             "response_metadata": dict(summary.response_metadata),
         }
         if self._v1:
             fields["content"] = blocks
             fields["response_metadata"]["output_version"] = "v1"
         elif reasoning := _joined(kinds, "reasoning"):
-            fields["additional_kwargs"] = {"reasoning_content": reasoning}
+            fields["additional_kwargs"]["reasoning_content"] = reasoning
         if calls := kinds.get("tool_call"):
             fields["tool_calls"] = calls
         if calls := kinds.get("invalid_tool_call"):
@@ -280,6 +320,35 @@ class MessageRenderer:
         if summary.usage is not None:
             fields["usage_metadata"] = summary.usage
         return (AIMessage(**fields),)
+
+
+_CALLS = frozenset({"invalid_tool_call", "tool_call"})
+_PLAIN = _CALLS | {"reasoning", "text"}
+
+
+def _beside_calls(blocks: Sequence[dict[str, Any]]) -> list[str | dict[str, Any]]:
+    """Return the content of a message that is more than text, as a stream's chunks add up."""
+    content: list[str | dict[str, Any]] = []
+    for index, block in enumerate(blocks):
+        if block["type"] in _CALLS or block["type"] == "reasoning":
+            continue
+        if block["type"] != "text":
+            content.append({**block, "index": index})
+            continue
+        if content and isinstance(content[-1], str):
+            content[-1] += block["text"]
+        else:
+            content.append(block["text"])
+        if block.keys() > {"type", "text"}:
+            content.append({**block, "text": "", "index": index})
+    return content
+
+
+def _told(piece: str | Reasoning | Refusal) -> tuple[str, str]:
+    """Return a block's type, which is also the name of what it holds, and the piece of that."""
+    if isinstance(piece, str):
+        return "text", piece
+    return ("reasoning" if isinstance(piece, Reasoning) else "refusal"), piece.text
 
 
 def _joined(kinds: Mapping[str, Sequence[Mapping[str, Any]]], kind: str) -> str:
@@ -308,9 +377,11 @@ def _read(raw: str) -> tuple[dict[str, Any] | None, str]:
 
 
 def _finished(block: Mapping[str, Any]) -> dict[str, Any]:
+    if "whole" in block:
+        return dict(block["whole"])
     if block["type"] == "tool_call":
         return dict(_parsed(block))
-    return {"type": block["type"], block["type"]: "".join(block["parts"])}
+    return {"type": block["type"], block["type"]: "".join(block["parts"]), **block.get("more", {})}
 
 
 def _chunk(**fields: Any) -> ChatGenerationChunk:

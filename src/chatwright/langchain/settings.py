@@ -2,12 +2,15 @@
 
 import dataclasses
 import functools
+import inspect
 import json
 import re
+import warnings
 from collections.abc import Mapping
 from importlib.metadata import version
 from typing import Annotated, Any, ClassVar, Literal, Self
 
+from langchain_core.globals import get_llm_cache
 from langchain_core.language_models import BaseChatModel
 from langchain_core.language_models.base import LangSmithParams
 from langchain_core.utils.utils import secret_from_env
@@ -25,17 +28,20 @@ from chatwright.core.protocols import PROTOCOLS, ToolProtocol
 from chatwright.core.tags import ReasoningTags
 from chatwright.errors import ParameterError
 from chatwright.langchain.capabilities import RolePolicy
+from chatwright.langchain.identity import Unidentified, identity
 from chatwright.langchain.prices import Price
 from chatwright.langchain.request import as_stops
+from chatwright.langchain.run import RUN
 
-__all__ = ["PROVIDER", "Settings"]
+__all__ = ["PLUMBING", "PROVIDER", "TRACING", "Settings"]
 
 PROVIDER = "chatwright"
 VERSION = version("chatwright")
 
-_PLUMBING = frozenset(BaseChatModel.model_fields) - {"output_version"}
+PLUMBING = frozenset(BaseChatModel.model_fields) - {"output_version"}
 _SECRET = frozenset({"api_key"})
-_TRACING = frozenset({"ls_structured_output_format", "structured_output_format", "stream"})
+TRACING = frozenset({"ls_structured_output_format", "structured_output_format", "stream", RUN})
+"""What LangChain, or `Run`, puts beside a call's own parameters."""
 _KNOWN = frozenset({"parallel_tool_calls", "response_format", "strict", "tool_choice", "tools"})
 
 
@@ -67,7 +73,8 @@ class Settings(BaseChatModel):
     )
     """Stop sequences. A call's `stop` takes their place."""
     include_stop: bool = True
-    """Whether the stop sequence ends the text (True, as LangChain's guide asks) or is left out."""
+    """Whether the stop sequence ends the text (True, as LangChain's guide asks) or is left out, as
+    classic ReAct and SQL chains need it, which would read it as input."""
     streaming: bool | None = None
     """True: stream behind `invoke` too, so that callbacks see tokens. False: never stream."""
     api_key: SecretStr | None = Field(
@@ -86,6 +93,9 @@ class Settings(BaseChatModel):
     """Whether earlier answers keep their reasoning when they are sent back; servers differ."""
     roles: RolePolicy | None = None
     """What roles have to look like. Default None: what the source declares."""
+    cache_key: str | None = None
+    """What tells this model's answers from any other's in a cache, where its fields can't: with a
+    client's object in a field, say. Default None: the fields; if they can't, nothing is cached."""
 
     # Errors don't show inputs: the offender's neighbour may be a key.
     model_config = ConfigDict(
@@ -96,8 +106,12 @@ class Settings(BaseChatModel):
     """Names of call parameters that are no fields; `reply` finds them in `request.parameters`."""
     has_prices: ClassVar[bool] = True
     """Whether a price that is not given is looked up by the model's name."""
-    fixed: ClassVar[frozenset[str]] = frozenset({"api_key", "price", "stop", "streaming"})
+    fixed: ClassVar[frozenset[str]] = frozenset(
+        {"api_key", "cache_key", "price", "stop", "streaming"}
+    )
     """Names of fields that a call can't set."""
+    lasting: ClassVar[frozenset[str]] = frozenset()
+    """Names of cached properties that hold whatever the fields become; others are made anew."""
 
     @model_validator(mode="before")
     @classmethod
@@ -119,7 +133,7 @@ class Settings(BaseChatModel):
         """
         if not kwargs:
             return self, {}
-        rest = {key: value for key, value in kwargs.items() if key not in _TRACING}
+        rest = {key: value for key, value in kwargs.items() if key not in TRACING}
         if "model" in rest:
             rest["model_name"] = rest.pop("model")
         overrides = {key: rest.pop(key) for key in rest.keys() & _call_fields(type(self))}
@@ -132,9 +146,10 @@ class Settings(BaseChatModel):
             )
         if not overrides:
             return self, rest
-        copy = self.model_copy()
+        copy = super().model_copy()
         for key, value in overrides.items():
             self.__pydantic_validator__.validate_assignment(copy, key, value)
+        _derive_anew(copy)
         return copy, rest
 
     def _takes(self, name: str) -> bool:
@@ -166,7 +181,7 @@ class Settings(BaseChatModel):
     def _identifying_params(self) -> dict[str, Any]:
         values = self.__dict__
         return {
-            name: value for name in _key_fields(type(self)) if (value := values[name]) is not None
+            name: value for name in _told_fields(type(self)) if (value := values[name]) is not None
         }
 
     def _get_invocation_params(
@@ -176,6 +191,7 @@ class Settings(BaseChatModel):
 
         That detour takes 30 µs of every call (`_dict_for_compat`, langchain-core 1.7.2).
         """
+        kwargs.pop(RUN, None)
         return {**self.asdict(), "stop": stop, **kwargs}
 
     def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
@@ -197,15 +213,47 @@ class Settings(BaseChatModel):
         """Return the half of a cache key that stands for the model: made of the values in force.
 
         Core makes it of a serialization that it keeps over mutation and copies, so that two
-        temperatures share a key (`language_models/chat_models.py:1621`, langchain-core 1.7.2).
+        temperatures share a key (`language_models/chat_models.py:1621`, langchain-core 1.7.2), and
+        of the `repr` of whatever has no serialization.
+
+        Raises:
+            Unidentified: A field's value can't be told from another one, and there is no
+                `cache_key`.
         """
-        identity = {
-            "class": self.lc_id(),
-            "fields": self._identifying_params,
-            "stop": self.stops_for_call(stop),
-            "call": {key: value for key, value in kwargs.items() if key not in _TRACING},
-        }
-        return json.dumps(_plain(identity), sort_keys=True)
+        fields = {"stop": self.stops_for_call(stop), **self._identified()}
+        call = {key: value for key, value in kwargs.items() if key not in TRACING}
+        told = [
+            {name: identity(value, name) for name, value in values.items()}
+            for values in (fields, call)
+        ]
+        return json.dumps([self.lc_id(), _class_identity(type(self)), *told], sort_keys=True)
+
+    def _identified(self) -> dict[str, Any]:
+        """Return the values by which the model is known: with a `cache_key`, by what it says."""
+        values = {name: self.__dict__[name] for name in _key_fields(type(self))}
+        if _has_own_init(type(self)):
+            values |= self.__pydantic_private__ or {}
+        if self.cache_key is None:
+            return values
+        return {name: each for name, each in values.items() if _is_identified(each)}
+
+    def _for_cache(self, stop: list[str] | None, kwargs: Mapping[str, Any]) -> Self:
+        """Return the model to ask: one without a cache, where answers can't be told from others'.
+
+        That is warned of once, with how they could be.
+        """
+        if self.cache is False or (self.cache is None and get_llm_cache() is None):
+            return self
+        try:
+            self._get_llm_string(stop, **kwargs)
+        except Unidentified as unknown:
+            _warn_once(
+                f"the answers of {self.model_name} are not cached: {unknown}, and nothing tells it "
+                "from another one; give the model a cache_key, a str that stands for it and for "
+                "no other"
+            )
+            return super().model_copy(update={"cache": False})
+        return self
 
     @property
     def lc_attributes(self) -> dict[str, Any]:
@@ -224,14 +272,16 @@ class Settings(BaseChatModel):
         return True
 
     def __setattr__(self, name: str, value: Any) -> None:
-        """Set a field, and forget the serialized form that core keeps: it holds the old value."""
-        self.__dict__.pop("_serialized", None)
+        """Set a field; what is derived from fields is derived anew."""
         super().__setattr__(name, value)
+        if name in type(self).model_fields:
+            _derive_anew(self)
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
-        """Copy the model, but not the serialized form that core keeps of it."""
+        """Copy the model; what is derived from fields is derived anew."""
         copy = super().model_copy(update=update, deep=deep)
-        copy.__dict__.pop("_serialized", None)
+        if update:
+            _derive_anew(copy)
         return copy
 
     # Tokens.
@@ -279,27 +329,88 @@ class Settings(BaseChatModel):
         return self
 
 
-def _plain(value: Any) -> Any:
-    """Return a value as JSON has it, the same in every process."""
-    if isinstance(value, BaseModel):
-        value = value.model_dump()
-    if isinstance(value, Mapping):
-        return {str(key): _plain(each) for key, each in value.items()}
-    if isinstance(value, set | frozenset):
-        return sorted(map(repr, value))
-    if isinstance(value, list | tuple):
-        return [_plain(each) for each in value]
-    return value if isinstance(value, str | int | float | None) else repr(value)
+def _is_identified(value: Any) -> bool:
+    try:
+        identity(value)
+    except Unidentified:
+        return False
+    return True
+
+
+@functools.cache
+def _warn_once(message: str) -> None:
+    warnings.warn(message, stacklevel=2)
+
+
+@functools.cache
+def _has_own_init(cls: type[Settings]) -> bool:
+    """Tell whether private attributes may hold what no field does."""
+    return any("__init__" in vars(each) for each in cls.__mro__[: cls.__mro__.index(Settings)])
+
+
+@functools.cache
+def _class_identity(cls: type[Settings]) -> Any:
+    return identity(cls, cls.__qualname__)
+
+
+def _derive_anew(model: Settings) -> None:
+    """Forget what a model has derived from its fields, but for what is `lasting`.
+
+    That is cached properties, core's serialized form among them, and what `model_post_init` made.
+    """
+    for name in _derived(type(model)):
+        model.__dict__.pop(name, None)
+    if _derives_late(type(model)):
+        object.__setattr__(model, "__pydantic_private__", None)
+        model.model_post_init(None)
+
+
+@functools.cache
+def _derived(cls: type[Settings]) -> tuple[str, ...]:
+    """Return the names of the cached properties that follow the fields."""
+    names = {
+        name
+        for base in cls.__mro__
+        for name, each in vars(base).items()
+        if isinstance(each, functools.cached_property)
+    }
+    return tuple(names - cls.lasting)
+
+
+@functools.cache
+def _derives_late(cls: type[Settings]) -> bool:
+    """Tell whether a class has a `model_post_init` that its author wrote."""
+    return _written_post_init(cls) is not _written_post_init(BaseChatModel)
+
+
+def _written_post_init(cls: type[BaseModel]) -> Any:
+    """Return what somebody wrote: around it stands one of pydantic's, if there are private fields.
+
+    That is `ModelMetaclass.__new__` of pydantic 2.14.
+    """
+    written: Any = cls.model_post_init
+    while _AROUND in (cells := inspect.getclosurevars(written).nonlocals):
+        written = cells[_AROUND]
+    return written
+
+
+_AROUND = "original_model_post_init"
 
 
 @functools.cache
 def _call_fields(cls: type[Settings]) -> frozenset[str]:
     """Return the names of the fields that a call may set."""
-    return frozenset(cls.model_fields.keys() - _PLUMBING - cls.fixed - {"output_version"})
+    return frozenset(cls.model_fields.keys() - PLUMBING - cls.fixed - {"output_version"})
 
 
 @functools.cache
 def _key_fields(cls: type[Settings]) -> tuple[str, ...]:
     """Return the names of the fields that tell one model from another."""
+    return tuple(sorted(cls.model_fields.keys() - PLUMBING - {"stop"}))
+
+
+@functools.cache
+def _told_fields(cls: type[Settings]) -> tuple[str, ...]:
+    """Return the names of the fields that callbacks and traces are told."""
     excluded = {name for name, field in cls.model_fields.items() if field.exclude}
-    return tuple(sorted(cls.model_fields.keys() - _PLUMBING - excluded - _SECRET - {"stop"}))
+    return tuple(name for name in _key_fields(cls) if name not in excluded | _SECRET)

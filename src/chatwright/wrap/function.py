@@ -8,8 +8,9 @@ import itertools
 import threading
 import weakref
 from collections.abc import Callable, Mapping
-from typing import Any, Self, overload
+from typing import Any, Protocol, Self, overload
 
+from langchain_core.runnables import Runnable
 from pydantic import Field, model_validator
 
 from chatwright.core.bridge import is_async
@@ -17,10 +18,13 @@ from chatwright.errors import DefinitionError, LoadError
 from chatwright.langchain.capabilities import Capabilities, Medium
 from chatwright.langchain.model import ChatModel
 from chatwright.langchain.request import Request
+from chatwright.langchain.settings import PLUMBING, TRACING
+from chatwright.wrap.runnable import ChatRunnable
 
 __all__ = ["ChatFunction", "chat_model"]
 
 _FROM_REQUEST: Mapping[str, Callable[[Request], Any]] = {
+    "config": lambda request: request.config,
     "messages": lambda request: list(request.messages),
     "response_format": lambda request: request.response_format,
     "stop": lambda request: list(request.stop),
@@ -39,16 +43,21 @@ _FROM_FIELDS: Mapping[str, str] = {
     "top_p": "top_p",
 }
 _SUPPLIED = _FROM_REQUEST.keys() | _FROM_FIELDS.keys()
+_NEVER_SET = TRACING | {
+    *("callbacks", "input", "metadata", "prompts", "run_id", "run_manager", "run_name", "tags")
+}
+"""Names that LangChain takes out of a call, or that it calls its own methods with."""
 
 
 class ChatFunction(ChatModel):
     """A chat model made of a function; `chat_model` makes them.
 
     The function gets what it names in its signature: `messages` (a list of LangChain messages),
-    `stop`, `tools`, `tool_choice`, `response_format`, and the model's fields `temperature`,
-    `max_tokens`, `top_p`, `seed`, `timeout`, `max_retries`, `model_name` and `api_key`. Each other
-    parameter needs a default and becomes a call parameter, which `bind` and `invoke` can set; a
-    `**kwargs` takes whatever else a call gives.
+    `stop`, `tools`, `tool_choice`, `response_format`, `config` (the `RunnableConfig` of its run),
+    and the model's fields `temperature`, `max_tokens`, `top_p`, `seed`, `timeout`, `max_retries`,
+    `model_name` and `api_key`. Each other parameter needs a default and becomes a call parameter,
+    which `bind` and `invoke` can set; a `**kwargs` takes whatever else a call gives, as it gives it
+    (tools too, which are taught in the prompt all the same, unless the function names `tools`).
 
     Calling the model calls the function itself.
 
@@ -63,6 +72,7 @@ class ChatFunction(ChatModel):
     """Content beside text that the function reads: `image`, `audio`, `video`, `file`."""
 
     fixed = ChatModel.fixed | {"function", "inputs"}
+    lasting = ChatModel.lasting | {"_parameters", "_reference", "_runs_async"}
 
     @model_validator(mode="before")
     @classmethod
@@ -107,9 +117,12 @@ class ChatFunction(ChatModel):
             elif name in _FROM_FIELDS:
                 given[name] = getattr(self, _FROM_FIELDS[name])
             elif parameter.kind is parameter.VAR_KEYWORD:
-                given = {**request.parameters, **given}
+                rest = request.given.keys() - self._parameters.keys()
+                given |= {key: request.given[key] for key in rest}
             elif name in request.parameters:
                 given[name] = request.parameters[name]
+            elif name in type(self).model_fields and name not in PLUMBING:
+                given[name] = getattr(self, name)  # a field of ours, by its own name
         return self.function(**given)
 
     def replies_async(self) -> bool:
@@ -161,32 +174,48 @@ class ChatFunction(ChatModel):
     def __getstate__(self) -> dict[Any, Any]:
         """Pickle the function by name, where its name leads back to it."""
         state = super().__getstate__()
-        fields = {key: value for key, value in state["__dict__"].items() if key not in _DERIVED}
+        fields = {k: each for k, each in state["__dict__"].items() if k not in self.lasting}
         return {**state, "__dict__": {**fields, "function": _Named(self.function)}}
 
 
-@overload
-def chat_model(function: Callable[..., Any], /) -> ChatFunction: ...
-@overload
-def chat_model(**fields: Any) -> Callable[[Callable[..., Any]], ChatFunction]: ...
-def chat_model(
-    function: Callable[..., Any] | None = None, /, **fields: Any
-) -> ChatFunction | Callable[[Callable[..., Any]], ChatFunction]:
-    """Make a function a LangChain chat model.
+class _Decorator(Protocol):
+    """What `chat_model` is with nothing but fields."""
 
-    Four kinds of callable will do: a function that returns the answer, one that yields it, a
-    coroutine function, an async generator function. It may yield `str` or the deltas `Text`,
-    `Reasoning`, `ToolCallDelta`, `Usage` and `Finish`.
+    @overload
+    def __call__(self, source: Runnable[Any, Any], /) -> ChatModel: ...
+    @overload
+    def __call__(self, source: Callable[..., Any], /) -> ChatFunction: ...
+
+
+@overload
+def chat_model(source: Runnable[Any, Any], /, **fields: Any) -> ChatModel: ...
+@overload
+def chat_model(source: Callable[..., Any], /, **fields: Any) -> ChatFunction: ...
+@overload
+def chat_model(**fields: Any) -> _Decorator: ...
+def chat_model(source: Any = None, /, **fields: Any) -> Any:
+    """Make whatever answers messages a LangChain chat model.
+
+    A function may return the answer or yield it, be a coroutine function or an async generator
+    function. It may give `str`, the deltas `Text`, `Reasoning`, `Refusal`, `Block`,
+    `ToolCallDelta`, `Usage` and `Finish`, or LangChain's `AIMessage`, `AIMessageChunk`,
+    `ChatGenerationChunk` and `ChatResult`.
 
     Args:
-        function: The function; `messages` must be among its parameters.
-        **fields: Fields of `ChatFunction`, such as `model_name`, `temperature` or `price`.
+        source: A function, with `messages` among its parameters; another chat model; a chain, from
+            messages to a message or text; or a compiled LangGraph graph, whose state has
+            `messages` (an agent).
+        **fields: Fields of `ChatFunction` or `ChatRunnable`, such as `model_name`, `temperature`,
+            `price` or, for a graph, `steps`.
 
     Returns:
-        The chat model; or, called with `fields` only, a decorator that makes one.
+        The chat model: a `ChatFunction`; a `ChatRunnable`; or, if it is one of Chatwright's already
+        and there are no fields, `source` itself. Called with `fields` only, a decorator that makes
+        one.
 
     Raises:
-        DefinitionError: The function's signature does not fit.
+        DefinitionError: The function's signature, the chain's prompt or the graph's state does not
+            fit, or it is none of these.
         pydantic.ValidationError: A field that does not exist, or a value that it does not take.
 
     Example:
@@ -200,12 +229,15 @@ def chat_model(
         shout.invoke("hello there").text  # 'HELLO THERE '
         ```
     """
-    if function is None:
+    if source is None:
         return functools.partial(chat_model, **fields)
-    return ChatFunction(function=function, **fields)
+    if isinstance(source, ChatModel) and not fields:
+        return source
+    if isinstance(source, Runnable):
+        return ChatRunnable(runnable=source, **fields)
+    return ChatFunction(function=source, **fields)
 
 
-_DERIVED = frozenset({"_parameters", "_reference", "_runs_async"})
 _NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 
 
@@ -216,7 +248,11 @@ def _parameters(function: object) -> Mapping[str, inspect.Parameter]:
         DefinitionError: It is no function, or its parameters do not fit.
     """
     if not callable(function) or isinstance(function, type):
-        raise DefinitionError(f"chat_model makes models of functions, not of {function!r}")
+        hint = "; compile it first" if hasattr(function, "compile") else ""
+        raise DefinitionError(
+            "chat_model makes models of functions, chat models, chains and compiled graphs, not of "
+            f"{function!r}{hint}"
+        )
     name = _name(function)
     try:
         parameters = dict(inspect.signature(function).parameters)
@@ -249,6 +285,8 @@ def _problem(function: str, parameter: inspect.Parameter) -> str | None:
         return f"takes '*{name}', but everything is given by name; name what it needs instead"
     if kind is parameter.POSITIONAL_ONLY:
         return f"takes '{name}' by position only, but everything is given by name; drop the '/'"
+    if name in _NEVER_SET:
+        return f"takes '{name}', which LangChain keeps for itself, so that no call could set it"
     if name == "self":
         return f"takes 'self'; wrap the bound method instead: chat_model(object.{function})"
     if name not in _SUPPLIED and parameter.default is parameter.empty:

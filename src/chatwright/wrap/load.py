@@ -2,11 +2,13 @@
 
 import importlib
 import importlib.util
-from typing import Any
+from typing import Any, Literal, overload
 
 from langchain_core.language_models import BaseChatModel
+from langchain_core.runnables import Runnable
 
 from chatwright.errors import LoadError
+from chatwright.langchain.model import ChatModel
 from chatwright.wrap.endpoint.file import endpoint_file
 from chatwright.wrap.endpoint.model import ChatEndpoint
 from chatwright.wrap.function import chat_model
@@ -20,18 +22,28 @@ FORMS = (
 )
 
 
-def load(model: str, **fields: Any) -> BaseChatModel:
+@overload
+def load(model: str, /, *, raw: Literal[False] = False, **fields: Any) -> ChatModel: ...
+@overload
+def load(model: str, /, *, raw: Literal[True], **fields: Any) -> Any: ...
+def load(model: str, /, *, raw: bool = False, **fields: Any) -> Any:
     """Return the chat model that a string names.
 
     Args:
         model: `smollm2`; `gguf:weights.gguf`, or just a path that ends in `.gguf`;
             `hf:owner/repo/file.gguf`; `http://host:8000/v1#model-name`, a server that speaks
             OpenAI's wire; `acme.toml`, an endpoint file; or `package.module:attribute`, where the
-            attribute is a chat model of any make, a class of chat models, or a function that takes
-            `messages`.
-        **fields: The model's fields, such as `temperature`.
+            attribute is a chat model of any make, a class of chat models, a function that takes
+            `messages`, a chain, or a compiled graph: whatever `chat_model` takes.
+        raw: Whether `package.module:attribute` gives the object itself, as it is.
+        **fields: The model's fields, such as `temperature`; the attribute's own, where it is a
+            class.
+
+    Returns:
+        A `ChatModel`, unless `raw`.
 
     Raises:
+        DefinitionError: The attribute is a function, a chain or a graph that can't be a chat model.
         LoadError: The string names nothing that can be loaded.
         WeightsError: The weights are missing or no GGUF file.
         MissingExtraError: An optional dependency is not installed.
@@ -48,7 +60,9 @@ def load(model: str, **fields: Any) -> BaseChatModel:
     found = attribute(model)
     if found is None:
         raise LoadError(f"{model!r} names no model; it can be {FORMS}")
-    return _made(model, found, fields)
+    if raw and not fields:
+        return found
+    return _made(model, found, fields, raw=raw)
 
 
 def attribute(model: str) -> Any:
@@ -77,18 +91,18 @@ def _is_other(model: str) -> bool:
     return model.startswith(starts) or model.endswith((".gguf", ".toml"))
 
 
-def _made(model: str, found: Any, fields: dict[str, Any]) -> BaseChatModel:
-    if isinstance(found, BaseChatModel):
-        if not fields:
-            return found
+def _made(model: str, found: Any, fields: dict[str, Any], *, raw: bool) -> Any:
+    if isinstance(found, type) and issubclass(found, BaseChatModel):
+        made = found(**fields)
+        return made if raw else chat_model(made)
+    if isinstance(found, ChatModel) and fields:
         given = {name: getattr(found, name) for name in found.model_fields_set}
         return type(found)(**{**given, **fields})
-    if isinstance(found, type) and issubclass(found, BaseChatModel):
-        return found(**fields)
-    if callable(found) and not isinstance(found, type):
+    if isinstance(found, Runnable) or (callable(found) and not isinstance(found, type)):
         return chat_model(found, **fields)
     raise LoadError(
-        f"{model!r} is {found!r}: no chat model, no class of chat models and no function"
+        f"{model!r} is {found!r}: no chat model, no class of chat models, no chain, no compiled "
+        "graph and no function"
     )
 
 
@@ -106,7 +120,7 @@ def available() -> list[tuple[str, str, str]]:
         ),
         ("http://HOST/v1#MODEL", "a server that speaks OpenAI's wire", "ready"),
         ("FILE.toml", "an endpoint file, as `chatwright probe` writes them", "ready"),
-        ("MODULE:ATTRIBUTE", "a chat model, its class, or a function of messages", "ready"),
+        ("MODULE:ATTRIBUTE", "a chat model, a function, a chain or an agent", "ready"),
     ]
 
 

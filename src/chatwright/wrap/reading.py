@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
+from chatwright.core.finish import normalized_reason
 from chatwright.deltas import Delta, Finish, Usage
 from chatwright.errors import OutputError, SourceConnectionError, SourceError
 from chatwright.wrap.failure import Mask, reported
@@ -147,26 +148,6 @@ class Reading:
             ) from None
 
 
-_REASONS = {
-    "completed": "stop",
-    "end_turn": "stop",
-    "eos": "stop",
-    "eos_token": "stop",
-    "function_call": "tool_calls",
-    "max_output_tokens": "length",
-    "max_tokens": "length",
-    "model_context_window_exceeded": "length",
-    "refusal": "content_filter",
-    "stop_sequence": "stop",
-    "tool_use": "tool_calls",
-}
-
-
-def finish_reason(reason: str) -> str:
-    """Return a finish reason by OpenAI's names, where it has one."""
-    return _REASONS.get(reason, reason)
-
-
 class TotalsReader:
     """What readers keep until the end of an answer: why it ended, and what is known of it."""
 
@@ -179,4 +160,4 @@ class TotalsReader:
     def flush(self) -> Sequence[Delta]:
         """Say how the answer ended; without what is None."""
         known = {name: value for name, value in self._metadata.items() if value is not None}
-        return [Finish(finish_reason(self._reason or "stop"), known)]
+        return [Finish(normalized_reason(self._reason or "stop"), known)]

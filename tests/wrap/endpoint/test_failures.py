@@ -34,6 +34,7 @@ from chatwright.checks.modes import Recorder
 from chatwright.testing import Bytes, Cut, Pause, Refuse, Stall, Upstream
 from chatwright.wrap.failure import Mask, retry_after
 from contract.subjects import MODES
+from waiting import eventually, soon
 from wrap.endpoint.conftest import Carrier
 
 CANARY = "sk-canary-4711"
@@ -244,32 +245,31 @@ def test_retry_after_comes_in_two_forms(value, seconds):
     [
         ([Stall()], {"first_token_timeout": 0.2}, "first_token_timeout"),
         (["one", Stall()], {"token_timeout": 0.2}, "token_timeout"),
-        (["one", *[Pause(0.05), "x"] * 40], {"timeout": 0.3}, "timeout"),
-        ([Bytes(b": keep-alive\n\n"), Pause(0.05)] * 40, {"first_token_timeout": 0.3}, "first"),
-        (["one", *[Bytes(b": wait\n\n"), Pause(0.05)] * 40], {"token_timeout": 0.3}, "token"),
+        (["one", *[Pause(0.05), "x"] * 4000], {"timeout": 0.8}, "timeout"),
+        ([Bytes(b": keep-alive\n\n"), Pause(0.05)] * 4000, {"first_token_timeout": 0.3}, "first"),
+        (["one", *[Bytes(b": wait\n\n"), Pause(0.05)] * 4000], {"token_timeout": 0.3}, "token"),
     ],
 )
 async def test_every_time_limit_holds(server, way, script, limit, named):
     server.script = script
-    started = time.monotonic()
     with pytest.raises(SourceTimeoutError, match=named) as caught:
         await MODES[way](model(server, **limit), "x")
-    assert time.monotonic() - started < 10
     begun = "one" if script[0] == "one" else ""
     assert re.fullmatch(f"{begun}x*", caught.value.partial_text)
     assert isinstance(caught.value, TimeoutError)
 
 
 def test_a_slow_server_within_its_limits_is_no_fault(server):
-    server.script = ["a", Pause(1.2), "b", Pause(1.2), "c"]
-    assert model(server, token_timeout=9, first_token_timeout=1).invoke("x").text == "abc"
+    server.script = ["a", Pause(2.2), "b"]
+    assert model(server, token_timeout=60, first_token_timeout=2).invoke("x").text == "ab"
 
 
 async def test_a_slow_reader_is_not_taken_for_a_slow_server(server):
     server.script = ["a", "b", "c"]
     text = ""
-    async for chunk in model(server, token_timeout=0.6).astream("x"):
-        await asyncio.sleep(0.8)
+    async for chunk in model(server, token_timeout=1.5).astream("x"):
+        if not text:
+            await asyncio.sleep(1.7)
         text += chunk.text
     assert text == "abc"
 
@@ -277,9 +277,7 @@ async def test_a_slow_reader_is_not_taken_for_a_slow_server(server):
 def test_a_server_that_keeps_the_connection_open_after_the_end_is_not_waited_for(server):
     end = b'data: {"choices": [{"delta": {}, "finish_reason": "stop"}]}\n\ndata: [DONE]\n\n'
     server.script = ["hi", Bytes(end), Stall()]
-    started = time.monotonic()
     assert model(server).invoke("x").text == "hi"
-    assert time.monotonic() - started < 10
 
 
 async def test_the_time_limit_of_an_own_task_is_not_mistaken_for_ours(server):
@@ -293,21 +291,23 @@ async def test_the_time_limit_of_an_own_task_is_not_mistaken_for_ours(server):
 # Cancelling.
 
 
-def ended(server, seconds=0.25):
+ENDLESS = [Pause(0.01), "b"] * 50_000
+
+
+def ended(server):
     """Return how the answers ended."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline and any(each.ended is None for each in server.requests):
-        time.sleep(0.005)
+    soon(lambda: all(each.ended for each in server.requests))
     return [each.ended for each in server.requests]
 
 
-@pytest.mark.parametrize("script", [[Stall()], ["a", *[Pause(0.01), "b"] * 500]])
-async def test_E4_cancelling_closes_the_connection_within_250_ms(server, script):
+@pytest.mark.parametrize("script", [[Stall()], ["a", *ENDLESS]])
+async def test_E4_cancelling_closes_the_connection(server, script):
     server.script = script
-    for way in ("ainvoke", "astream", "events_v2", "async_v3"):
+    for number, way in enumerate(("ainvoke", "astream", "events_v2", "async_v3"), 1):
         recorder = Recorder()
         task = asyncio.create_task(MODES[way](model(server), "x", {"callbacks": [recorder]}))
-        await asyncio.sleep(0.2)
+        assert await eventually(lambda: len(server.requests) == number)
+        await asyncio.sleep(0.1)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
@@ -317,16 +317,16 @@ async def test_E4_cancelling_closes_the_connection_within_250_ms(server, script)
     assert (await model(server).ainvoke("x")).text == "fine"
 
 
-def test_E4_closing_a_stream_closes_the_connection_within_250_ms(server):
-    server.script = ["a", *[Pause(0.01), "b"] * 500]
+def test_E4_closing_a_stream_closes_the_connection(server):
+    server.script = ["a", *ENDLESS]
     stream = model(server).stream("x")
     next(stream)
     stream.close()
     assert ended(server) == ["lost"]
 
 
-def test_P6_a_stop_sequence_halts_the_server_within_250_ms(server):
-    server.script = ["one ", "END", *[Pause(0.01), "b"] * 500]
+def test_P6_a_stop_sequence_halts_the_server(server):
+    server.script = ["one ", "END", *ENDLESS]
     assert model(server).invoke("x", stop=["END"]).text == "one END"
     assert ended(server) == ["lost"]
 
@@ -351,11 +351,14 @@ async def test_A5_it_works_inside_a_running_loop(server):
 
 
 async def test_A3_forty_calls_overlap(server):
-    server.script = [Pause(0.2), "fine"]
-    started = time.monotonic()
+    def once_all_have_asked(received):
+        while len(server.requests) < 40:
+            yield Pause(0.02)
+        yield "fine"
+
+    server.script = once_all_have_asked
     answers = await asyncio.gather(*[model(server).ainvoke("x") for _ in range(40)])
     assert {each.text for each in answers} == {"fine"}
-    assert time.monotonic() - started < 6  # one after the other they take eight
 
 
 def test_a_connection_is_used_again(server):
@@ -507,9 +510,9 @@ def test_too_many_tokens_a_minute_is_not_a_prompt_that_is_too_long(server, statu
 
 def test_time_that_a_reader_takes_does_not_count(server):
     server.script = ["a", *[Pause(0.1), "b"] * 10]
-    stream = model(server, token_timeout=1.0).stream("x")
+    stream = model(server, token_timeout=2.0).stream("x")
     next(stream)
-    time.sleep(1.5)
+    time.sleep(2.3)
     assert "".join(each.text for each in stream) == "b" * 10
 
 

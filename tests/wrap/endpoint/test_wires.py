@@ -263,10 +263,13 @@ def test_usage_with_every_chunk_is_counted_once():
     assert raw(*events, chunk(reason="stop")).invoke("x").usage_metadata["total_tokens"] == 6
 
 
-def test_a_refusal_is_text_and_said_to_be_one():
+def test_a_refusal_is_a_block_and_no_text():
     answer = raw(chunk({"refusal": "I "}), chunk({"refusal": "won't."}, "stop")).invoke("x")
-    assert answer.text == "I won't."
-    assert answer.response_metadata["refusal"] == "I won't."
+    assert answer.text == ""
+    (block,) = answer.content_blocks
+    assert (block["type"], block["refusal"]) == ("refusal", "I won't.")
+    told = answer.response_metadata
+    assert (told["normalized_finish_reason"], told["finish_state"]) == ("refusal", "refused")
 
 
 def test_logprobs_are_kept():

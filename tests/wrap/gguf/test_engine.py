@@ -23,6 +23,7 @@ from chatwright import ChatGGUF, InvalidRequestError, SourceTimeoutError, Weight
 from chatwright.wrap.gguf import engine as engines
 from chatwright.wrap.gguf.weights import find
 from contract.subjects import SMOLLM2
+from waiting import eventually
 
 PROMPT = [("system", "You are a helpful assistant."), ("human", "What is the capital of France?")]
 
@@ -161,17 +162,15 @@ async def test_more_calls_than_slots_queue_visibly(caplog):
 
 
 async def test_a_queued_call_that_is_cancelled_leaves_the_queue_at_once():
-    model = SMOLLM2(n_parallel=1, max_tokens=60, n_ctx=256)
+    model = SMOLLM2(n_parallel=1, max_tokens=200, n_ctx=256)
     model.invoke("hi", max_tokens=1)
     first = asyncio.create_task(model.ainvoke("Tell me a long story."))
-    await asyncio.sleep(0.1)
-    second = asyncio.create_task(model.ainvoke("Tell me another."))
-    await asyncio.sleep(0.1)
-    assert model.queue_size == 1
+    second = asyncio.create_task(model.ainvoke("Tell me another long story."))
+    assert await eventually(lambda: model.queue_size == 1)
     second.cancel()
     await asyncio.gather(second, return_exceptions=True)
-    await asyncio.sleep(0.05)
-    assert model.queue_size == 0
+    assert await eventually(lambda: model.queue_size == 0)
+    assert not first.done()
     assert (await first).text
 
 
@@ -192,13 +191,16 @@ def test_the_time_limit_holds(way):
 
 
 def test_cancelling_a_stream_frees_the_slot_within_a_token():
-    model = SMOLLM2(n_parallel=1, max_tokens=400)
+    model = SMOLLM2(n_parallel=1, max_tokens=300)
+    started = time.perf_counter()
+    model.invoke("Tell me a long story.")
+    whole = time.perf_counter() - started
     stream = model.stream("Tell me a long story.")
     next(stream)
     stream.close()
     started = time.perf_counter()
     model.invoke("hi", max_tokens=1)
-    assert time.perf_counter() - started < 1.0
+    assert time.perf_counter() - started < whole / 2
 
 
 async def test_a_cancel_is_seen_while_the_prompt_is_processed():
@@ -305,7 +307,7 @@ def run(code):
         check=False,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=200,
         env={**os.environ, "PYTHONPATH": "tests"},
     )
 
@@ -351,8 +353,8 @@ def test_ctrl_c_still_interrupts_after_weights_were_loaded():
         from contract.subjects import SMOLLM2
         model = SMOLLM2(max_tokens=400)
         model.invoke("hi", max_tokens=1)
-        threading.Timer(0.3, os.kill, [os.getpid(), signal.SIGINT]).start()
         try:
+            threading.Timer(0.3, os.kill, [os.getpid(), signal.SIGINT]).start()
             model.invoke("Tell me a long story.")
         except KeyboardInterrupt:
             print("interrupted", bool(model.invoke("hi", max_tokens=1).text))

@@ -43,6 +43,10 @@ def _said(script: list[Any]) -> str:
 def stop_is_respected(trial: Trial) -> None:
     """The guide: "the output should include the stop sequence". Most providers leave it out.
 
+    LangChain's classic ReAct and SQL chains, which stop at a line that begins with "Observation" or
+    "SQLResult:", read it as input where it is included: they need a model that can leave it out,
+    such as Chatwright's with `include_stop=False`.
+
     Text behind the sequence is a failure; a text that ends before it is a warning, and so is an
     error that says that stop sequences are not supported: nothing is lost silently.
     """

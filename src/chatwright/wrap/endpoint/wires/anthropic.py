@@ -5,7 +5,7 @@ from typing import Any
 
 from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
 
-from chatwright.deltas import Delta, Reasoning, ToolCallDelta, Usage
+from chatwright.deltas import Delta, Reasoning, Refusal, ToolCallDelta, Usage
 from chatwright.errors import ContentError
 from chatwright.langchain.tools import chosen_name, tool_name
 from chatwright.wrap.endpoint.quirks import Quirks
@@ -190,6 +190,8 @@ class _Reader(TotalsReader):
 
     def _end(self, delta: Mapping[str, Any], usage: Mapping[str, Any]) -> Iterator[Delta]:
         self._reason = delta.get("stop_reason") or self._reason
+        if self._reason == "refusal":  # its words, if there are any, came as text
+            yield Refusal((delta.get("stop_details") or {}).get("explanation") or "")
         yield self._usage(usage)
         if self._reports_stop and (stop := delta.get("stop_sequence")):
             yield from self.flush()  # the stop sequence ends the answer

@@ -6,7 +6,7 @@ https://platform.openai.com/docs/api-reference/chat
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from chatwright.deltas import Delta, Reasoning, ToolCallDelta, Usage
+from chatwright.deltas import Delta, Reasoning, Refusal, ToolCallDelta, Usage
 from chatwright.langchain.openai import as_openai
 from chatwright.wrap.endpoint.quirks import Quirks
 from chatwright.wrap.endpoint.wire import USUAL, Ask, Wire, Written
@@ -94,8 +94,7 @@ class _Reader(TotalsReader):
 
     def _rarities(self, choice: Mapping[str, Any], delta: Mapping[str, Any]) -> Iterator[Delta]:
         if refusal := delta.get("refusal"):
-            self._metadata["refusal"] = self._metadata.get("refusal", "") + refusal
-            yield refusal
+            yield Refusal(refusal)
         if function := delta.get("function_call"):  # before there were tools
             yield self._call({"index": 0}, function)
         if logprobs := choice.get("logprobs"):

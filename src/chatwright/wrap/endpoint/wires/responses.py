@@ -5,7 +5,7 @@ from typing import Any
 
 from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
 
-from chatwright.deltas import Delta, Reasoning, ToolCallDelta, Usage
+from chatwright.deltas import Delta, Reasoning, Refusal, ToolCallDelta, Usage
 from chatwright.errors import ContentError
 from chatwright.langchain.openai import as_openai
 from chatwright.langchain.tools import chosen_name, tool_name
@@ -103,8 +103,7 @@ class _Reader(TotalsReader):
             case "response.reasoning_text.delta" | "response.reasoning_summary_text.delta":
                 return [Reasoning(payload["delta"])]
             case "response.refusal.delta":
-                self._refuse(payload["delta"])
-                return [payload["delta"]]
+                return [Refusal(payload["delta"])]
             case "response.completed" | "response.incomplete":
                 return [*self._end(payload["response"])]
             case "response.failed":
@@ -134,9 +133,6 @@ class _Reader(TotalsReader):
         call = self._calls[index] = len(self._calls)
         return ToolCallDelta(call, item.get("call_id"), item.get("name"), args)
 
-    def _refuse(self, refusal: str) -> None:
-        self._metadata["refusal"] = self._metadata.get("refusal", "") + refusal
-
     def _whole(self, response: Mapping[str, Any]) -> Iterator[Delta]:
         for index, item in enumerate(response.get("output") or ()):
             if item.get("type") == "function_call":
@@ -144,8 +140,8 @@ class _Reader(TotalsReader):
             kind = Reasoning if item.get("type") == "reasoning" else str
             for part in [*(item.get("summary") or ()), *(item.get("content") or ())]:
                 if refusal := part.get("refusal"):
-                    self._refuse(refusal)
-                yield kind(part.get("text") or refusal or "")
+                    yield Refusal(refusal)
+                yield kind(part.get("text") or "")
         yield from self._end(response)
 
     def _end(self, response: Mapping[str, Any]) -> Iterator[Delta]:

@@ -1,0 +1,245 @@
+"""What tells one value from every other, in this process and in the next: for cache keys.
+
+A value is known by what it is made of: a function by its code, its defaults, what it closes over
+and the globals that it reads; an object by its class and its attributes. What can't be told apart
+for certain, a connection or a lock, has no identity: a model that holds one is not cached.
+"""
+
+import dataclasses
+import datetime as dt
+import decimal
+import dis
+import enum
+import functools
+import hashlib
+import importlib.util
+import pathlib
+import re
+import sys
+import types
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from typing import Any
+
+from langchain_core.language_models import BaseChatModel
+from langchain_core.language_models.base import BaseLanguageModel
+from pydantic import BaseModel, SecretBytes, SecretStr
+
+__all__ = ["Unidentified", "identity"]
+
+_AS_THEY_ARE = (str, int, float, bool, type(None))
+_BY_REPR = (
+    *(bytes, complex, range, enum.Enum, re.Pattern, pathlib.PurePath, uuid.UUID, decimal.Decimal),
+    *(dt.date, dt.time, dt.timedelta, dt.tzinfo),
+)
+_PLUMBING = frozenset(BaseChatModel.model_fields)
+_SALT = b"chatwright's cache keys"
+_LOADS = frozenset({"LOAD_GLOBAL", "LOAD_NAME"})
+
+
+class Unidentified(Exception):  # noqa: N818  it never leaves the cache's own code
+    """A value that nothing tells from another one.
+
+    Args:
+        path: Where it stands.
+        value: The value.
+    """
+
+    def __init__(self, path: str, value: object) -> None:
+        """Keep both."""
+        super().__init__(f"{path} is a {type(value).__qualname__}")
+        self.path = path
+
+
+def identity(value: Any, path: str = "it") -> Any:
+    """Return plain JSON values that are equal for equal values only.
+
+    Secrets enter as a salted hash.
+
+    Args:
+        value: Anything.
+        path: Where it stands, for the error.
+
+    Raises:
+        Unidentified: Nothing tells it from another one.
+    """
+    return _Identity().of(value, path)
+
+
+class _Identity:
+    """One look at a value; what is met a second time is named by when it was met first."""
+
+    def __init__(self) -> None:
+        self._seen: dict[int, int] = {}
+        self._kept: list[Any] = []  # alive, so that no address is used twice
+
+    def of(self, value: Any, path: str) -> Any:
+        if type(value) in _AS_THEY_ARE:
+            return value
+        if isinstance(value, _BY_REPR):
+            return [_path_of(type(value)), repr(value)]
+        if isinstance(value, SecretStr | SecretBytes):
+            secret = value.get_secret_value()
+            raw = secret if isinstance(secret, bytes) else secret.encode()
+            return ["secret", hashlib.blake2b(raw, key=_SALT, digest_size=16).hexdigest()]
+        if id(value) in self._seen:
+            return ["again", self._seen[id(value)]]
+        self._seen[id(value)] = len(self._seen)
+        self._kept.append(value)
+        return self._made_of(value, path)
+
+    def _made_of(self, value: Any, path: str) -> Any:
+        if isinstance(value, Mapping):
+            return self._mapping(value, path)
+        if isinstance(value, AbstractSet):
+            parts = [self.of(each, f"{path}'s item") for each in value]
+            return [_path_of(type(value)), sorted(parts, key=repr)]
+        if isinstance(value, Sequence):
+            parts = [self.of(each, f"{path}[{n}]") for n, each in enumerate(value)]
+            return parts if type(value) in {list, tuple} else [_path_of(type(value)), parts]
+        if isinstance(value, types.ModuleType | types.BuiltinFunctionType | type):
+            return self._named(value, path)
+        if callable(value) and not isinstance(value, BaseModel):
+            return self._callable(value, path)
+        return self._object(value, path)
+
+    def _mapping(self, value: Mapping[Any, Any], path: str) -> Any:
+        parts = {repr(key): self.of(each, f"{path}[{key!r}]") for key, each in value.items()}
+        return parts if type(value) is dict else [_path_of(type(value)), parts]
+
+    def _named(self, value: Any, path: str) -> Any:
+        if isinstance(value, types.ModuleType):
+            return ["module", value.__name__]
+        bound = getattr(value, "__self__", None)
+        if bound is None or isinstance(bound, types.ModuleType):
+            methods = self._methods(value, path) if isinstance(value, type) else []
+            return [_path_of(value), methods]
+        return [_path_of(value), self.of(bound, f"{path}.__self__")]
+
+    def _callable(self, value: Any, path: str) -> Any:
+        if isinstance(value, functools.partial):
+            parts = [value.func, list(value.args), value.keywords]
+            return ["partial", *(self.of(each, f"{path}.func") for each in parts)]
+        if isinstance(value, types.MethodType):
+            return [self.of(value.__func__, path), self.of(value.__self__, f"{path}.__self__")]
+        if isinstance(value, types.FunctionType):
+            return self._function(value, path)
+        wrapped = getattr(value, "__wrapped__", None)
+        if wrapped is not None and not hasattr(value, "__dict__"):
+            return [_path_of(type(value)), self.of(wrapped, path)]
+        return self._object(value, path)
+
+    def _function(self, function: types.FunctionType, path: str) -> Any:
+        if not _is_users(function.__module__):
+            return [function.__module__, function.__qualname__, _hash(function.__code__)]
+        cells = function.__closure__ or ()
+        held = {
+            name: self._cell(cell, f"{path}'s {name!r}")
+            for name, cell in zip(function.__code__.co_freevars, cells, strict=True)
+        }
+        names = sorted(_globals_of(function.__code__) & function.__globals__.keys())
+        read = {name: self.of(function.__globals__[name], f"{path}'s {name!r}") for name in names}
+        defaults = [function.__defaults__ or (), function.__kwdefaults__ or {}]
+        return [
+            function.__qualname__,
+            _hash(function.__code__),
+            [self.of(each, f"{path}'s default") for each in defaults],
+            held,
+            read,
+        ]
+
+    def _cell(self, cell: types.CellType, path: str) -> Any:
+        try:
+            return self.of(cell.cell_contents, path)
+        except ValueError as error:  # it is empty yet
+            return str(error)
+
+    def _object(self, value: Any, path: str) -> Any:
+        if isinstance(value, BaseModel):
+            fields = _fields(value)
+        elif dataclasses.is_dataclass(value):
+            fields = {f.name: getattr(value, f.name) for f in dataclasses.fields(value)}
+            fields |= getattr(value, "__dict__", {})
+        elif not (hasattr(value, "__dict__") and _is_plain(type(value))):
+            raise Unidentified(path, value)
+        else:
+            fields = vars(value)
+        parts = {name: self.of(each, f"{path}.{name}") for name, each in sorted(fields.items())}
+        return [_path_of(type(value)), parts, self._methods(type(value), path)]
+
+    def _methods(self, cls: type, path: str) -> list[Any]:
+        """Return what identifies the code of a class that the user wrote."""
+        return [
+            [name, self.of(each, f"{path}.{name}")]
+            for base in cls.__mro__
+            if _is_users(base.__module__)
+            for name, each in sorted(vars(base).items())
+            if isinstance(each, types.FunctionType)
+        ]
+
+
+def _fields(model: BaseModel) -> dict[str, Any]:
+    """Return the values that make up a pydantic model, a chat model for one."""
+    kinds = type(model).model_fields
+    fields = {name: model.__dict__[name] for name in kinds} | (model.__pydantic_extra__ or {})
+    if isinstance(model, BaseLanguageModel):
+        fields = {name: each for name, each in fields.items() if name not in _PLUMBING}
+        fields["identifying_params"] = model._identifying_params  # noqa: SLF001  its own word
+    if _is_users(type(model).__module__):
+        return fields | (model.__pydantic_private__ or {})
+    # A package's clients, which it makes of the other fields, stand in excluded ones.
+    return {n: each for n, each in fields.items() if not (n in kinds and kinds[n].exclude)}
+
+
+def _path_of(named: Any) -> str:
+    return f"{named.__module__}:{getattr(named, '__qualname__', named)}"
+
+
+def _is_plain(cls: type) -> bool:
+    """Tell whether all that an object of a class holds stands in its `__dict__`."""
+    bases = cls.__mro__[:-1]
+    return all(b.__flags__ & _HEAP_TYPE and not vars(b).get("__slots__") for b in bases)
+
+
+_HEAP_TYPE = 1 << 9  # CPython's Py_TPFLAGS_HEAPTYPE: made by a class statement
+
+
+@functools.cache
+def _is_users(module: str | None) -> bool:
+    """Tell whether a module is the user's own code, and no installed package's."""
+    if module is None or module == "__main__":
+        return True
+    found = sys.modules.get(module)
+    path = getattr(found, "__file__", None)
+    if path is None:
+        spec = importlib.util.find_spec(module.partition(".")[0]) if found is None else None
+        path = spec.origin if spec else None
+    installed = ("site-packages", "dist-packages", "lib/python")
+    top = module.partition(".")[0]
+    if top == "chatwright" or top in sys.stdlib_module_names or path is None:
+        return False
+    return not any(each in path for each in installed)
+
+
+@functools.cache
+def _globals_of(code: types.CodeType) -> frozenset[str]:
+    names = {each.argval for each in dis.get_instructions(code) if each.opname in _LOADS}
+    return frozenset(names).union(*(_globals_of(each) for each in _inner(code)))
+
+
+def _inner(code: types.CodeType) -> Iterator[types.CodeType]:
+    return (each for each in code.co_consts if isinstance(each, types.CodeType))
+
+
+@functools.cache
+def _hash(code: types.CodeType) -> str:
+    constants = [_constant(each) for each in code.co_consts]
+    whole = (code.co_code, code.co_names, code.co_varnames, code.co_freevars, constants)
+    return hashlib.blake2b(repr(whole).encode(), digest_size=16).hexdigest()
+
+
+def _constant(value: Any) -> Any:
+    if isinstance(value, types.CodeType):
+        return _hash(value)
+    return sorted(map(repr, value)) if isinstance(value, frozenset) else value

@@ -1,0 +1,114 @@
+"""`ChatRunnable`: whatever answers messages as a chat model."""
+
+import functools
+from collections.abc import Sequence
+from typing import Any
+
+from langchain_core.language_models import BaseChatModel, ModelProfile
+from langchain_core.messages import BaseMessage
+from langchain_core.runnables import Runnable
+from pydantic import Field, model_validator
+
+from chatwright.core.bridge import Either
+from chatwright.langchain.capabilities import Capabilities
+from chatwright.langchain.model import ChatModel
+from chatwright.langchain.request import Request
+from chatwright.wrap.runnable.adapter import Adapter
+from chatwright.wrap.runnable.chains import ChainAdapter
+from chatwright.wrap.runnable.chat_models import ModelAdapter, chat_models
+from chatwright.wrap.runnable.graphs import GraphAdapter, Steps, is_graph
+
+__all__ = ["ChatRunnable"]
+
+_PASSED_ON = ("temperature", "max_tokens", "top_p", "seed", "timeout", "max_retries")
+
+
+class ChatRunnable(ChatModel):
+    """A chat model made of another one, of a chain or of a graph; `chat_model` makes them.
+
+    What the inner one does by itself stays its own: native tools and formats, async, streaming,
+    ids, usage, metadata. The rest is done for it: stop sequences, taught tools, validated
+    structured output, reasoning split off, one finish. Its runs are children of this model's.
+
+    Parameters of a call go to a chat model inside as they are. A chain or a graph takes none.
+
+    Raises:
+        DefinitionError: The prompt of a chain, or the state of a graph, does not fit.
+        InterruptedAnswerError: A graph was interrupted (with the answer).
+        ParameterError: A chain or a graph is given a temperature, say (with the call).
+    """
+
+    runnable: Runnable[Any, Any] = Field(exclude=True, repr=False)
+    """The chat model (bound, with retries or fallbacks too); the chain, from messages to a message
+    or text; or the compiled graph, whose state has `messages`."""
+    steps: Steps = "reasoning"
+    """What becomes of a graph's tool calls and results: `reasoning`, or `hidden` for nothing."""
+
+    fixed = ChatModel.fixed | {"runnable", "steps"}
+    lasting = ChatModel.lasting | {"_adapter"}
+
+    @functools.cached_property
+    def _adapter(self) -> Adapter:
+        if chat_models(self.runnable):
+            return ModelAdapter(self.runnable)
+        if is_graph(self.runnable):
+            return GraphAdapter(self.runnable, self.steps)
+        return ChainAdapter(self.runnable)
+
+    @model_validator(mode="after")
+    def _look_at_once(self) -> "ChatRunnable":
+        """Refuse what does not fit before it is asked."""
+        self.__dict__["name"] = self.name or self._adapter.name
+        return self
+
+    def reply(self, request: Request) -> Either:
+        """Ask the inner one, on the side of the caller if it has both."""
+        adapter = self._adapter
+        fields = {n: each for n in _PASSED_ON if (each := getattr(self, n)) is not None}
+        return Either(
+            functools.partial(adapter.read, request, fields) if adapter.runs_sync else None,
+            functools.partial(adapter.aread, request, fields) if adapter.runs_async else None,
+        )
+
+    def replies_async(self) -> bool:
+        """Say that `reply` never blocks."""
+        return True
+
+    def capabilities(self) -> Capabilities:
+        """Return what the inner one does by itself."""
+        return self._adapter.capabilities()
+
+    def normalized(
+        self, messages: Sequence[BaseMessage], can: Capabilities
+    ) -> Sequence[BaseMessage]:
+        """Leave messages as they are: the inner one takes LangChain's, in any form."""
+        return messages
+
+    def source_name(self) -> str:
+        """Return the inner one's name, for errors."""
+        return self._adapter.name
+
+    def _takes(self, name: str) -> bool:
+        return super()._takes(name) or self._adapter.takes_parameters
+
+    def _default_model_name(self) -> str:
+        return self._adapter.name
+
+    def _resolve_model_profile(self) -> ModelProfile:
+        return {**super()._resolve_model_profile(), **self._adapter.profile()}
+
+    @property
+    def _llm_type(self) -> str:
+        return "chat-runnable"
+
+    @property
+    def lc_attributes(self) -> dict[str, Any]:
+        """Serialize the inner one where it can be."""
+        inner = self.runnable
+        known = getattr(inner, "is_lc_serializable", bool)()
+        return {**super().lc_attributes, **({"runnable": inner} if known else {})}
+
+    @property
+    def inner_models(self) -> Sequence[BaseChatModel]:
+        """The chat models inside, if there is nothing else."""
+        return self._adapter.models()

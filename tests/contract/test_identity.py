@@ -1,0 +1,277 @@
+"""R9: no two models that could answer differently share a cache key; R10: what is derived."""
+
+import functools
+import subprocess
+import sys
+import textwrap
+import threading
+import warnings
+
+import pytest
+from langchain_core.caches import InMemoryCache
+from langchain_core.language_models import FakeListChatModel
+from langchain_openai import ChatOpenAI
+from pydantic import BaseModel, PrivateAttr, SecretStr
+
+from chatwright import ChatEndpoint, ChatModel, chat_model
+
+
+class Client:
+    def __init__(self, tenant):
+        self.tenant = tenant
+
+
+class Locked(Client):
+    def __init__(self, tenant):
+        super().__init__(tenant)
+        self.lock = threading.Lock()
+
+
+class InHouse(ChatModel):
+    client: object = None
+
+    def reply(self, request):
+        return self.client.tenant
+
+
+def key(model, **kwargs):
+    return model._get_llm_string(**kwargs)
+
+
+def closure(url):
+    def source(messages):
+        return url
+
+    return source
+
+
+def default(url):
+    def source(messages, where=url):
+        return where
+
+    return source
+
+
+def method(url):
+    class Holder:
+        def __init__(self, url):
+            self.url = url
+
+        def source(self, messages):
+            return self.url
+
+    return Holder(url).source
+
+
+def partial(url):
+    def source(url, messages):
+        return url
+
+    return functools.partial(source, url)
+
+
+class Called:
+    def __init__(self, url):
+        self.url = url
+
+    def __call__(self, messages):
+        return self.url
+
+
+class Settings(BaseModel):
+    url: str
+
+
+def settings(url):
+    held = Settings(url=url)
+    return lambda messages: held.url
+
+
+def inner(url):
+    model = FakeListChatModel(responses=[url])
+    return lambda messages: model.invoke(messages)
+
+
+def of_globals(url):
+    scope = {"URL": url, "__name__": "__main__"}
+    exec("def source(messages): return URL", scope)
+    return scope["source"]
+
+
+def of_a_helper(url):
+    scope = {"__name__": "__main__"}
+    exec(f"def helper(): return {url!r}\ndef source(messages): return helper()", scope)
+    return scope["source"]
+
+
+MAKERS = [closure, default, method, partial, Called, settings, inner, of_globals, of_a_helper]
+
+
+@pytest.mark.parametrize("make", MAKERS, ids=lambda each: each.__name__)
+def test_R9_functions_that_answer_differently_have_keys_of_their_own(make):
+    one, other, again = (chat_model(make(url)) for url in ("a", "b", "a"))
+    assert key(one) != key(other)
+    assert key(one) == key(again)
+    cache = InMemoryCache()
+    answers = [chat_model(make(url), cache=cache).invoke("x").text for url in ("a", "b", "a", "b")]
+    assert answers == ["a", "b", "a", "b"]
+
+
+@pytest.mark.parametrize("client", [Client, Locked])
+def test_R9_objects_in_a_field_never_share_an_answer(client):
+    cache = InMemoryCache()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for number in range(50):
+            model = InHouse(client=client(str(number)), cache=cache)
+            assert model.invoke("x").text == str(number)
+            del model
+
+
+def test_R9_what_can_not_be_told_apart_is_not_cached_and_says_so_once():
+    class Counting(InHouse):
+        def reply(self, request):
+            calls.append(1)
+            return self.client.tenant
+
+    calls, cache = [], InMemoryCache()
+    model = Counting(client=Locked("a"), cache=cache, model_name="counting")
+    with pytest.warns(UserWarning, match=r"counting are not cached: client.lock.*cache_key"):
+        model.invoke("x")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model.invoke("x")
+    assert len(calls) == 2
+    assert not cache._cache
+    named = Counting(client=Locked("a"), cache=cache, cache_key="tenant a")
+    assert [named.invoke("x").text for _ in range(2)] == ["a", "a"]
+    assert len(calls) == 3
+    other = Counting(client=Locked("b"), cache=cache, cache_key="tenant b")
+    assert other.invoke("x").text == "b"
+
+
+async def test_R9_async_calls_and_their_parameters_too():
+    def source(messages, client=None):
+        return client.tenant
+
+    model = chat_model(source, cache=InMemoryCache())
+    with pytest.warns(UserWarning, match=r"not cached: client.lock"):
+        assert (await model.ainvoke("x", client=Locked("a"))).text == "a"
+    assert (await model.ainvoke("x", client=Locked("b"))).text == "b"
+
+
+def test_R9_an_init_of_ones_own_may_hold_more_than_fields():
+    class Own(ChatModel):
+        _client: object = PrivateAttr()
+
+        def __init__(self, client, **fields):
+            super().__init__(**fields)
+            self._client = client
+
+        def reply(self, request):
+            return self._client.tenant
+
+    cache = InMemoryCache()
+    assert [Own(Client(t), cache=cache).invoke("x").text for t in "ab"] == ["a", "b"]
+
+
+def test_R9_inner_models_are_known_by_their_parameters():
+    models = [
+        chat_model(ChatOpenAI(model="m", api_key=SecretStr(key), base_url=url))
+        for key, url in (("k1", "http://a"), ("k2", "http://a"), ("k1", "http://b"))
+    ]
+    assert len({key(each) for each in models}) == 3
+    assert not any("k1" in key(each) for each in models)
+
+
+def test_R9_secrets_enter_as_a_hash():
+    keys = {key(ChatEndpoint(base_url="http://a", model="m", api_key=k)) for k in ("s3cr", "t4ds")}
+    assert len(keys) == 2
+    assert not any("s3cr" in each or "t4ds" in each for each in keys)
+
+
+SCRIPT = """
+    from chatwright import chat_model
+    URL = {url!r}
+
+    @chat_model
+    def bot(messages):
+        return URL
+
+    print(bot._get_llm_string())
+"""
+
+
+def test_R9_scripts_of_one_name_have_keys_of_their_own_and_keep_them():
+    def printed(url):
+        code = textwrap.dedent(SCRIPT.format(url=url))
+        return subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=True
+        ).stdout
+
+    one, other, again = printed("a"), printed("b"), printed("a")
+    assert one != other
+    assert one == again
+
+
+def test_R9_a_redefinition_is_another_function():
+    first, second = (
+        chat_model(lambda messages: "a", model_name="m"),
+        chat_model(lambda messages: "b", model_name="m"),
+    )
+    assert key(first) != key(second)
+
+
+# R10.
+
+
+class Cached(ChatModel):
+    region: str = "us"
+
+    @functools.cached_property
+    def client(self):
+        return Client(self.region)
+
+    def reply(self, request):
+        return self.client.tenant
+
+
+class Late(ChatModel):
+    region: str = "us"
+    _client: Client = PrivateAttr()
+    _made: list[str] = PrivateAttr(default_factory=list)
+
+    def model_post_init(self, context):
+        super().model_post_init(context)
+        self._client = Client(self.region)
+
+    def reply(self, request):
+        return self._client.tenant
+
+
+@pytest.mark.parametrize("cls", [Cached, Late])
+def test_R10_what_is_derived_follows_calls_copies_and_assignments(cls):
+    model = cls()
+    assert model.invoke("x").text == "us"
+    assert model.invoke("x", region="eu").text == "eu"
+    assert model.bind(region="eu").invoke("x").text == "eu"
+    assert model.model_copy(update={"region": "eu"}).invoke("x").text == "eu"
+    assert model.invoke("x").text == "us"
+    model.region = "eu"
+    assert model.invoke("x").text == "eu"
+
+
+def test_R10_what_is_not_derived_is_kept():
+    class Counting(ChatModel):
+        region: str = "us"
+        _calls: list[str] = PrivateAttr(default_factory=list)
+
+        def reply(self, request):
+            self._calls.append(self.region)
+            return "x"
+
+    model = Counting()
+    model.invoke("x", region="eu")
+    model.region = "cn"
+    model.invoke("x")
+    assert model._calls == ["eu", "cn"]

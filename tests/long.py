@@ -1,0 +1,25 @@
+"""`make test-long`: the oldest versions, langchain's own tests of agents, and all of the corpus.
+
+Its arguments are the Python of the environment with the oldest versions, and the folder with
+langchain's source distribution.
+"""
+
+import sys
+
+from both import side_by_side
+
+OLDEST, LANGCHAIN = sys.argv[1:]
+PYTEST = ["-m", "pytest", "-m"]
+LANES = [
+    [
+        [OLDEST, *PYTEST, "not engine and not long", "tests/contract"],
+        [sys.executable, *PYTEST, "long and engine"],
+    ],
+    [
+        [sys.executable, "tests/swapped", LANGCHAIN],
+        [sys.executable, *PYTEST, "long and not engine"],
+    ],
+]
+
+if __name__ == "__main__":
+    sys.exit(side_by_side(LANES))

@@ -1,0 +1,247 @@
+"""A chat model inside a chat model."""
+
+import asyncio
+import pickle
+import threading
+import warnings
+
+import pytest
+from langchain_core.language_models import FakeListLLM, GenericFakeChatModel
+from langchain_core.messages import AIMessage, HumanMessage
+from langchain_core.tools import tool
+from pydantic import BaseModel
+
+from chatwright import (
+    ChatFunction,
+    ChatModel,
+    ChatRunnable,
+    StructureError,
+    ToolCallDelta,
+    chat_model,
+    load,
+)
+from contract.subjects import MODES, SUBJECTS
+from wrap.runnable.inner import Native, Plain, Slow, Streaming
+
+
+@tool
+def weather(city: str) -> str:
+    """Tell the weather."""
+    return f"Sunny in {city}."
+
+
+CALL = {"name": "weather", "args": {"city": "Bern"}, "id": "call-7", "type": "tool_call"}
+
+
+@pytest.mark.parametrize("inner", [Plain, Streaming, Native])
+@pytest.mark.parametrize("way", MODES)
+async def test_a_stop_sequence_ends_what_the_inner_model_ignores(inner, way):
+    answer = await MODES[way](chat_model(inner()), "x", stop=["two"])
+    assert answer.text == "one two"
+    assert answer.response_metadata["stop_sequence"] == "two"
+
+
+def test_a_stop_sequence_ends_the_inner_stream_early():
+    inner = Slow(words=["one ", "END ", "three ", "four"])
+    assert chat_model(inner).invoke("x", stop=["END"]).text == "one END"
+    assert "four" not in inner.seen
+
+
+@pytest.mark.parametrize("way", MODES)
+async def test_native_tools_stay_native(way):
+    inner = Native(calls=[{**CALL, "args": '{"city": "Bern"}'}], words=["Let me see."])
+    if way in {"invoke", "ainvoke"}:
+        inner = Native(calls=[CALL], words=["Let me see."])
+    model = chat_model(inner).bind_tools([weather], tool_choice="weather")
+    answer = await MODES[way](model, "x")
+    assert answer.tool_calls == [CALL]
+    assert answer.text == "Let me see."
+    messages, given = inner.seen[0]
+    assert messages[0].text == "x"
+    assert given["tools"][0]["function"]["name"] == "weather"
+    assert given["tool_choice"] == "weather"
+
+
+def test_tools_are_taught_to_a_model_that_knows_none():
+    written = '<tool_call>{"name": "weather", "arguments": {"city": "Bern"}}</tool_call>'
+    inner = Plain(words=[written])
+    answer = chat_model(inner).bind_tools([weather]).invoke("x")
+    assert [each["args"] for each in answer.tool_calls] == [{"city": "Bern"}]
+    assert "weather" in inner.seen[0][0][0].text
+
+
+class Point(BaseModel):
+    a: int
+
+
+def test_structured_output_of_a_model_that_knows_none_is_validated():
+    model = chat_model(Plain(words=['So: {"a": 3}']))
+    assert model.with_structured_output(Point).invoke("x") == Point(a=3)
+    with pytest.raises(StructureError):
+        chat_model(Plain()).with_structured_output(Point, retries=0).invoke("x")
+
+
+def test_reasoning_tags_are_split_off():
+    answer = chat_model(Streaming(words=["<think>h", "m</think>", "yes"])).invoke("x")
+    assert (answer.text, answer.additional_kwargs["reasoning_content"]) == ("yes", "hm")
+
+
+def test_parameters_reach_the_inner_model_as_they_are():
+    inner = Plain()
+    chat_model(inner, temperature=0.5).invoke("x", max_tokens=3, weird={"a": 1})
+    assert inner.seen[0][1] == {"temperature": 0.5, "max_tokens": 3, "weird": {"a": 1}}
+
+
+def test_what_is_bound_retried_or_replaced_keeps_its_tools():
+    inner = Native(calls=[CALL], words=[""])
+    for wrapped in (
+        inner.bind(weird=1),
+        inner.with_config(tags=["t"]),
+        inner.with_retry(),
+        inner.with_fallbacks([Native()]),
+    ):
+        model = chat_model(wrapped)
+        assert model.capabilities().tools
+        assert model.bind_tools([weather]).invoke("x").tool_calls == [CALL]
+
+
+def test_a_bound_parameter_stays():
+    inner = Native()
+    chat_model(inner.bind(weird=1)).invoke("x")
+    assert inner.seen[0][1]["weird"] == 1
+
+
+def test_a_fallback_answers():
+    class Broken(Plain):
+        def _generate(self, *args, **kwargs):
+            raise ConnectionError("gone")
+
+    assert chat_model(Broken().with_fallbacks([Plain()])).invoke("x").text == "one two three"
+
+
+def test_a_fallback_without_tools_takes_the_ability_away():
+    assert not chat_model(Native().with_fallbacks([Plain()])).capabilities().tools
+
+
+async def test_a_sync_model_keeps_one_thread_a_stream():
+    threads = set()
+
+    class Watched(Streaming):
+        def _stream(self, *args, **kwargs):
+            for chunk in super()._stream(*args, **kwargs):
+                threads.add(threading.get_ident())
+                yield chunk
+
+    assert len([each async for each in chat_model(Watched()).astream("x")]) > 3
+    assert len(threads) == 1
+    assert threading.get_ident() not in threads
+
+
+async def test_an_async_model_runs_on_the_callers_loop():
+    loops = set()
+
+    class Watched(Native):
+        async def _astream(self, *args, **kwargs):
+            loops.add(asyncio.get_running_loop())
+            async for chunk in super()._astream(*args, **kwargs):
+                yield chunk
+
+    assert [each async for each in chat_model(Watched()).astream("x")]
+    assert loops == {asyncio.get_running_loop()}
+
+
+def test_a_model_that_streams_in_async_code_only_streams_in_sync_code():
+    class AsyncOnly(Plain):
+        async def _astream(self, *args, **kwargs):
+            for chunk in Streaming._stream(self, *args, **kwargs):
+                yield chunk
+
+    assert len([*chat_model(AsyncOnly()).stream("x")]) > 3
+
+
+def test_media_are_left_to_the_inner_model():
+    inner = Plain()
+    image = {"type": "image_url", "image_url": {"url": "http://a/b.png"}}
+    chat_model(inner).invoke([HumanMessage([image])])
+    assert inner.seen[0][0][0].content == [image]
+
+
+def test_an_answer_in_a_providers_form_goes_back_as_it_was():
+    content = [
+        {"type": "thinking", "thinking": "hm", "signature": "s"},
+        {"type": "text", "text": "hi"},
+    ]
+    told = {"model_provider": "anthropic"}
+    inner = GenericFakeChatModel(messages=iter([AIMessage(content, response_metadata=told)] * 2))
+    seen = []
+
+    class Watched(GenericFakeChatModel):
+        def _generate(self, messages, *args, **kwargs):
+            seen.append(messages)
+            return super()._generate(messages, *args, **kwargs)
+
+    inner = Watched(messages=iter([AIMessage(content, response_metadata=told)] * 2))
+    model = chat_model(inner)
+    answer = model.invoke("x")
+    model.invoke([HumanMessage("x"), answer, HumanMessage("y")])
+    back = seen[1][1]
+    assert back.content == content
+    assert back.response_metadata["model_provider"] == "anthropic"
+
+
+def test_the_profile_is_the_inner_ones():
+    inner = Native(profile={"max_input_tokens": 77, "structured_output": True})
+    profile = chat_model(inner).profile
+    assert profile["max_input_tokens"] == 77
+    assert profile["structured_output"]
+    assert profile["tool_calling"]
+
+
+def test_the_names_are_the_inner_ones():
+    model = chat_model(Plain())
+    assert (model.model_name, model.get_name()) == ("plain-1", "plain-1")
+    assert chat_model(Plain(), model_name="mine").model_name == "mine"
+
+
+def test_one_of_ours_is_taken_as_it_is():
+    @chat_model
+    def ours(messages):
+        return "hi"
+
+    assert chat_model(ours) is ours
+    assert isinstance(ours, ChatFunction)
+    assert isinstance(chat_model(ours, temperature=1), ChatRunnable)
+    assert isinstance(chat_model(include_stop=False)(Plain()), ChatRunnable)
+
+
+def test_a_model_of_text_answers_messages():
+    assert chat_model(FakeListLLM(responses=["hi"])).invoke("x").text == "hi"
+
+
+def test_it_pickles():
+    again = pickle.loads(pickle.dumps(chat_model(Plain())))
+    assert again.invoke("x").text == "one two three"
+
+
+def test_load_makes_one_of_any_model():
+    model = load("langchain_core.language_models:FakeListChatModel", responses=["a b"])
+    assert isinstance(model, ChatModel)
+    assert model.invoke("x", stop=["a"]).text == "a"
+    raw = load("langchain_core.language_models:FakeListChatModel", raw=True)
+    assert isinstance(raw, type)
+
+
+def test_every_kind_of_source_of_ours_goes_inside():
+    subject = next(each for each in SUBJECTS if each.name == "native")
+    model = chat_model(subject.make(), include_stop=False)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert model.invoke(list(subject.prompt)).text == subject.text
+
+
+def test_a_call_made_inside_a_function_streams():
+    def source(messages, tools):
+        yield ToolCallDelta(0, "c", "weather", {"city": "Bern"})
+
+    model = chat_model(chat_model(source), temperature=0)
+    assert model.bind_tools([weather]).invoke("x").tool_calls[0]["id"] == "c"
