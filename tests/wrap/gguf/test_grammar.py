@@ -157,6 +157,9 @@ def test_a_forced_call_that_reaches_a_bound_says_so(smollm2):
     assert (len(text), told) == (60, True)
     numbers, told = forced(type="array", items={"enum": [1]}, minItems=5)
     assert (numbers, told) == ([1] * 5, True)
+    cut = {"type": "function", "function": {"name": "f", "parameters": made(a=INTEGER)}}
+    answer = smollm2.bind_tools([cut], tool_choice="f").invoke(PROMPT, max_tokens=3)
+    assert answer.invalid_tool_calls
     assert forced(type="string", enum=["short"]) == ("short", None)
     assert forced(type="array", items={"enum": [1]}, maxItems=3)[1] is None
 

@@ -11,13 +11,14 @@ from pydantic import BeforeValidator, Field, PrivateAttr, model_validator
 
 from chatwright.core.answer import Answer
 from chatwright.core.bridge import Pump
-from chatwright.errors import ContentError, ParameterError
+from chatwright.errors import ContentError, OutputError, ParameterError
 from chatwright.langchain.capabilities import Capabilities, Medium, RolePolicy
 from chatwright.langchain.model import ChatModel
 from chatwright.langchain.openai import as_openai
 from chatwright.langchain.plan import Plan
 from chatwright.langchain.render import Summary
 from chatwright.langchain.request import Request
+from chatwright.langchain.run import Inside
 from chatwright.langchain.schemas import bounded
 from chatwright.langchain.structured import Method, StructuredOutput
 from chatwright.wrap.gguf import weights
@@ -288,12 +289,12 @@ class ChatGGUF(ChatModel):
         length = max(16, (self.max_tokens or self.n_ctx // 2) // 2)
         return length, max(5, length // 16)
 
-    def summarize(self, request: Request, answer: Answer) -> Summary:
+    def summarize(self, request: Request, answer: Answer, inside: Inside) -> Summary:
         """Return what `ChatModel` does, and whether a forced call has reached a bound."""
-        summary = super().summarize(request, answer)
+        summary = super().summarize(request, answer, inside)
         if request.response_format is None or not answer.called:
             return summary
-        with contextlib.suppress(ValueError):  # a call that can't be read tells that itself
+        with contextlib.suppress(OutputError):  # a call that can't be read tells that itself
             if _reaches(loads("".join(answer.calls[1::2])), *self._bounds()):
                 told = {**summary.response_metadata, "bounded": True}
                 return replace(summary, response_metadata=told)
