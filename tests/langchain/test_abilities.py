@@ -173,6 +173,34 @@ def test_recursive_schemas_keep_their_recursion():
     assert "1_Node" in model.requests[1].response_format["json_schema"]["schema"]["$defs"]
 
 
+X = {"enum": ["x"]}
+
+
+@pytest.mark.parametrize(
+    ("parameters", "where"),
+    [
+        ({"$defs": {"A": X}, "properties": {"a": {"$ref": "#/$defs/A"}}}, "A"),
+        ({"definitions": {"A": X}, "properties": {"a": {"$ref": "#/definitions/A"}}}, "A"),
+        ({"properties": {"a": {"$ref": "#/properties/b"}, "b": X}}, "b"),
+        ({"properties": {"a": {"$ref": "#"}, "b": X}}, "root"),
+    ],
+)
+def test_what_a_tools_schema_refers_to_is_found_inside_of_a_call(parameters, where):
+    parameters = {"type": "object", **parameters}
+    tools = [
+        {"type": "function", "function": {"name": name, "parameters": parameters}}
+        for name in ("f", "g")
+    ]
+    script = ['{"name": "f", "arguments": {}}']
+    model = ScriptedModel(script=script, can=Capabilities(response_format=True))
+    model.bind_tools(tools, tool_choice="any").invoke("x")
+    whole = model.requests[0].response_format["json_schema"]["schema"]
+    for number, call in enumerate(whole["anyOf"]):
+        reference = call["properties"]["arguments"]["properties"]["a"]["$ref"]
+        assert reference == f"#/$defs/{number}_{where}"
+        assert "x" in json.dumps(whole["$defs"][f"{number}_{where}"])
+
+
 class WithNull(TypedDict):
     a: Optional[int]  # noqa: UP045  as users write it
 

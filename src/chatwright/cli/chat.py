@@ -60,24 +60,25 @@ def chat(
         return 2
     sys.stdout.write("")  # where it is closed, nothing is asked
     given = {"temperature": temperature, "max_tokens": max_tokens}
-    conversation = _conversation(model, system, stop, given)
+    found = loaded(model)
+    conversation = _conversation(found, system, stop, given)
     if as_json:
         return _print_json(conversation, question)
     screen = _screen()
     if question:
         screen.show(conversation.ask(question), conversation)
         return 0
-    typer.echo(_opening(conversation.model, model))
+    typer.echo(_opening(found, model))
     return _converse(conversation, screen)
 
 
 def _conversation(
-    model: str, system: str | None, stop: list[str] | None, given: dict[str, Any]
+    model: "ChatModel", system: str | None, stop: list[str] | None, given: dict[str, Any]
 ) -> "Conversation":
     from chatwright.run.conversation import Conversation  # noqa: PLC0415  slow to import
 
     parameters = {name: value for name, value in given.items() if value is not None}
-    return Conversation(loaded(model), system or None, parameters, stop or None)
+    return Conversation(model, system or None, parameters, stop or None)
 
 
 def loaded(model: str) -> "ChatModel":
@@ -99,12 +100,11 @@ def _opening(found: "BaseChatModel", named: str) -> str:
     from chatwright.wrap.endpoint.model import ChatEndpoint  # noqa: PLC0415  slow to import
     from chatwright.wrap.gguf import ChatGGUF, weights  # noqa: PLC0415  slow to import
 
-    name = getattr(found, "model_name", None) or getattr(found, "model", None)
     if isinstance(found, ChatGGUF):
         named = str(weights.find(found.model_path))
     elif isinstance(found, ChatEndpoint):
         named = found.base_url
-    return f"{name if isinstance(name, str) else type(found).__name__}, from {named}"
+    return f"{found.model_name}, from {named}"
 
 
 def _print_json(conversation: "Conversation", question: str) -> int:

@@ -25,6 +25,7 @@ from chatwright.langchain.prompted import (
     with_roles,
 )
 from chatwright.langchain.request import Request, schema_of
+from chatwright.langchain.schemas import hoisted
 from chatwright.langchain.tools import as_choice, chosen_name, is_forced, tool_name
 from chatwright.langchain.validation import SchemaCheck
 
@@ -271,31 +272,25 @@ def _arguments(tool: Tool) -> Mapping[str, Any]:
 
 def _one_of(calls: Sequence[Mapping[str, Any]], otherwise: Request | None) -> dict[str, Any]:
     """Return the `response_format` that one of the calls conforms to, or what is asked for."""
-    schemas = [*calls]
-    if otherwise is not None:
-        schemas = [_object(tool_call=call) for call in calls]
-        schemas.append(schema_of(otherwise.response_format) or {"type": "object"})
     definitions: dict[str, Any] = {}
-    schemas = [_hoisted(each, f"{n}_", definitions) for n, each in enumerate(schemas)]
+    schemas = [
+        {**each, "properties": _hoisted(each["properties"], f"{n}_", definitions)}
+        for n, each in enumerate(calls)
+    ]
+    if otherwise is not None:
+        schemas = [_object(tool_call=call) for call in schemas]
+        wanted = schema_of(otherwise.response_format) or {"type": "object"}
+        schemas.append(hoisted(wanted, f"{len(calls)}_", definitions))
     schema = schemas[0] if len(schemas) == 1 else {"anyOf": schemas}
     if definitions:
         schema = {**schema, "$defs": definitions}
     return {"type": "json_schema", "json_schema": {"name": "answer", "schema": schema}}
 
 
-def _hoisted(schema: Any, prefix: str, definitions: dict[str, Any]) -> Any:
-    """Return a schema to put into another one: its definitions move to that one's root."""
-    if isinstance(schema, list):
-        return [_hoisted(each, prefix, definitions) for each in schema]
-    if not isinstance(schema, Mapping):
-        return schema
-    for name, each in schema.get("$defs", {}).items():
-        definitions[prefix + name] = _hoisted(each, prefix, definitions)
-    hoisted = {k: _hoisted(v, prefix, definitions) for k, v in schema.items() if k != "$defs"}
-    reference = hoisted.get("$ref")
-    if isinstance(reference, str) and reference.startswith("#/$defs/"):
-        hoisted["$ref"] = f"#/$defs/{prefix}{reference.removeprefix('#/$defs/')}"
-    return hoisted
+def _hoisted(
+    properties: Mapping[str, Any], prefix: str, definitions: dict[str, Any]
+) -> dict[str, Any]:
+    return {name: hoisted(each, prefix, definitions) for name, each in properties.items()}
 
 
 def _object(**properties: Mapping[str, Any]) -> dict[str, Any]:

@@ -19,9 +19,9 @@ from typing_extensions import get_type_hints, is_typeddict
 
 from chatwright.errors import ParameterError, SchemaError
 from chatwright.langchain.request import schema_of
-from chatwright.langchain.validation import VALUES, check_schema, validated
+from chatwright.langchain.validation import VALUES, check_schema, resolved, validated
 
-__all__ = ["Target", "as_format", "bounded", "target_of", "traced"]
+__all__ = ["Target", "as_format", "bounded", "hoisted", "target_of", "traced"]
 
 Json = Mapping[str, Any]
 
@@ -249,22 +249,59 @@ def _has_instances(schema: type) -> bool:
     return is_basemodel_subclass(schema) or dataclasses.is_dataclass(schema)
 
 
-def bounded(schema: Any, length: int) -> Any:
-    """Return a schema with a bound to every text, of `length` characters, and to every list."""
+def bounded(schema: Any, length: int, items: int = 5) -> Any:
+    """Return a schema with a bound to every text, in characters, and to every list, in items."""
     if isinstance(schema, list):
-        return [bounded(each, length) for each in schema]
+        return [bounded(each, length, items) for each in schema]
     if not isinstance(schema, Mapping):
         return schema
     made = {
-        key: value if key in _UNBOUNDED else bounded(value, length) for key, value in schema.items()
+        key: value if key in _UNBOUNDED else bounded(value, length, items)
+        for key, value in schema.items()
     }
     if schema.get("type") == "string" and not _BOUNDS & schema.keys():
         made["maxLength"] = max(length, schema.get("minLength", 0))
     if schema.get("type") == "array":
-        made.setdefault("maxItems", max(_FEW, schema.get("minItems", 0)))
+        made.setdefault("maxItems", max(items, schema.get("minItems", 0)))
     return made
 
 
-_FEW = 5
 _UNBOUNDED = VALUES | {"allOf"}  # a bound to one part may contradict another one
 _BOUNDS = frozenset({"const", "enum", "format", "maxLength", "pattern"})
+
+
+def hoisted(schema: Json, prefix: str, definitions: dict[str, Any]) -> dict[str, Any]:
+    """Return a schema to put into another one: what it refers to moves to that one's `$defs`.
+
+    Args:
+        schema: The schema, whose references are its own.
+        prefix: What tells its definitions from those of others.
+        definitions: Where they are put.
+    """
+    root = {key: value for key, value in schema.items() if key not in {"$defs", "definitions"}}
+    names: dict[str, str] = {}
+
+    def moved(part: Any) -> Any:
+        if isinstance(part, list):
+            return [moved(each) for each in part]
+        if not isinstance(part, Mapping):
+            return part
+        reference = part.get("$ref")
+        made = {key: moved(value) for key, value in part.items()}
+        if isinstance(reference, str) and resolved(reference, schema) is not None:
+            made["$ref"] = f"#/$defs/{named(reference)}"
+        return made
+
+    def named(reference: str) -> str:
+        if reference not in names:
+            name = prefix + (reference.rpartition("/")[2].strip("#") or "root")
+            while name in definitions:
+                name += "_"
+            names[reference] = name
+            definitions[name] = {}  # it may refer to itself
+            whole = reference.strip("#/") == ""
+            definitions[name] = moved(root if whole else resolved(reference, schema))
+        return names[reference]
+
+    made: dict[str, Any] = moved(root)
+    return made

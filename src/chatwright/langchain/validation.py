@@ -11,7 +11,7 @@ import pydantic_core
 
 from chatwright.errors import SchemaError
 
-__all__ = ["VALUES", "SchemaCheck", "check_schema", "validated"]
+__all__ = ["VALUES", "SchemaCheck", "check_schema", "resolved", "validated"]
 
 Json = Mapping[str, Any]
 
@@ -103,7 +103,7 @@ def _lost(schema: Any, path: str, root: Json) -> Iterator[tuple[str, str]]:
     if not isinstance(schema, Mapping):
         return
     reference = schema.get("$ref")
-    if isinstance(reference, str) and not _resolves(reference, root):
+    if isinstance(reference, str) and resolved(reference, root) is None:
         yield f"{path}['$ref']", f"{reference!r} is not in the schema, and nothing is fetched"
     for key, each in schema.items():
         if key not in VALUES:
@@ -162,10 +162,10 @@ _SINGLE = ("additionalProperties", "items")
 _SEVERAL = ("allOf", "anyOf", "oneOf", "prefixItems")
 
 
-def _resolves(reference: str, root: Json) -> bool:
-    """Tell whether a reference leads somewhere inside the schema."""
+def resolved(reference: str, root: Json) -> Any:
+    """Return what a reference leads to inside the schema; None where it leads nowhere."""
     if not reference.startswith("#"):
-        return False
+        return None
     found: Any = root
     for part in filter(None, reference[1:].split("/")):
         key = part.replace("~1", "/").replace("~0", "~")
@@ -174,5 +174,5 @@ def _resolves(reference: str, root: Json) -> bool:
         elif isinstance(found, Mapping) and key in found:
             found = found[key]
         else:
-            return False
-    return True
+            return None
+    return found

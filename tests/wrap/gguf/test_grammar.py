@@ -145,6 +145,25 @@ def test_O7_a_pattern_that_no_grammar_holds_leaves_the_rest_held(smollm2):
     assert answer.tool_calls or answer.invalid_tool_calls
 
 
+def test_a_forced_call_that_reaches_a_bound_says_so(smollm2):
+    def forced(**schema):
+        """Force a call of a tool whose argument is to be long."""
+        called = {"type": "function", "function": {"name": "f", "parameters": made(a=schema)}}
+        answer = smollm2.bind_tools([called], tool_choice="f").invoke(PROMPT, max_tokens=120)
+        (call,) = answer.tool_calls
+        return call["args"]["a"], answer.response_metadata.get("bounded")
+
+    text, told = forced(type="string", minLength=60)
+    assert (len(text), told) == (60, True)
+    numbers, told = forced(type="array", items={"enum": [1]}, minItems=5)
+    assert (numbers, told) == ([1] * 5, True)
+    cut = {"type": "function", "function": {"name": "f", "parameters": made(a=INTEGER)}}
+    answer = smollm2.bind_tools([cut], tool_choice="f").invoke(PROMPT, max_tokens=3)
+    assert answer.invalid_tool_calls
+    assert forced(type="string", enum=["short"]) == ("short", None)
+    assert forced(type="array", items={"enum": [1]}, maxItems=3)[1] is None
+
+
 @pytest.mark.parametrize(
     "own",
     [

@@ -1,5 +1,6 @@
 """`ChatGGUF`: weights on disk as a chat model."""
 
+import contextlib
 from dataclasses import replace
 from os import PathLike, fspath
 from pathlib import Path
@@ -8,18 +9,22 @@ from typing import Annotated, Any, Self
 from langchain_core.language_models import ModelProfile
 from pydantic import BeforeValidator, Field, PrivateAttr, model_validator
 
+from chatwright.core.answer import Answer
 from chatwright.core.bridge import Pump
-from chatwright.errors import ContentError, ParameterError
+from chatwright.errors import ContentError, OutputError, ParameterError
 from chatwright.langchain.capabilities import Capabilities, Medium, RolePolicy
 from chatwright.langchain.model import ChatModel
 from chatwright.langchain.openai import as_openai
 from chatwright.langchain.plan import Plan
+from chatwright.langchain.render import Summary
 from chatwright.langchain.request import Request
+from chatwright.langchain.run import Inside
 from chatwright.langchain.schemas import bounded
 from chatwright.langchain.structured import Method, StructuredOutput
 from chatwright.wrap.gguf import weights
 from chatwright.wrap.gguf.engine import Engine, EngineOptions, library, shared
 from chatwright.wrap.gguf.grammar import checked, grammar_of
+from chatwright.wrap.jsonio import loads
 
 __all__ = ["ChatGGUF"]
 
@@ -59,6 +64,17 @@ def _pairs(lora: Any) -> Any:
         return lora
     named = [(each, 1.0) if isinstance(each, str | Path) else each for each in lora]
     return [(str(path), scale) for path, scale in named]
+
+
+def _reaches(value: Any, length: int, items: int) -> bool:
+    """Tell whether a text in a value has so many characters, or a list so many items."""
+    if isinstance(value, str):
+        return len(value) >= length
+    if isinstance(value, dict):
+        return any(_reaches(each, length, items) for each in value.values())
+    if isinstance(value, list):
+        return len(value) >= items or any(_reaches(each, length, items) for each in value)
+    return False
 
 
 class ChatGGUF(ChatModel):
@@ -262,11 +278,27 @@ class ChatGGUF(ChatModel):
         """Bound the texts of a forced call, so that it is complete before its tokens run out.
 
         A small LLM can lose itself in a text that nothing ends; a character takes a token at most
-        in most languages, and half of the tokens are left for the rest of the call.
+        in most languages, and half of the tokens are left for the rest of the call. Where a bound
+        is reached, `response_metadata["bounded"]` says so.
         """
-        tokens = self.max_tokens or self.n_ctx // 2
-        wanted = bounded(made.request.response_format, max(16, tokens // 2))
+        wanted = bounded(made.request.response_format, *self._bounds())
         return made._replace(request=replace(made.request, response_format=wanted))
+
+    def _bounds(self) -> tuple[int, int]:
+        """Return the most characters and items that a text and a list of a forced call may have."""
+        length = max(16, (self.max_tokens or self.n_ctx // 2) // 2)
+        return length, max(5, length // 16)
+
+    def summarize(self, request: Request, answer: Answer, inside: Inside) -> Summary:
+        """Return what `ChatModel` does, and whether a forced call has reached a bound."""
+        summary = super().summarize(request, answer, inside)
+        if request.response_format is None or not answer.called:
+            return summary
+        with contextlib.suppress(OutputError):  # a call that can't be read tells that itself
+            if _reaches(loads("".join(answer.calls[1::2])), *self._bounds()):
+                told = {**summary.response_metadata, "bounded": True}
+                return replace(summary, response_metadata=told)
+        return summary
 
     def _refuse_urls(self, request: Request) -> None:
         """Raise for media that llama.cpp would fetch.
