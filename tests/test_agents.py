@@ -14,6 +14,7 @@ from langgraph.prebuilt import ToolNode, tools_condition
 from pydantic import BaseModel
 
 from chatwright import ToolCallDelta, chat_model
+from chatwright.core.protocols import PROTOCOLS
 from contract.subjects import PROMPT, endpoint, gguf, serving
 
 
@@ -173,7 +174,7 @@ def test_a_tool_that_fails_is_told_to_the_llm():
     assert answer.text == "It failed: zero"
 
 
-@pytest.mark.parametrize("protocol", ["hermes", "llama3", "mistral", "react"])
+@pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_an_agent_goes_on_for_twenty_turns_in_every_protocol(protocol):
     turns = []
 
@@ -195,8 +196,41 @@ def test_an_agent_goes_on_for_twenty_turns_in_every_protocol(protocol):
     assert messages[-1].text == "done"
     # What the LLM is shown of its earlier calls and their results is what it wrote and got.
     told = [each.text for each in turns[-1]]
-    assert sum('"b": 1' in each for each in told) == 20
+    written = [
+        counting.protocol().write_calls([("add", json.dumps({"a": n, "b": 1}))]) for n in range(20)
+    ]
+    assert [each.text for each in turns[-1] if each.type == "ai"] == written
     assert "20" in told[-1]
+
+
+UNREAD = '<tool_call>{"name": "add", "arguments": {"a": 2, b: 3}}</tool_call>'
+
+
+@pytest.mark.parametrize("mode", ["values", "messages"])
+def test_an_agent_goes_on_behind_a_call_that_cant_be_read(mode):
+    @chat_model
+    def careless(messages):
+        told = [each.text for each in messages if each.type != "system"]
+        if "tool_response" in told[-1]:
+            yield "It is 5."
+        else:
+            yield from UNREAD.replace("b:", '"b":') if "can't be read" in told[-1] else UNREAD
+
+    agent = create_agent(careless, TOOLS)
+    if mode == "values":
+        messages = agent.invoke(QUESTION)["messages"]
+    else:
+        messages = [chunk for chunk, _ in agent.stream(QUESTION, stream_mode="messages")]
+    assert [each.text for each in messages if isinstance(each, ToolMessage)] == ["5"]
+    assert messages[-1].text == "It is 5." or "".join(each.text for each in messages[-9:])
+
+
+def test_an_agent_whose_calls_stay_unreadable_ends_with_their_text():
+    agent = create_agent(chat_model(lambda messages: UNREAD), TOOLS)
+    for state in (agent.invoke(QUESTION), [*agent.stream(QUESTION, stream_mode="values")][-1]):
+        answer = state["messages"][-1]
+        assert answer.text == 'add {"a": 2, b: 3}'
+        assert len(answer.invalid_tool_calls) == 2
 
 
 class Sum(BaseModel):

@@ -21,7 +21,7 @@ MAY = {
     "testing": ({"deltas", "langchain", "testing"}, {"pydantic"}),
     "cli": (
         {"checks", "cli", "errors", "run", "wrap"},
-        {"langchain_core", "pydantic", "rich", "typer"},
+        {"chatwright", "langchain_core", "pydantic", "rich", "typer"},
     ),
     "__init__": ({"checks", "core", "deltas", "errors", "langchain", "wrap"}, set()),
 }
@@ -31,7 +31,7 @@ ONE_LIBRARY = {
     "checks/graphs.py": {"langgraph"},
     "checks/suites.py": {"langchain_tests", "pytest"},
     "langchain/prices.py": {"genai_prices"},
-    "langchain/schemas.py": {"jsonschema"},
+    "langchain/validation.py": {"jsonschema"},
     "wrap/described.py": {"jmespath"},
     "wrap/endpoint/exchange.py": {"tenacity"},
     "wrap/endpoint/fast.py": {"aiohttp", "yarl"},

@@ -1,11 +1,17 @@
 """What the documentation says is run."""
 
+import ast
 import importlib.util
+import json
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+import chatwright
 from chatwright import load
 from chatwright.wrap.gguf.weights import find
 
@@ -14,6 +20,10 @@ PAGES = [
     *("README.md", "docs/check.md", "docs/custom-chat-model.md", "docs/endpoints.md"),
     "docs/tools.md",
 ]
+
+
+MINE = "from typing import Any\n\nmy_client: Any = None\n"
+"""What README's reader has of his own."""
 
 
 def blocks(page):
@@ -29,6 +39,70 @@ def test_python_examples_run(page, capsys):
         exec(compile(code, f"{page}:{number}", "exec"), NAMESPACES[page])
     if page == "README.md":
         assert capsys.readouterr().out.strip()
+
+
+def names(tree, kind):
+    found = (each for each in ast.walk(tree) if isinstance(each, ast.Name))
+    return {each.id for each in found if isinstance(each.ctx, kind)}
+
+
+def defined(tree):
+    made = names(tree, ast.Store)
+    for each in ast.walk(tree):
+        if isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            made.add(each.name)
+        elif isinstance(each, ast.alias):
+            made.add(each.asname or each.name)
+    return made
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory):
+    """A user's project: each example is a module, which imports what earlier ones have made."""
+    folder = tmp_path_factory.mktemp("project")
+    (folder / "mine.py").write_text(MINE)
+    for page in PAGES:
+        homes = dict.fromkeys(defined(ast.parse(MINE)), "mine")
+        for number, block in enumerate(blocks(page)):
+            tree = ast.parse(block)
+            module = f"{Path(page).stem.replace('-', '_')}_{number}"
+            needed = sorted((names(tree, ast.Load) - defined(tree)) & homes.keys())
+            lines = [f"from {homes[name]} import {name}\n" for name in needed]
+            (folder / f"{module}.py").write_text("".join([*lines, "\n", block]))
+            homes |= dict.fromkeys(defined(tree), module)
+    return folder
+
+
+def checked(command, folder, **environment):
+    done = subprocess.run(
+        [sys.executable, "-m", *command],
+        check=False,
+        capture_output=True,
+        text=True,
+        cwd=folder,
+        env={**os.environ, **environment},
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+SOURCE = str(Path(chatwright.__file__).parents[1])
+
+
+@pytest.mark.timeout(300)
+def test_examples_are_well_typed_for_mypy(project):
+    cache = ROOT / ".mypy_cache" / "examples"
+    ours = ["--implicit-reexport"]  # an example has the names of those before it
+    strictly = ["--strict", "--config-file=", "--follow-imports=silent", f"--cache-dir={cache}"]
+    checked(["mypy", *strictly, *ours, "."], project, MYPYPATH=SOURCE)
+
+
+@pytest.mark.timeout(300)
+def test_examples_are_well_typed_for_pyright(project):
+    settings = {"typeCheckingMode": "strict", "extraPaths": [SOURCE], "include": ["."]}
+    # langchain's create_agent and langgraph's graphs leave parameters of their types open.
+    settings |= dict.fromkeys(["reportUnknownMemberType", "reportUnknownVariableType"], "none")
+    (project / "pyrightconfig.json").write_text(json.dumps(settings))
+    checked(["basedpyright", "--pythonpath", sys.executable, "--level", "error"], project)
 
 
 @pytest.mark.parametrize("page", ["README.md", "docs/endpoints.md"])

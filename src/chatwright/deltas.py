@@ -56,12 +56,15 @@ class ToolCallDelta:
         name: The tool's name; on one piece, usually the first.
         args: The next piece of the call's arguments, a JSON object in text form; or all of them as
             a dict.
+        error: What makes the call one that can't be read, such as that it was cut. It is never a
+            valid one then, whatever its arguments look like.
     """
 
     index: int = 0
     id: str | None = None
     name: str | None = None
     args: str | Mapping[str, Any] = ""
+    error: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@
     │   └── MissingExtraError    (ImportError)  an optional dependency is not installed
     └── SourceError              (ModelError)   the model's misbehaviour
         ├── OutputError          (TypeError)    it yielded what no source may yield
+        ├── MissingCallError                    it was told to call a tool, and did not
         ├── StructureError       (OutputParserException)  its answer does not conform to the schema
         ├── RefusalError         (ModelRefusalError)  the model refuses, where a result is needed
         ├── InterruptedAnswerError              a graph was interrupted, and waits for a human
@@ -68,6 +69,7 @@ __all__ = [
     "InterruptedAnswerError",
     "InvalidRequestError",
     "LoadError",
+    "MissingCallError",
     "MissingExtraError",
     "NotFoundError",
     "OutputError",
@@ -146,6 +148,10 @@ class SourceError(ChatwrightError, ModelError):
 
 class OutputError(SourceError, TypeError):
     """A source yielded or returned what no source may, or nothing at all."""
+
+
+class MissingCallError(SourceError):
+    """The model did not call the tool that it was told to, not even after asking again."""
 
 
 class StructureError(SourceError, OutputParserException):

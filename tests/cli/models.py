@@ -14,6 +14,12 @@ def echo(messages, *, temperature: float = 0.0):
 
 
 @chat_model
+def accents(messages):
+    yield "Zürich — 東京 😀 "
+    yield messages[-1].text
+
+
+@chat_model
 def slow(messages):
     for number in range(1000):
         yield f"{number} "

@@ -1,6 +1,7 @@
 """The command line as a user meets it: real processes, pipes and a real terminal."""
 
 import contextlib
+import io
 import json
 import os
 import re
@@ -35,12 +36,11 @@ def run(env, *arguments, piped=None, **options):
         [CHATWRIGHT, *arguments],
         check=False,
         capture_output=True,
-        text=True,
         timeout=200,
         cwd=HERE,
         env=env,
+        **{"text": True, **options},
         **({"stdin": subprocess.DEVNULL} if piped is None else {"input": piped}),
-        **options,
     )
 
 
@@ -212,6 +212,66 @@ def test_a_closed_pipe_is_no_error(env):
     assert (done.returncode, done.stdout, done.stderr) == (0, "0 1 ", "")
 
 
+ANSWER = "Zürich — 東京 😀 Genève"
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252", "latin-1", "utf-8"])
+def test_nothing_of_an_answer_is_lost_where_it_can_not_be_shown(env, encoding):
+    env |= {"PYTHONIOENCODING": encoding, "PYTHONUTF8": "0"}
+    options = {"encoding": encoding}
+    done = run(env, "chat", "Genève", "-m", "models:accents", **options)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.encode(encoding) == f"{ANSWER}\n".encode(encoding, "backslashreplace")
+    done = run(env, "chat", "Genève", "-m", "models:accents", "--json", **options)
+    assert json.loads(done.stdout)["text"] == ANSWER
+    done = run(env, "explain", "models:accents", ANSWER, **options)
+    assert json.loads(done.stdout)["messages"][-1]["content"] == ANSWER
+    assert run(env, "--help", **options).returncode == 0
+
+
+def test_a_report_stays_of_its_format_where_it_can_not_be_shown(capsysbinary, monkeypatch):
+    from chatwright.cli import streams
+
+    stream = io.TextIOWrapper(io.BytesIO(), "ascii")
+    monkeypatch.setattr(sys, "stdout", stream)
+    for form in ("json", "junit"):
+        streams.say("ü東😀", form)
+    assert stream.buffer.getvalue().split() == [
+        b"\\u00fc\\u6771\\ud83d\\ude00",
+        b"&#252;&#26481;&#128512;",
+    ]
+
+
+def test_input_of_another_encoding_is_one_line(env):
+    env |= {"PYTHONIOENCODING": "ascii"}
+    done = run(env, "chat", "-m", "models:echo", piped="Zürich", encoding="utf-8")
+    assert done.returncode == 1
+    assert done.stderr.startswith("chatwright: standard input is not ascii")
+    assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    ["chat x -m models:broken", "chat x -m models:echo --json", "models", "--version", "--help"],
+)
+def test_a_closed_standard_output_is_one_line_and_nothing_is_asked(env, arguments):
+    done = shell(env, f"{CHATWRIGHT} {arguments} </dev/null >&-")
+    assert done.returncode == 1
+    assert done.stderr == (
+        "chatwright: standard output is closed: there is no place for the answer\n"
+    )
+
+
+def test_a_closed_standard_error_loses_nothing(env):
+    done = shell(env, f"{CHATWRIGHT} chat x -m models:accents </dev/null 2>&-")
+    assert (done.returncode, done.stdout) == (0, "Zürich — 東京 😀 x\n")
+
+
+def test_check_calls_a_model_by_its_name():
+    done = within("check", "models:echo", "--only", "B2", "--format", "json")
+    assert json.loads(done.stdout)["model"] == "echo"
+
+
 @pytest.fixture
 def terminal(env):
     children = []
@@ -241,6 +301,35 @@ def test_on_a_terminal_markdown_is_rendered_and_a_dim_line_follows(terminal):
     assert "\x1b[1mhello" in shown
     assert "\x1b[2m" in shown
     assert re.search(r"first token \d\.\d\d s · \d+ tokens/s · 0\.000005 EUR", plain(shown))
+
+
+def test_a_terminal_that_is_not_utf8_shows_all_of_an_answer(env):
+    env |= {"PYTHONIOENCODING": "ascii"}
+    child = pexpect.spawn(
+        CHATWRIGHT, ["chat", "x", "-m", "models:accents"], cwd=str(HERE), env=env, timeout=30
+    )
+    child.expect(pexpect.EOF)
+    child.close()
+    assert child.exitstatus == 0
+    assert rb"Z\xfcrich \u2014" in child.before
+
+
+@pytest.mark.parametrize(
+    ("model", "opening"),
+    [
+        ("models:echo", "echo, from models:echo"),
+        ("http://127.0.0.1:9/v1#tiny", "tiny, from http://127.0.0.1:9/v1"),
+        ("smollm2", r"smollm2, from .*\.gguf"),
+    ],
+)
+def test_a_conversation_opens_with_the_models_name_and_where_it_comes_from(
+    terminal, model, opening
+):
+    child = terminal("-m", model)
+    child.expect(opening)
+    child.expect_exact("> ")
+    child.sendeof()
+    child.expect(pexpect.EOF)
 
 
 def test_a_conversation_has_commands_and_a_history(terminal, tmp_path):

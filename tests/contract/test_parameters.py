@@ -76,8 +76,10 @@ async def test_R3_the_packages_version_is_in_the_traces_metadata(subject, mode):
 
 
 def test_R4_the_profile_has_known_keys_and_the_users_wins(subject):
-    subject.make()  # an unknown key would warn, and warnings are errors here
-    assert subject.make(profile={"max_input_tokens": 7}).profile == {"max_input_tokens": 7}
+    told = subject.make().profile  # an unknown key would warn, and warnings are errors here
+    own = {"max_input_tokens": 7, "tool_calling": False}
+    assert subject.make(profile=own).profile == {**told, **own}
+    assert subject.make(profile={}).profile == {}
 
 
 # v3: core's RunnableConfigurableFields has no v3.

@@ -1,5 +1,6 @@
 """The contract's section Structured output, over every source."""
 
+import contextlib
 import dataclasses
 import itertools
 import json
@@ -7,7 +8,10 @@ from enum import StrEnum
 from typing import Annotated, Literal, TypedDict
 
 import pytest
+from langchain.agents import create_agent
+from langchain.agents.middleware import LLMToolSelectorMiddleware
 from langchain_core.runnables import RunnableLambda
+from langchain_core.tools import tool
 from langchain_core.utils.function_calling import convert_to_json_schema
 from pydantic import BaseModel, Field, field_validator
 from pydantic.v1 import BaseModel as BaseModelV1
@@ -198,7 +202,8 @@ async def test_O5_instances_come_as_soon_as_there_is_enough_for_one():
     class Note(BaseModel):
         text: str = ""
 
-    model = ScriptedModel(script=['{"te', 'xt": "on', 'e two"}'])
+    # Which object is meant is not known before the first value begins.
+    model = ScriptedModel(script=['{"te', 'xt": "', "on", 'e two"}'])
     partials = [*model.with_structured_output(Note).stream("x")]
     assert [each.text for each in partials] == ["", "on", "one two"]
 
@@ -281,6 +286,242 @@ def test_a_chain_passes_its_input_on():
     ).with_structured_output(City)
     assert structured.invoke("Zürich") == City(**VALUE)
     assert [*structured.stream("Zürich")][-1] == City(**VALUE)
+
+
+# What counts, and what does not.
+
+INTEGER = {"type": "integer"}
+A = {"type": "object", "properties": {"a": INTEGER}, "required": ["a"]}
+B = {"type": "object", "properties": {"b": INTEGER}, "required": ["b"]}
+ROOTS = {
+    "additionalProperties": (
+        {"title": "T", "type": "object", "additionalProperties": INTEGER},
+        ['{"x": "text"}'],
+    ),
+    "patternProperties": ({"title": "T", "patternProperties": {"^x": INTEGER}}, ['{"x": "text"}']),
+    "propertyNames": ({"title": "T", "propertyNames": {"pattern": "^x"}}, ['{"y": 1}']),
+    "minProperties": ({"title": "T", "type": "object", "minProperties": 2}, ['{"x": 1}', "{}"]),
+    "required": ({"title": "T", "required": ["x"]}, ['{"y": 1}']),
+    "not": ({"title": "T", "not": {"required": ["y"]}}, ['{"y": 1}']),
+    "if": ({"title": "T", "if": {"required": ["y"]}, "then": {"required": ["x"]}}, ['{"y": 1}']),
+    "anyOf": ({"title": "T", "anyOf": [A, B]}, ['{"c": 1}']),
+    "oneOf": ({"title": "T", "oneOf": [A, B]}, ['{"a": 1, "b": 1}']),
+    "allOf": ({"title": "T", "allOf": [A, B]}, ['{"b": 1}']),
+    "$ref": ({"title": "T", "$ref": "#/$defs/A", "$defs": {"A": A}}, ['{"c": 1}']),
+    "definitions": ({"title": "T", "$ref": "#/definitions/A", "definitions": {"A": A}}, ["{}"]),
+    "properties": ({"title": "T", **A}, ['{"a": "1"}']),
+    "OpenAI's form": ({"name": "T", "schema": A, "strict": True}, ['{"c": 1}']),
+    "OpenAI's whole form": (
+        {"type": "json_schema", "json_schema": {"name": "T", "schema": {"allOf": [A]}}},
+        ['{"c": 1}'],
+    ),
+    "a function": ({"name": "T", "description": "A.", "parameters": {"anyOf": [A, B]}}, ["{}"]),
+    "a whole function": (
+        {"type": "function", "function": {"name": "T", "parameters": A}},
+        ['{"a": 1.5}'],
+    ),
+    "Anthropic's form": ({"name": "T", "input_schema": {"allOf": [A]}}, ['{"c": 1}']),
+    "a format": (
+        {"title": "T", "properties": {"at": {"type": "string", "format": "ipv4"}}},
+        ['{"at": "x"}'],
+    ),
+}
+RIGHT = [
+    *('{"x": 1}', '{"a": 1}', '{"b": 1}', '{"at": "10.0.0.1"}'),
+    *('{"x": 1, "z": 2}', '{"x": 1, "xx": 2}', '{"a": 1, "b": 2}'),
+]
+WORDS = ("integer", "propertyNames", "minProperties", "not", "format", "x")
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize(("schema", "wrong"), ROOTS.values(), ids=ROOTS)
+def test_whatever_the_root_of_a_schema_is_it_counts(schema, wrong, method):
+    def answered(text):
+        by_call = f'<tool_call>{{"name": "T", "arguments": {text}}}</tool_call>'
+        said = by_call if method == "function_calling" else text
+        model = ScriptedModel(script=[said])
+        got = model.with_structured_output(schema, method=method, retries=0).invoke("x")
+        return got, model.requests[0].messages[0].text
+
+    for text in wrong:
+        with pytest.raises(StructureError):
+            answered(text)
+    taken = []
+    for text in RIGHT:
+        with contextlib.suppress(StructureError):
+            taken.append(answered(text))
+    assert taken
+    if method != "json_mode":
+        inside = next(f'"{each}"' for each in WORDS if f"'{each}'" in str(schema))
+        assert all(inside in told for _, told in taken)
+
+
+def test_O2_strict_stands_in_openais_form_too():
+    can = Capabilities(response_format=True)
+    model = ScriptedModel(script=['{"a": 1}'], can=can)
+    model.with_structured_output({"name": "T", "schema": A, "strict": True}).invoke("x")
+    wanted = model.requests[0].response_format["json_schema"]
+    assert wanted["strict"] is True
+    assert wanted["schema"]["additionalProperties"] is False
+    with pytest.raises(SchemaError, match="strict=True, the call strict=False"):
+        model.with_structured_output({"name": "T", "schema": A, "strict": True}, strict=False)
+
+
+def test_the_empty_schema_allows_anything_and_is_not_a_missing_one():
+    wanted = {"type": "json_schema", "json_schema": {"name": "any", "schema": {}}}
+    assert ScriptedModel(script=['Ok: {"a": 1}']).invoke("x", response_format=wanted).text == (
+        '{"a": 1}'
+    )
+    structured = ScriptedModel(script=["{}"]).with_structured_output({"name": "any", "schema": {}})
+    assert structured.invoke("x") == {}
+    missing = {"type": "json_schema", "json_schema": {"name": "any"}}
+    with pytest.raises(ParameterError, match="has no schema"):
+        ScriptedModel(script=["{}"]).invoke("x", response_format=missing)
+
+
+class Point(BaseModel):
+    a: int
+
+
+AROUND = [
+    "With {{name}} for the name: {}",
+    "The set {{}} is empty. {}",
+    'The form is {{"a": "an integer"}}, so: {}',
+    '{{"properties": {{"a": {{"type": "integer"}}}}}}\n\n{}',
+    'Here you are: {} I hope that helps {{"a": 4}}',
+    '{{"a}} is no key. {}',
+    '{{"a": 3.5}} would be wrong.\n```json\n{}\n```',
+]
+
+
+@pytest.mark.parametrize("source", ["yields", "returns", "reads_format"])
+@pytest.mark.parametrize("around", AROUND)
+def test_the_first_thing_that_looks_like_an_object_is_not_the_answer(around, source):
+    said = around.format('{"a": 3}')
+
+    @chat_model
+    def reads_format(messages, response_format=None):
+        return said
+
+    sources = {**{name: make(pieces(said)) for name, make in TEXT_SOURCES.items()}}
+    model = {**sources, "reads_format": reads_format}[source]
+    structured = model.with_structured_output(Point, include_raw=True)
+    for got in (structured.invoke("x"), [*structured.stream("x")][-1]):
+        assert got["parsed"] == Point(a=3)
+        assert got["raw"].response_metadata["attempts"] == 1
+    with pytest.raises(StructureError):  # what stands inside of an answer that was cut is no answer
+        TEXT_SOURCES["yields"](['{"within": {"a": 3}, "b']).with_structured_output(Point).invoke(
+            "x"
+        )
+
+
+# Tools beside a schema.
+
+
+def look_up(word: str) -> str:
+    """Look a word up."""
+    return word
+
+
+def with_a_tool(model, way, **options):
+    if way == "parameter":
+        return model.with_structured_output(City, tools=[look_up], **options)
+    if way == "bound before":
+        return model.bind_tools([look_up]).with_structured_output(City, **options)
+    return model.with_structured_output(City, **options).bind_tools([look_up])
+
+
+CALL = '<tool_call>{"name": "look_up", "arguments": {"word": "cat"}}</tool_call>'
+
+
+@pytest.mark.parametrize("way", ["parameter", "bound before", "bound behind"])
+@pytest.mark.parametrize("method", METHODS)
+async def test_a_call_of_a_tool_beside_a_schema_is_an_answer(method, way):
+    model = ScriptedModel(script=[CALL])
+    structured = with_a_tool(model, way, method=method, include_raw=True)
+    for got in (
+        structured.invoke("x"),
+        await structured.ainvoke("x"),
+        [*structured.stream("x")][-1],
+    ):
+        assert (got["parsed"], got["parsing_error"]) == (None, None)
+        assert [each["args"] for each in got["raw"].tool_calls] == [{"word": "cat"}]
+        assert got["raw"].response_metadata["attempts"] == 1
+    with pytest.raises(StructureError, match=r"a call of look_up.*include_raw=True"):
+        with_a_tool(model, way, method=method).invoke("x")
+
+
+@pytest.mark.parametrize("way", ["parameter", "bound before", "bound behind"])
+@pytest.mark.parametrize("method", METHODS)
+def test_an_answer_beside_tools_conforms(method, way):
+    text = JSON
+    if method == "function_calling":
+        text = f'<tool_call>{{"name": "City", "arguments": {JSON}}}</tool_call>'
+    model = ScriptedModel(script=[text])
+    assert with_a_tool(model, way, method=method).invoke("x") == City(**VALUE)
+    assert "look_up" in model.requests[0].messages[0].text
+
+
+# What LangChain's middlewares handle themselves.
+
+
+def chooser(*answers):
+    asked = []
+
+    @chat_model
+    def model(messages):
+        told = messages[0].text
+        if "Your goal is to select" not in told:
+            asked.append([name for name in ("first", "second") if f'"{name}"' in told])
+            return "Done."
+        asked.append("choose")
+        return answers[asked.count("choose") - 1]
+
+    return model, asked
+
+
+@tool
+def first(word: str) -> str:
+    """Do the first thing."""
+    return word
+
+
+@tool
+def second(word: str) -> str:
+    """Do the second thing."""
+    return word
+
+
+def choosing(model, **options):
+    choose = LLMToolSelectorMiddleware(**options)
+    agent = create_agent(model, [first, second], middleware=[choose])
+    return agent.invoke({"messages": [("user", "Go.")]})
+
+
+@pytest.mark.parametrize("malformed", ['{"wrong": 1}', '{"tools": "first"}', "Neither."])
+def test_a_middleware_that_judges_an_answer_itself_gets_it(malformed):
+    model, asked = chooser(malformed, malformed)
+    choosing(model, on_parsing_failure="all")
+    assert asked == ["choose", "choose", ["first", "second"]]
+    model, asked = chooser(malformed, '{"tools": ["second"]}')
+    choosing(model)
+    assert asked == ["choose", "choose", ["second"]]
+    model, _ = chooser(malformed, malformed)
+    with pytest.raises(ValueError, match="malformed response after 1 retries"):
+        choosing(model)
+
+
+def test_whoever_does_not_judge_is_never_given_what_does_not_conform():
+    inner = ScriptedModel(script=['{"wrong": 1}'])
+
+    @chat_model
+    def outer(messages):
+        """Runs below a call that a middleware has marked."""
+        return str(inner.with_structured_output({"title": "T", **A}).invoke("x"))
+
+    with pytest.raises(StructureError):
+        outer.invoke("x", {"metadata": {"lc_source": "tool_selection"}})
+    assert len(inner.requests) == 3
 
 
 # What is asked of the source.

@@ -1,20 +1,30 @@
 """The contract's section Tools, over every source, in every mode."""
 
+import functools
 import itertools
 import json
+import operator
 from typing import TypedDict
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, ToolMessage
+from langchain_core.load import dumps, loads
+from langchain_core.messages import (
+    AIMessage,
+    AIMessageChunk,
+    HumanMessage,
+    SystemMessage,
+    ToolMessage,
+    message_chunk_to_message,
+)
 from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.runnables.base import RunnableBinding
 from langchain_core.tools import tool
 from pydantic import BaseModel, Field
 from pydantic.v1 import BaseModel as BaseModelV1
 
-from chatwright import Finish, ParameterError, ToolCallDelta, chat_model
+from chatwright import HERMES, Finish, MissingCallError, ParameterError, ToolCallDelta, chat_model
 from chatwright.checks.modes import Recorder
 from chatwright.testing import ScriptedModel
 from contract.scripted import NATIVE, NATIVE_SOURCES, TEXT_SOURCES, gguf
@@ -123,7 +133,7 @@ async def test_T7_truncated_arguments_are_never_a_valid_call(source, mode):
 async def truncated_arguments_are_no_call(source, args, mode):
     if source in TEXT_SOURCES:
         raw = f'<tool_call>{{"name": "look", "arguments": {args}'
-        model = TEXT_SOURCES[source](pieces(raw, 4))
+        model = TEXT_SOURCES[source](pieces(raw, 4), tool_retries=0)
     else:
         deltas = [ToolCallDelta(0, "a", "look"), ToolCallDelta(0, args=args), Finish("length")]
         model = NATIVE_SOURCES[source](deltas)
@@ -131,8 +141,8 @@ async def truncated_arguments_are_no_call(source, args, mode):
     assert message.tool_calls == []
     (invalid,) = message.invalid_tool_calls
     assert invalid["name"] == "look"
-    assert invalid["args"].startswith(args)
-    assert message.text == ""
+    assert invalid["args"] == args
+    assert message.text == (f"look {args}" if source in TEXT_SOURCES else "")
 
 
 @pytest.mark.parametrize("source", [*TEXT_SOURCES, *NATIVE_SOURCES])
@@ -140,14 +150,110 @@ async def truncated_arguments_are_no_call(source, args, mode):
 async def test_T6_malformed_arguments_are_an_invalid_call_with_the_raw_text(source, args, mode):
     if source in TEXT_SOURCES:
         raw = f'<tool_call>{{"name": "look", "arguments": {args}}}</tool_call> ok'
-        model = TEXT_SOURCES[source](pieces(raw, 4))
+        model = TEXT_SOURCES[source](pieces(raw, 4), tool_retries=0)
     else:
         model = NATIVE_SOURCES[source]([ToolCallDelta(0, "a", "look", args), "ok"])
     message = await mode(model.bind_tools([look]), "x")
     assert message.tool_calls == []
     (invalid,) = message.invalid_tool_calls
-    assert args in invalid["args"]
+    assert invalid["args"] == args
     assert message.text.strip() == "ok"
+
+
+UNREAD = '<tool_call>{"name": "look", "arguments": {"city": Bern}}</tool_call>'
+
+
+async def test_T16_streamed_and_whole_agree_on_calls_that_cant_be_read(version):
+    script = ["Hm. ", *pieces(f"{UNREAD}\n{call_text(*LOOK)}\n<tool_call>{{'name'}}</tool_call>")]
+    model = ScriptedModel(script=script, output_version=version).bind_tools([look])
+    whole = model.invoke("x")
+
+    def told(message):  # core's v3 tells an empty name as None
+        return [
+            (each["name"] or "", each["args"], each["error"]) for each in message.invalid_tool_calls
+        ]
+
+    unread = told(whole)
+    assert [(name, args) for name, args, _ in unread] == [
+        ("look", '{"city": Bern}'),
+        ("", "{'name'}"),
+    ]
+    assert all(error for _, _, error in unread)
+    assert calls(whole) == [LOOK]
+    kinds = [block["type"] for block in whole.content_blocks]
+    for mode in MODES.values():
+        message = await mode(model, "x")
+        assert told(message) == unread
+        assert calls(message) == [LOOK]
+        if version == "v1":
+            assert [block["type"] for block in message.content_blocks] == kinds
+
+
+@pytest.mark.parametrize("cut", [*TRUNCATED, '{"city": "Bern"}'])
+def test_T7_T16_however_chunks_are_added_up_a_cut_call_is_invalid(cut, version):
+    script = ["Hm. ", f'<tool_call>{{"name": "look", "arguments": {cut}']
+    model = ScriptedModel(script=script, tool_retries=0, output_version=version)
+    bound, ended = model.bind_tools([look]), Recorder()
+    first, *others = bound.stream("x", {"callbacks": [ended]})
+    in_pairs = functools.reduce(operator.add, others, first)
+    ((_, (result,), _),) = [each for each in ended.calls if each[0] == "on_llm_end"]
+    streamed = model.model_copy(update={"streaming": True}).bind_tools([look]).invoke("x")
+    at_once = first + others
+    for message in (in_pairs, at_once, result.generations[0][0].message, streamed):
+        assert message.tool_calls == []
+        assert [each["args"] for each in message.invalid_tool_calls] == [cut]
+        assert type(message) in {AIMessage, AIMessageChunk}
+    strange = operator.add(
+        AIMessageChunk(""), [first, *others]
+    )  # past all that is ours: with an end of ours
+    assert strange.tool_calls == []
+    assert strange.invalid_tool_calls[0]["args"].startswith(cut)
+    assert loads(dumps(in_pairs), allowed_objects="all").tool_calls == []
+    assert isinstance(message_chunk_to_message(in_pairs), AIMessage)
+
+
+# Asked again.
+
+
+async def test_T15_a_call_that_cant_be_read_is_asked_for_again_with_what_was_wrong(mode):
+    def learns(messages):
+        yield from pieces(call_text(*LOOK) if "read" in messages[-1].text else f"Hm. {UNREAD}")
+
+    model = chat_model(learns).bind_tools([look])
+    message = await mode(model, "x")
+    assert calls(message) == [LOOK]
+    assert [each["args"] for each in message.invalid_tool_calls] == ['{"city": Bern}']
+    assert message.text == "Hm. "
+    assert message.response_metadata["attempts"] == 2
+
+
+def test_T15_what_was_wrong_is_told_with_the_call_as_it_was_written():
+    model = ScriptedModel(script=[f"Hm. {UNREAD}"])
+    model.bind_tools([look]).invoke("x")
+    _, again = model.requests
+    *_, said, asked = again.messages
+    assert (said.type, said.text) == (
+        "ai",
+        "Hm. \n" + UNREAD.replace(">{", ">\n{").replace("}<", "}\n<"),
+    )
+    assert asked.text.startswith("Your call of look can't be read: Expecting value")
+    cut = ScriptedModel(script=[UNREAD[:-20], Finish("length")])
+    cut.bind_tools([look]).invoke("x")
+    assert "be brief" in cut.requests[1].messages[-1].text
+
+
+async def test_T15_what_stays_unreadable_keeps_its_text(mode):
+    model = ScriptedModel(script=pieces(UNREAD), tool_retries=2).bind_tools([look])
+    message = await mode(model, "x")
+    assert message.text == 'look {"city": Bern}'
+    assert [each["args"] for each in message.invalid_tool_calls] == ['{"city": Bern}'] * 3
+    assert message.response_metadata["attempts"] == 3
+
+
+async def test_T15_the_texts_of_attempts_are_set_apart(mode):
+    model = ScriptedModel(script=["Let me ", "look. ", UNREAD]).bind_tools([look])
+    message = await mode(model, "x")
+    assert message.text == "Let me look. \n\nLet me look. "
 
 
 def messages_of(model):
@@ -257,19 +363,45 @@ def test_T2_a_forced_call_that_does_not_come_is_asked_for_again(make, choice):
         assert len(asked) == 2
         assert "must call" in asked[1][-1].text
         assert asked[1][-2].text == "I would rather talk."
-    # Every kind of source, with nothing but talk: bounded, and nothing lost.
-    talks = make(["talk"], tool_retries=2).bind_tools([look], tool_choice=choice)
-    message = talks.invoke("x")
-    assert message.text == "talk" * 3
-    assert message.response_metadata["attempts"] == 3
-    once = make(["talk"], tool_retries=0).bind_tools([look], tool_choice=choice)
-    assert once.invoke("x").text == "talk"
+    # Every kind of source, with nothing but talk: bounded, and an error.
+    for retries in (2, 0):
+        talks = make(["I won't."], tool_retries=retries).bind_tools([look], tool_choice=choice)
+        with pytest.raises(MissingCallError, match=r"must call .*I won't\.") as missing:
+            talks.invoke("x")
+        assert missing.value.partial_text == "I won't."
+        assert f"asked {retries + 1} times" in str(missing.value)
+
+
+async def test_T2_text_before_a_forced_call_is_text_and_reasoning_streams(mode):
+    script = ["<think>hm</think>Let me ", f"look. {call_text(*LOOK)}"]
+    message = await mode(ScriptedModel(script=script).bind_tools([look], tool_choice="any"), "x")
+    assert (message.text, calls(message)) == ("Let me look. ", [LOOK])
+    assert message.content_blocks[0]["reasoning"] == "hm"
+
+
+async def test_T2_a_forced_call_that_never_came_is_an_error_in_every_mode(mode):
+    model = ScriptedModel(script=["I ", "won't."]).bind_tools([look], tool_choice="look")
+    with pytest.raises(MissingCallError, match="the tool look"):
+        await mode(model, "x")
+    stopped = ScriptedModel(script=["I won't."]).bind_tools([look], tool_choice="look")
+    with pytest.raises(MissingCallError, match="I won"):
+        await mode(stopped.bind(stop=["won"]), "x")
+
+
+@pytest.mark.parametrize("retries", [0, 1])
+def test_T2_nothing_of_a_refused_call_streams(retries):
+    model = ScriptedModel(script=["I ", "won't."], tool_retries=retries)
+    chunks = []
+    with pytest.raises(MissingCallError):
+        chunks += model.bind_tools([look], tool_choice="any").stream("x")
+    assert chunks == []
 
 
 async def test_T2_usage_of_all_attempts_is_added_up():
     from chatwright import Usage
 
-    model = ScriptedModel(script=["talk", Usage(3, 2)]).bind_tools([look], tool_choice="any")
+    unread = '<tool_call>{"name": "look"'
+    model = ScriptedModel(script=[unread, Usage(3, 2)]).bind_tools([look], tool_choice="any")
     for mode in MODES.values():
         assert (await mode(model, "x")).usage_metadata["total_tokens"] == 10
 
@@ -321,7 +453,8 @@ def test_T2_a_native_source_that_takes_no_choice_is_given_the_tools_that_the_cho
     from chatwright import Capabilities
 
     model = ScriptedModel(script=["talk"], can=Capabilities(tools=True))
-    model.bind_tools([look, clock], tool_choice="clock").invoke("x")
+    with pytest.raises(MissingCallError):
+        model.bind_tools([look, clock], tool_choice="clock").invoke("x")
     first, again = model.requests
     assert [each["function"]["name"] for each in first.tools] == ["clock"]
     assert first.tool_choice is None
@@ -497,6 +630,23 @@ def test_S2_any_split_of_the_stream_gives_the_same_message(data):
     assert split.additional_kwargs == whole.additional_kwargs == {"reasoning_content": "hm `x`"}
 
 
+@pytest.mark.parametrize("tools", [(), [look]])
+async def test_T15_harmonys_channels_are_told_apart_with_tools_and_without(mode, tools):
+    said = (
+        "<|channel|>analysis<|message|>Hm.<|end|><|start|>assistant<|channel|>final<|message|>Hi."
+    )
+    model = ScriptedModel(script=pieces(said), tool_protocol="harmony")
+    message = await mode(model.bind_tools(tools) if tools else model, "x")
+    assert message.text == "Hi."
+    assert message.content_blocks[0]["reasoning"] == "Hm."
+
+
+def test_T15_a_protocol_has_its_own_reasoning():
+    said = "<|channel>thought\nHm.<channel|>Hi."
+    message = ScriptedModel(script=pieces(said), tool_protocol="gemma4").invoke("x")
+    assert (message.text, message.additional_kwargs["reasoning_content"]) == ("Hi.", "Hm.")
+
+
 # The real engine: SmolLM2's template knows no tools; a grammar makes it call them all the same.
 
 
@@ -546,3 +696,20 @@ def test_gguf_says_in_its_explanation_what_its_template_makes_of_tools(smollm2):
     assert "<tools>" in explained["prompt"]
     assert explained["prompt"].endswith("<|im_start|>assistant\n")
     assert "tools" not in explained
+
+
+GEMMAS = (
+    "{% for m in messages %}<start_of_turn>{{ m.role }}\n{{ m.content }}<end_of_turn>\n"
+    "{% endfor %}<start_of_turn>model\n"
+)
+
+
+def test_T15_gguf_speaks_of_tools_as_its_template_does(smollm2):
+    assert smollm2.protocol() is HERMES
+    gemma = smollm2.model_copy(update={"chat_template": GEMMAS}).bind_tools([look, clock])
+    assert "```tool_code" in gemma.explain("Hi")["prompt"]
+    # A grammar can describe JSON only.
+    assert "<tool_call>" in gemma.explain("Hi", tool_choice="look")["prompt"]
+    assert calls(gemma.invoke(WEATHER, tool_choice="clock")) == [CLOCK]
+    other = smollm2.model_copy(update={"chat_template": GEMMAS, "tool_protocol": "hermes"})
+    assert other.protocol() is HERMES

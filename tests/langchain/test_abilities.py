@@ -17,9 +17,11 @@ from chatwright import (
     Capabilities,
     ChatFunction,
     ChatModel,
+    MissingCallError,
     ParameterError,
     RolePolicy,
     SchemaError,
+    StructureError,
     ToolCallDelta,
     Usage,
     chat_model,
@@ -96,7 +98,8 @@ def test_a_second_attempt_is_read_to_its_end():
 
 def test_each_attempt_is_shown_the_last_ones_text():
     model = ScriptedModel(script=["No. "], tool_retries=2)
-    model.bind_tools([add], tool_choice="any").invoke("x")
+    with pytest.raises(MissingCallError):
+        model.bind_tools([add], tool_choice="any").invoke("x")
     _, _, third = model.requests
     assert [each.text for each in third.messages if each.type == "ai"] == ["No. "]
 
@@ -238,10 +241,12 @@ def test_structured_output_refuses_what_models_refuse():
         ScriptedModel(script=["x"]).with_structured_output(Number, retries=-1)
 
 
-def test_attempts_of_both_kinds_are_counted():
+def test_a_call_that_never_came_is_asked_for_as_often_as_structured_output_says():
     model = ScriptedModel(script=["no"], can=Capabilities(tools=True))
     got = model.with_structured_output(Number, include_raw=True, retries=1).invoke("x")
-    assert got["raw"].response_metadata["attempts"] == len(model.requests) == 4
+    assert got["raw"].response_metadata["attempts"] == len(model.requests) == 2
+    assert got["raw"].text == "no"
+    assert isinstance(got["parsing_error"], StructureError)
 
 
 async def test_closing_a_structured_stream_closes_the_source():

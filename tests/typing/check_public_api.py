@@ -1,12 +1,15 @@
 """Checked by mypy and pyright, never run."""
 
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 from typing import Any, assert_type
 
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, BaseMessage
 
 from chatwright import (
+    ChatCommand,
+    ChatEndpoint,
     ChatFunction,
     ChatGGUF,
     ChatModel,
@@ -70,4 +73,11 @@ models: list[BaseChatModel] = [
     AsyncSubclass(),
     CustomChatModelAdvanced(n=3, model_name="x"),
     ChatGGUF(model_path="smollm2", temperature=0.0),
+    ChatGGUF("smollm2"),
+    ChatGGUF(Path("weights.gguf"), n_ctx=512),
+    ChatGGUF(model="smollm2"),
+    ChatEndpoint("http://localhost:8000/v1", model="mine"),
+    ChatEndpoint(base_url="http://localhost:8000/v1", model="mine", timeout=3),
+    ChatCommand(["cat"]),
+    ChatCommand(["llm", ["--temp", "{temperature}"]], model="tiny"),
 ]

@@ -184,6 +184,9 @@ def test_a_signal_is_an_error_that_names_it():
 
 
 def test_a_program_that_is_not_there_is_named(tmp_path):
+    for cwd, why in (("no/such/folder", "No such file"), (__file__, "Not a directory")):
+        with pytest.raises(LoadError, match=rf"cat can't be run in cwd='.*{cwd}': {why}"):
+            ChatCommand(["cat"], cwd=cwd).invoke("x")
     with pytest.raises(LoadError, match="'no-such-program' can't be run: No such file"):
         ChatCommand(["no-such-program"]).invoke("x")
     (tmp_path / "data").write_text("x")

@@ -1,7 +1,9 @@
+import pickle
+
 import pytest
 from langchain_core.language_models import BaseChatModel, FakeListChatModel
 
-from chatwright import ChatEndpoint, ChatGGUF, LoadError, WeightsError, load
+from chatwright import ChatCommand, ChatEndpoint, ChatGGUF, LoadError, WeightsError, load
 from chatwright.wrap.gguf.weights import find
 from chatwright.wrap.load import available
 from wrap.decorated import shout
@@ -67,3 +69,26 @@ def test_an_address_is_an_endpoint():
     assert isinstance(model, ChatEndpoint)
     assert (model.base_url, model.model_name) == ("http://localhost:8000/v1", "tiny")
     assert "pw-pw" not in repr(model)
+
+
+def test_a_models_one_obvious_argument_comes_first():
+    by_name = ChatGGUF(model_path="smollm2")
+    for model in (
+        ChatGGUF("smollm2"),
+        ChatGGUF(model="smollm2"),
+        ChatGGUF("smollm2", model="mine"),
+        ChatGGUF(model_path="smollm2", model="mine"),
+    ):
+        assert model.engine is by_name.engine
+        assert model.repeat_penalty == 1.05
+        assert model.model_name in {"smollm2", "mine"}
+        assert pickle.loads(pickle.dumps(model)) == model
+    assert ChatGGUF("smollm2", model="mine").model_name == "mine"
+    assert ChatGGUF(find("smollm2")).model_path == str(find("smollm2"))
+    with pytest.raises(ValueError, match="model_path"):
+        ChatGGUF()
+    endpoint = ChatEndpoint("http://localhost:8000/v1", model="tiny")
+    assert endpoint == ChatEndpoint(base_url="http://localhost:8000/v1", model="tiny")
+    with pytest.raises(ValueError, match="base_url"):
+        ChatEndpoint()
+    assert ChatCommand(["cat"]) == ChatCommand(command=["cat"])

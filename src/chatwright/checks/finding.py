@@ -141,7 +141,7 @@ class Report:
     seconds: float = 0.0
     versions: Mapping[str, str] = field(default_factory=dict)
 
-    def of(self, *verdicts: Verdict) -> list[Finding]:
+    def of(self, *verdicts: str) -> list[Finding]:
         """Return the findings with one of these verdicts."""
         return [each for each in self.findings if each.verdict in verdicts]
 

@@ -120,9 +120,8 @@ def maker(found: Any, given: Mapping[str, Any] | None = None) -> Maker:
     kwargs = dict(given or {})
     if isinstance(found, BaseChatModel):
         cls = type(found)
-        return Maker(
-            functools.partial(_again, found), _names(cls), kwargs, cls.__name__, _package(cls)
-        )
+        name = found.name or cls.__name__
+        return Maker(functools.partial(_again, found), _names(cls), kwargs, name, _package(cls))
     if isinstance(found, type) and issubclass(found, BaseChatModel):
         return Maker(found, _names(found), kwargs, found.__name__, _package(found))
     if callable(found) and not isinstance(found, type):

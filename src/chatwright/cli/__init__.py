@@ -26,7 +26,13 @@ app = typer.Typer(
 
 def main() -> None:
     """Run the command line."""
-    app()
+    from chatwright.cli.streams import prepare  # noqa: PLC0415  as below
+
+    prepare()
+    try:
+        app()
+    except OSError as error:  # what is printed without a command: help, the version
+        sys.exit(_reported(error))
 
 
 def handled(command: Callable[..., int]) -> Callable[..., None]:

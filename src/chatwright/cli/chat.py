@@ -11,8 +11,10 @@ import typer
 
 from chatwright.cli import app, handled
 from chatwright.cli.options import MaxTokens, Stop, System, Temperature
+from chatwright.cli.streams import is_terminal, read_piped, say
 
 if TYPE_CHECKING:
+    from langchain_core.language_models import BaseChatModel
     from langchain_core.messages import AIMessageChunk
     from rich.console import Console
 
@@ -52,12 +54,11 @@ def chat(
     ] = False,
 ) -> int:
     """Talk with a chat model."""
-    typed = sys.stdin is not None and sys.stdin.isatty()
-    piped = "" if typed or sys.stdin is None else sys.stdin.read().strip()
-    question = "\n\n".join(part for part in (prompt, piped) if part)
-    if not question and (as_json or not typed):
+    question = "\n\n".join(part for part in (prompt, read_piped()) if part)
+    if not question and (as_json or not is_terminal()):
         typer.echo("chatwright: there is nothing to say; give a PROMPT or pipe one in", err=True)
         return 2
+    sys.stdout.write("")  # where it is closed, nothing is asked
     given = {"temperature": temperature, "max_tokens": max_tokens}
     conversation = _conversation(model, system, stop, given)
     if as_json:
@@ -66,6 +67,7 @@ def chat(
     if question:
         screen.show(conversation.ask(question), conversation)
         return 0
+    typer.echo(_opening(conversation.model, model))
     return _converse(conversation, screen)
 
 
@@ -92,6 +94,19 @@ def loaded(model: str) -> "ChatModel":
     return found
 
 
+def _opening(found: "BaseChatModel", named: str) -> str:
+    """Return the model's name and where it comes from."""
+    from chatwright.wrap.endpoint.model import ChatEndpoint  # noqa: PLC0415  slow to import
+    from chatwright.wrap.gguf import ChatGGUF, weights  # noqa: PLC0415  slow to import
+
+    name = getattr(found, "model_name", None) or getattr(found, "model", None)
+    if isinstance(found, ChatGGUF):
+        named = str(weights.find(found.model_path))
+    elif isinstance(found, ChatEndpoint):
+        named = found.base_url
+    return f"{name if isinstance(name, str) else type(found).__name__}, from {named}"
+
+
 def _print_json(conversation: "Conversation", question: str) -> int:
     for _ in _guarded(conversation.ask(question)):
         pass
@@ -105,7 +120,7 @@ def _print_json(conversation: "Conversation", question: str) -> int:
         "tokens_per_second": took.tokens_per_second,
         "cost": took.cost,
     }
-    typer.echo(json.dumps(shown, ensure_ascii=False))
+    say(json.dumps(shown, ensure_ascii=False), "json")
     return 0
 
 
@@ -193,6 +208,9 @@ def _converse(conversation: "Conversation", screen: _Pipe | _Terminal) -> int:
                 return 0
             except KeyboardInterrupt:
                 typer.echo()
+                continue
+            except UnicodeDecodeError as error:
+                typer.echo(f"chatwright: {error}", err=True)
                 continue
             if line in {"/exit", "/quit"}:
                 return 0

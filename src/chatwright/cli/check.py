@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from chatwright.cli import app, handled
+from chatwright.cli.streams import is_terminal, say
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -252,7 +253,7 @@ def _checked(
 
 
 def _asked(model: str, calls: int) -> bool:
-    if not sys.stdin.isatty():
+    if not is_terminal():
         typer.echo(f"chatwright: {model} would be called for real; allow it by --yes", err=True)
         return False
     question = f"{model} will be called for real, at most {calls} times. Go on?"
@@ -272,7 +273,7 @@ def _write(found: "Report", report: str, output: Path | None) -> None:
     make: Callable[[Report], str] = REPORTS[report]
     written = make(found)
     if output is None:
-        typer.echo(written)
+        say(written, report)
     else:
         output.write_text(written, encoding="utf-8")
         typer.echo(f"{output} is written", err=True)

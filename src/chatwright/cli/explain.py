@@ -7,6 +7,7 @@ import typer
 
 from chatwright.cli import app, handled
 from chatwright.cli.options import MaxTokens, Stop, System, Temperature
+from chatwright.cli.streams import say
 
 __all__ = ["explain"]
 
@@ -28,5 +29,5 @@ def explain(
     parameters = {name: value for name, value in given.items() if value is not None}
     messages = [*([("system", system)] if system else []), ("human", prompt)]
     explained = loaded(model).explain(messages, stop=stop or None, **parameters)
-    typer.echo(json.dumps(explained, indent=2, ensure_ascii=False))
+    say(json.dumps(explained, indent=2, ensure_ascii=False), "json")
     return 0

@@ -1,12 +1,15 @@
 """One answer on its way: the source's items in, clean pieces out, the totals kept."""
 
+import dataclasses
 import functools
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from chatwright.core.calls import CallRepair
+from chatwright.core.attempts import CallFirst
+from chatwright.core.calls import CallRepair, Unreadable
 from chatwright.core.piece import Filter, Piece
+from chatwright.core.reading.calltext import CUT
 from chatwright.core.stop import StopFilter
 from chatwright.deltas import Block, Finish, Reasoning, Refusal, Text, ToolCallDelta, Usage
 from chatwright.errors import OutputError
@@ -40,6 +43,7 @@ class Answer:
         "reasoning",
         "refused",
         "text",
+        "unsaid",
     )
 
     def __init__(self, filters: Sequence[Filter] = (), *, source: str = "the source") -> None:
@@ -55,6 +59,7 @@ class Answer:
         self.done = False  # whether a filter has ended the answer: nothing more is wanted
         self.empty = True
         self.text: list[str] = []
+        self.unsaid: list[str] = []  # the text of attempts without the call that had to come
         self.reasoning: list[str] = []
         self.finish_reason: str | None = None
         self.metadata: dict[str, Any] = {}
@@ -122,19 +127,45 @@ class Answer:
         pieces: list[Piece] = []
         for position, each in enumerate(self._filters):
             pieces += self._through(each.flush(), self._filters[position + 1 :])
+        if self.finish_reason == "length":  # what only the end has ended was cut
+            pieces = [_cut(each) for each in pieces]
         return [*self._keep(pieces), *self._repair.flush()]
 
     def again(self, filters: Sequence[Filter]) -> None:
         """Begin another attempt at the same answer; what the attempts spend is added up."""
+        self.unsaid.append(self._held)
+        self._repair.again()
         self._use(filters)
+        self.called = False
         self._spent.append(self._usage)
         self._usage, self.empty, self.finish_reason = None, True, None
         self.done, self._said = False, len(self.text)
 
+    def say(self, text: str) -> Sequence[Piece]:
+        """Return text to go out at the end, past the filters."""
+        if not text:
+            return ()
+        self.text.append(text)
+        return (text,)
+
     @property
     def said(self) -> str:
         """The text of the last attempt."""
-        return "".join(self.text[self._said :])
+        return "".join(self.text[self._said :]) or self._held
+
+    @property
+    def partial_text(self) -> str:
+        """The text of all attempts, so far, with what waits for a call."""
+        return "".join(self.text) + self._held
+
+    @property
+    def _held(self) -> str:
+        return next((each.held for each in self._filters if isinstance(each, CallFirst)), "")
+
+    @property
+    def unreadable(self) -> Sequence[Unreadable]:
+        """The calls of the last attempt that can't be read, if none of its calls can."""
+        return self._repair.unreadable
 
     @property
     def attempts(self) -> int:
@@ -191,6 +222,12 @@ class Answer:
         if not calls:
             return pieces
         return [repaired for piece in pieces for repaired in self._repair.feed(piece)]
+
+
+def _cut(piece: Piece) -> Piece:
+    if isinstance(piece, ToolCallDelta) and not piece.error:
+        return dataclasses.replace(piece, error=CUT)
+    return piece
 
 
 def _sum(one: Usage | None, other: Usage | None) -> Usage | None:

@@ -4,12 +4,24 @@ import json
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
-from chatwright.core.jsontext import JsonScanner
+from chatwright.core.jsontext import JsonScanner, read_object
 from chatwright.core.piece import Piece
 from chatwright.deltas import ToolCallDelta
 
-__all__ = ["CallRepair"]
+__all__ = ["CallRepair", "Unreadable"]
+
+
+NAMELESS = "the call names no tool"
+
+
+class Unreadable(NamedTuple):
+    """A call that can't be read: its name, its arguments as they came, and what is wrong."""
+
+    name: str
+    args: str
+    error: str
 
 
 @dataclass(slots=True)
@@ -20,13 +32,16 @@ class _Call:
     source_id: str | None
     name: str = ""
     id: str = ""
-    held: list[str] = field(default_factory=list)
+    args: list[str] = field(default_factory=list)
+    error: str = ""
     open: bool = False
     scanner: JsonScanner = field(default_factory=JsonScanner)
     begun: bool = False
 
-    def take(self, args: str) -> None:
+    def take(self, args: str, error: str) -> None:
         """Follow the arguments, to know where they are complete."""
+        self.args.append(args)
+        self.error = self.error or error
         for _ in self.scanner.structure(args):
             self.begun = True
 
@@ -34,6 +49,12 @@ class _Call:
     def complete(self) -> bool:
         """Whether the arguments are a whole JSON object."""
         return self.begun and self.scanner.depth == 0 and not self.scanner.in_string
+
+    def unreadable(self) -> Unreadable | None:
+        """Return the call, if it can't be read."""
+        raw = "".join(self.args)
+        error = self.error or read_object(raw)[1] or ("" if self.name else NAMELESS)
+        return Unreadable(self.name, raw, error) if error else None
 
 
 class CallRepair:
@@ -52,6 +73,7 @@ class CallRepair:
         self._calls: list[_Call] = []
         self._current: dict[object, _Call] = {}
         self._ids: set[str] = set()
+        self._earlier = 0  # the calls of earlier attempts
 
     def feed(self, piece: Piece) -> Sequence[Piece]:
         """Pass text on; take a piece of a call and return what of the call can go out now."""
@@ -65,10 +87,10 @@ class CallRepair:
         args = _as_text(piece.args)
         if args.strip() == "null" and not call.begun:
             args = ""  # no arguments
-        call.take(args)
+        call.take(args, piece.error)
         if call.open:
-            return (ToolCallDelta(call.index, args=args),) if args else ()
-        call.held.append(args)
+            told = args or piece.error
+            return (ToolCallDelta(call.index, args=args, error=piece.error),) if told else ()
         call.name = call.name or piece.name or ""
         return (self._opened(call),) if call.name else ()
 
@@ -76,12 +98,25 @@ class CallRepair:
         """Return the calls whose name never came."""
         return [self._opened(call) for call in self._calls if not call.open]
 
+    def again(self) -> None:
+        """Begin another attempt at the answer: what comes now is of other calls."""
+        self._current = {}
+        self._earlier = len(self._calls)
+
+    @property
+    def unreadable(self) -> Sequence[Unreadable]:
+        """The calls of the last attempt that can't be read, if none of its calls can."""
+        calls = self._calls[self._earlier :]
+        bad = [each for call in calls if (each := call.unreadable())]
+        return bad if len(bad) == len(calls) else ()
+
     def _opened(self, call: _Call) -> ToolCallDelta:
         call.open = True
         taken = not call.source_id or call.source_id in self._ids
         call.id = f"call_{uuid.uuid4().hex}" if taken else str(call.source_id)
         self._ids.add(call.id)
-        return ToolCallDelta(call.index, call.id, call.name, "".join(call.held))
+        error = call.error if call.name else call.error or NAMELESS
+        return ToolCallDelta(call.index, call.id, call.name, "".join(call.args), error)
 
 
 def _begins_another(call: _Call, piece: ToolCallDelta) -> bool:

@@ -1,9 +1,11 @@
 """JSON that comes in pieces: where a value ends, and what a cut one needs to stay invalid."""
 
+import json
 import re
 from collections.abc import Iterator
+from typing import Any
 
-__all__ = ["JsonScanner", "breaking_suffix"]
+__all__ = ["JsonScanner", "breaking_suffix", "read_object"]
 
 _OUTSIDE = re.compile(r'["{}\[\],:]')
 _INSIDE = re.compile(r'["\\]')
@@ -60,3 +62,14 @@ def breaking_suffix(raw: str) -> str:
         end_of_string = '""' if trailing % 2 else '"'
     wrong = "}" if open_brackets and open_brackets[-1] == "[" else "]"
     return end_of_string + wrong
+
+
+def read_object(raw: str) -> tuple[dict[str, Any] | None, str]:
+    """Return a call's arguments, nothing being none of them; or None, and what is wrong."""
+    try:
+        args = json.loads(raw or "{}", strict=False)
+    except ValueError as error:
+        return None, str(error)
+    if not isinstance(args, dict):
+        return None, f"the arguments must be a JSON object, not {type(args).__name__}"
+    return args, ""

@@ -7,6 +7,7 @@ from typing import Any, Self
 from langchain_core.language_models import LanguageModelInput, ModelProfile
 from langchain_core.messages import BaseMessage
 from langchain_core.runnables import RunnableConfig
+from pydantic import model_validator
 
 from chatwright.langchain.binding import BoundModel
 from chatwright.langchain.capabilities import Capabilities
@@ -89,7 +90,6 @@ class Abilities(Settings):
             self,
             target_of(schema, strict=strict),
             method=method,
-            strict=strict,
             include_raw=include_raw,
             retries=retries,
             parameters=kwargs,
@@ -212,6 +212,20 @@ class Abilities(Settings):
     def capabilities(self) -> Capabilities:
         """Return what `reply` can do itself. Override it where it can do more than text."""
         return Capabilities()
+
+    @model_validator(mode="after")
+    def _set_model_profile(self) -> Self:
+        """Keep what can be told beside what the user gives; core keeps one or the other.
+
+        An empty profile is the user's word that nothing is told.
+        """
+        given = self.profile
+        if given != {}:
+            self.profile = None
+            super()._set_model_profile()  # type: ignore[operator]  # pydantic's decorator
+            if given:
+                self.profile = ModelProfile(**{**(self.profile or {}), **given})
+        return self
 
     def _resolve_model_profile(self) -> ModelProfile:
         can = self.capabilities()

@@ -76,7 +76,8 @@ class Call(Generic[T]):
     def drive(self) -> Iterator[T]:
         """Yield what the renderer makes of the answer; before the last, the source is closed."""
         model = self._model
-        for start in self._attempts(model.plan(self._request)):
+        plan = model.plan(self._request)
+        for start in self._attempts(plan):
             source = stepped(read(start), self._scope)
             with _Translated(self._source, self._answer), contextlib.closing(source) as items:
                 for item in items:
@@ -84,6 +85,7 @@ class Call(Generic[T]):
                     if self._answer.done:
                         break
             yield from self._end()
+        yield from self._rendered(self._closing(plan))
         yield from self._renderer.last(model.summarize(*self._ended))
 
     async def adrive(self) -> AsyncIterator[T]:
@@ -105,6 +107,8 @@ class Call(Generic[T]):
                             break
             for rendered in self._end():
                 yield rendered
+        for rendered in self._rendered(self._closing(plan)):
+            yield rendered
         if model.summarizes_slowly(self._answer):
             summary = await asyncio.to_thread(model.summarize, *self._ended)
         else:
@@ -126,7 +130,24 @@ class Call(Generic[T]):
             yield functools.partial(self._model.reply, request)
             request = plan.again(self._answer)
             if request is not None:
-                self._answer.again(plan.filters())
+                self._answer.again(plan.filters("".join(self._answer.text)))
+
+    def _closing(self, plan: Plan) -> Sequence[Piece]:
+        """Return what is left to say once no attempt follows.
+
+        A call that can't be read is told as text where there is no other: an agent would end
+        without a word.
+
+        Raises:
+            MissingCallError: No call came, although one had to.
+        """
+        answer = self._answer
+        if missing := plan.missing(answer, self._source):
+            raise missing
+        if "".join(answer.text).strip():
+            return ()
+        calls = plan.unreadable(answer)
+        return answer.say("\n".join(f"{each.name} {each.args}".strip() for each in calls))
 
     def _feed(self, item: object) -> Sequence[T]:
         if type(item) is not str and isinstance(item, LANGCHAINS):
@@ -166,7 +187,7 @@ class _Translated:
             return
         translated = error if isinstance(error, ChatwrightError) else self._translation(error)
         if isinstance(translated, SourceError) and not translated.partial_text:
-            translated.partial_text = "".join(self._answer.text)
+            translated.partial_text = self._answer.partial_text
         if translated not in (None, error):
             raise translated from error
 

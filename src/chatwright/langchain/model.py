@@ -18,6 +18,7 @@ from langchain_core.utils.utils import LC_ID_PREFIX
 from chatwright.core.answer import Answer
 from chatwright.core.bridge import is_async
 from chatwright.core.finish import finish_state, normalized_reason
+from chatwright.core.threads import threads
 from chatwright.langchain import prices
 from chatwright.langchain.abilities import Abilities
 from chatwright.langchain.call import Call
@@ -269,6 +270,15 @@ class ChatModel(Abilities):
         model, request = self._asked(messages, stop, kwargs, config, streamed=streamed)
         return Call(model, request, renderer, run, run.scope(config))
 
+    @property
+    def queue_size(self) -> int:
+        """How many calls from async code wait for a thread: sync sources share so many.
+
+        There are 128, over all models of the process, or what `CHATWRIGHT_THREADS` says when
+        Chatwright is imported.
+        """
+        return threads.waiting
+
     def replies_async(self) -> bool:
         """Tell whether `reply` belongs on an event loop."""
         return _is_async(type(self).reply)
@@ -320,7 +330,8 @@ class ChatModel(Abilities):
             if spent is None:
                 spent = sum(len(self.get_token_ids(each.text)) for each in request.messages)
             if made is None:
-                written = [*answer.reasoning, *answer.text, *answer.calls]
+                said = [*answer.reasoning, *answer.text, *answer.unsaid]
+                written = [*said, *answer.calls]
                 made = len(self.get_token_ids("".join(written)))
         if spent is None or made is None:
             return None, False

@@ -7,13 +7,16 @@ from typing import Any, NamedTuple, TypeAlias
 from langchain_core.messages import AIMessage, HumanMessage
 
 from chatwright.core.answer import Answer
+from chatwright.core.attempts import Apart, CallFirst
+from chatwright.core.calls import Unreadable
+from chatwright.core.harmony import HarmonyFilter
 from chatwright.core.piece import Filter
-from chatwright.core.protocols import WRAPPED, ToolProtocol
-from chatwright.core.purejson import JsonFilter
+from chatwright.core.protocols import HERMES, WRAPPED, ToolProtocol
+from chatwright.core.purejson import JsonCheck, JsonFilter
 from chatwright.core.stop import StopFilter
 from chatwright.core.tags import ReasoningTags, TagFilter
 from chatwright.core.toolcalls import ToolCallFilter
-from chatwright.errors import ParameterError
+from chatwright.errors import MissingCallError, ParameterError
 from chatwright.langchain.capabilities import AS_THEY_ARE, Capabilities, RolePolicy
 from chatwright.langchain.prompted import (
     json_instructions,
@@ -23,6 +26,7 @@ from chatwright.langchain.prompted import (
 )
 from chatwright.langchain.request import Request, schema_of
 from chatwright.langchain.tools import as_choice, chosen_name, is_forced, tool_name
+from chatwright.langchain.validation import SchemaCheck
 
 __all__ = ["Plan", "plan"]
 
@@ -36,60 +40,106 @@ class Plan(NamedTuple):
         request: What the source is given.
         tags: The reasoning's tags, if any are looked for.
         include_stop: Whether a stop sequence ends the text or is left out.
-        retries: How often to ask again where a call had to come and did not.
+        retries: How often to ask again where a call had to come and did not, or can't be read;
+            None, if the caller looks at that.
         must_call: What to say then; nothing, if none has to come.
         protocol: How calls stand in the text, if they are looked for there.
         begun: Whether the whole answer is a call's JSON.
         single: Whether one call is all that is wanted.
-        names: The names of the tools that are taught.
+        tools: The schemas of the arguments of the tools that are taught, by the tools' names.
         wants_json: Whether the answer has to be JSON.
-        pure_json: Whether what stands around it is dropped.
+        pure_json: Which JSON object is meant; what stands around it is dropped.
     """
 
     request: Request
     tags: ReasoningTags | None = None
     include_stop: bool = True
-    retries: int = 0
+    retries: int | None = None
     must_call: str = ""
     protocol: ToolProtocol | None = None
     begun: bool = False
     single: bool = False
-    names: frozenset[str] = frozenset()
+    tools: Mapping[str, Mapping[str, Any]] = {}
     wants_json: bool = False
-    pure_json: bool = False
+    pure_json: JsonCheck | None = None
 
-    def filters(self) -> Sequence[Filter]:
-        """Return fresh filters, in the order in which they apply."""
+    def filters(self, said: str = "") -> Sequence[Filter]:
+        """Return fresh filters, in the order in which they apply, behind what has been `said`."""
         filters: list[Filter] = []
-        if self.tags and not self.begun:
+        if self.tags and not self.begun and not self._has_channels():
             filters.append(TagFilter(self.tags, self._verbatim()))
         if self.protocol:
-            filters.append(
-                ToolCallFilter(
-                    self.protocol, names=self.names, begun=self.begun, single=self.single
-                )
-            )
+            filters.append(self._call_filter(self.protocol))
         if self.pure_json:
-            filters.append(JsonFilter())
+            filters.append(JsonFilter(self.pure_json))
         if self.request.stop:
             filters.append(StopFilter(self.request.stop, include=self.include_stop))
+        if self.must_call and self.retries is not None:
+            filters.append(CallFirst())
+        elif said.strip():
+            filters.append(Apart())
         return filters
+
+    def _has_channels(self) -> bool:
+        return self.protocol is not None and self.protocol.channels
+
+    def _call_filter(self, protocol: ToolProtocol) -> Filter:
+        if protocol.channels:
+            return HarmonyFilter(single=self.single)
+        return ToolCallFilter(protocol, tools=self.tools, begun=self.begun, single=self.single)
 
     def _verbatim(self) -> tuple[str, str] | None:
         """Return what begins and ends text in which no tag is looked for: calls, or JSON."""
         protocol = self.protocol
         if self.wants_json or (protocol and (protocol.bare or protocol is WRAPPED)):
             return "{", ""
-        return (protocol.open, protocol.close) if protocol else None
+        if protocol is None or protocol.open.startswith("`"):  # no tag counts in code anyway
+            return None
+        return protocol.open, protocol.close
 
     def again(self, answer: Answer) -> Request | None:
-        """Return what to ask again, where a call had to come and did not."""
-        missing = self.must_call and not (answer.called or answer.stop_sequence)
-        if not missing or answer.attempts > self.retries:
+        """Return what to ask again: where a call had to come and did not, or can't be read."""
+        if self.retries is None or answer.attempts > self.retries or answer.stop_sequence:
             return None
-        said = AIMessage(answer.said)
-        asked = HumanMessage(f"You have not called a tool. {self.must_call}")
-        return replace(self.request, messages=[*self.request.messages, said, asked])
+        said, asked = [answer.said], f"You have not called a tool. {self.must_call}"
+        if answer.called or not self.must_call:
+            if not (unreadable := self.unreadable(answer)):
+                return None
+            said += [self._as_written(each) for each in unreadable]
+            cut = answer.finish_reason == "length"
+            asked = _CUT if cut else "\n".join([*map(_complaint, unreadable), _AGAIN])
+        told = [AIMessage("\n".join(filter(None, said))), HumanMessage(asked)]
+        return replace(self.request, messages=[*self.request.messages, *told])
+
+    def unreadable(self, answer: Answer) -> Sequence[Unreadable]:
+        """Return the calls that the LLM wrote and that can't be read, if it wrote no others."""
+        return answer.unreadable if self.protocol and self.retries is not None else ()
+
+    def _as_written(self, call: Unreadable) -> str:
+        if not call.name or self.protocol is None:
+            return call.args
+        return self.protocol.write_calls([(call.name, call.args)])
+
+    def missing(self, answer: Answer, model: str) -> MissingCallError | None:
+        """Return the error that says that a call had to come and did not."""
+        if not self.must_call or answer.called or self.retries is None:
+            return None
+        error = MissingCallError(
+            f"{model} was told: {self.must_call!r} It has not, asked {answer.attempts} times, and "
+            f"wrote {answer.said!r}; raise tool_retries, or leave the choice to it: "
+            "tool_choice='auto'"
+        )
+        error.partial_text = answer.said
+        return error
+
+
+_AGAIN = "Write the whole call again, and fix that."
+_CUT = "Your call got too long and was cut. Write it again, and be brief."
+
+
+def _complaint(call: Unreadable) -> str:
+    of = f" of {call.name}" if call.name else ""
+    return f"Your call{of} can't be read: {call.error}."
 
 
 def plan(bare: Plan, can: Capabilities, protocol: ToolProtocol, roles: RolePolicy) -> Plan:
@@ -105,13 +155,15 @@ def plan(bare: Plan, can: Capabilities, protocol: ToolProtocol, roles: RolePolic
         ParameterError: A tool choice that is none, or a tool that only its provider can run.
     """
     made, asked = bare, bare.request
+    if protocol.reasoning and bare.tags == ReasoningTags():
+        made = made._replace(tags=ReasoningTags(*protocol.reasoning))
     if asked.tool_choice is not None:
         choice = as_choice(asked.tool_choice, asked.tools or ())
         made = made._replace(request=replace(asked, tool_choice=choice))
     constrained = is_forced(made.request.tool_choice) and can.response_format
     if can.tools and (can.tool_choice or not constrained):
         made = _native(made, can)
-    elif asked.tools or _has_calls(asked):
+    elif asked.tools or _has_calls(asked) or protocol.channels:
         made = _prompted(made, can, protocol)
     if asked.response_format is not None and not made.begun:
         made = _with_format(made, asked.response_format, can)._replace(wants_json=True)
@@ -142,10 +194,12 @@ def _prompted(made: Plan, can: Capabilities, protocol: ToolProtocol) -> Plan:
     must_call = _must_call(request.tool_choice)
     if constrained and request.response_format is not None and not must_call:
         protocol = WRAPPED
+    elif constrained and must_call and "{call}" not in protocol.call:
+        protocol = HERMES  # a schema can describe JSON only
     messages = with_calls_as_text(request.messages, protocol)
     told = replace(request, messages=messages, tools=None, tool_choice=None)
     if not offered:
-        return made._replace(request=told)
+        return made._replace(request=told, protocol=protocol if protocol.channels else None)
     taught = f"{protocol.teach(_describable(offered))}\n{must_call}".rstrip()
     told = replace(told, messages=with_instructions(messages, taught))
     constrained = constrained and bool(must_call or request.response_format is not None)
@@ -155,10 +209,10 @@ def _prompted(made: Plan, can: Capabilities, protocol: ToolProtocol) -> Plan:
     return made._replace(
         request=told,
         protocol=protocol,
-        names=frozenset(filter(None, map(tool_name, offered))),
+        tools={tool_name(each) or "": _arguments(each) for each in offered},
         begun=constrained and bool(must_call),
         single=constrained or request.parameters.get("parallel_tool_calls") is False,
-        must_call="" if constrained else must_call,
+        must_call=must_call,
     )
 
 
@@ -180,7 +234,8 @@ def _with_format(made: Plan, response_format: Any, can: Capabilities) -> Plan:
     request = replace(made.request, messages=messages)
     if can.response_format:
         return made._replace(request=request)
-    return made._replace(request=replace(request, response_format=None), pure_json=True)
+    check = SchemaCheck(schema_of(response_format))
+    return made._replace(request=replace(request, response_format=None), pure_json=check)
 
 
 def _offered(request: Request) -> list[Tool]:
@@ -201,14 +256,16 @@ def _must_call(choice: Any) -> str:
 
 def _call_schemas(tools: Sequence[Tool], protocol: ToolProtocol) -> list[dict[str, Any]]:
     """Return the schemas of the calls of these tools."""
-    nothing = {"type": "object", "properties": {}}
     return [
-        _object(
-            name={"const": tool_name(tool)},
-            **{protocol.arguments_key: tool["function"].get("parameters") or nothing},
-        )
+        _object(name={"const": tool_name(tool)}, **{protocol.arguments_key: _arguments(tool)})
         for tool in tools
     ]
+
+
+def _arguments(tool: Tool) -> Mapping[str, Any]:
+    """Return the schema of a tool's arguments."""
+    schema: Mapping[str, Any] = tool["function"].get("parameters")
+    return schema or {"type": "object", "properties": {}}
 
 
 def _one_of(calls: Sequence[Mapping[str, Any]], otherwise: Request | None) -> dict[str, Any]:

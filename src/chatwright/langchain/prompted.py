@@ -57,15 +57,14 @@ def _answer(
     if not isinstance(message, AIMessage) or not (message.tool_calls or message.invalid_tool_calls):
         return message
     calls = [
-        *(
-            (each["name"], json.dumps(each["args"], ensure_ascii=False))
-            for each in message.tool_calls
-        ),
-        *((each["name"] or "", each["args"] or "") for each in message.invalid_tool_calls),
+        (each["name"], json.dumps(each["args"], ensure_ascii=False)) for each in message.tool_calls
     ]
+    if not calls:  # beside others they were written anew, or have no result
+        unread = [(each["name"] or "", each["args"] or "") for each in message.invalid_tool_calls]
+        calls = [each for each in unread if each[1] not in message.text]
     names |= {each["id"]: each["name"] for each in message.tool_calls}
-    written = protocol.write_calls(calls)
-    text = f"{message.text}\n{written}" if message.text else written
+    written = [protocol.write_calls(calls)] if calls else []
+    text = "\n".join(filter(None, [str(message.text), *written]))
     return message.model_copy(update={"content": text, "tool_calls": [], "invalid_tool_calls": []})
 
 

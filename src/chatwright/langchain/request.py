@@ -51,7 +51,8 @@ class Request:
 
 def schema_of(response_format: Mapping[str, Any]) -> Any:
     """Return the JSON schema in a `response_format`: OpenAI's, or llama.cpp's; None without one."""
-    return (response_format.get("json_schema") or {}).get("schema") or response_format.get("schema")
+    named = response_format.get("json_schema") or {}
+    return named["schema"] if "schema" in named else response_format.get("schema")
 
 
 def as_stops(stop: str | Iterable[str] | None) -> tuple[str, ...]:

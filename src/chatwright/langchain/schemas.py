@@ -1,24 +1,26 @@
-"""Schemas for structured output: what can be asked for, and what comes of an answer.
-
-The one file that imports jsonschema.
-"""
+"""Schemas for structured output: what can be asked for, and what comes of an answer."""
 
 import dataclasses
 import functools
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from langchain_core.utils.function_calling import convert_to_json_schema
+from langchain_core.utils.function_calling import (
+    convert_to_json_schema,
+    convert_to_openai_function,
+)
 from langchain_core.utils.pydantic import is_basemodel_subclass
 from pydantic import BaseModel, PydanticUserError, TypeAdapter
 from typing_extensions import get_type_hints, is_typeddict
 
 from chatwright.errors import ParameterError, SchemaError
+from chatwright.langchain.request import schema_of
+from chatwright.langchain.validation import VALUES, check_schema, validated
 
-__all__ = ["VALUES", "Target", "as_format", "bounded", "check_schema", "target_of", "traced"]
+__all__ = ["Target", "as_format", "bounded", "target_of", "traced"]
 
 Json = Mapping[str, Any]
 
@@ -31,11 +33,13 @@ class Target:
         name: Its name.
         schema: Its JSON schema, the root an object.
         given: What it was asked for by: a class, or a JSON schema.
+        strict: Goes into the format or the tool, if given.
     """
 
     name: str
     schema: dict[str, Any]
     given: Any
+    strict: bool | None = None
 
     def build(self, value: Any) -> Any:
         """Return the result that an answer's JSON makes.
@@ -48,7 +52,7 @@ class Target:
                 return adapter.validate_python(value)
             if is_basemodel_subclass(self.given):
                 return self.given.parse_obj(value)  # type: ignore[attr-defined]  # pydantic v1's
-        return _validated(value, self.schema)
+        return validated(value, self.schema)
 
     def partial(self, value: Any) -> Any:
         """Return the result of JSON that is still growing; None, where it does not suffice yet."""
@@ -59,11 +63,11 @@ class Target:
         except Exception:  # noqa: BLE001  a schema's own validators may raise anything
             return None
 
-    def response_format(self, strict: bool | None) -> dict[str, Any]:
+    def response_format(self) -> dict[str, Any]:
         """Return the target as OpenAI's parameter."""
         wanted: dict[str, Any] = {"name": self.name, "schema": self.schema}
-        if strict is not None:
-            wanted["strict"] = strict
+        if self.strict is not None:
+            wanted["strict"] = self.strict
         return {"type": "json_schema", "json_schema": wanted}
 
     def bounded(self, length: int) -> "Target":
@@ -74,7 +78,7 @@ class Target:
         """
         return replace(self, schema=bounded(self.schema, length))
 
-    def tool(self, strict: bool | None) -> dict[str, Any]:
+    def tool(self) -> dict[str, Any]:
         """Return the target as a tool in OpenAI's form."""
         function: dict[str, Any] = {"name": self.name}
         if description := self.schema.get("description"):
@@ -82,8 +86,8 @@ class Target:
         function["parameters"] = {
             key: value for key, value in self.schema.items() if key not in {"title", "description"}
         }
-        if strict is not None:
-            function["strict"] = strict
+        if self.strict is not None:
+            function["strict"] = self.strict
         return {"type": "function", "function": function}
 
 
@@ -95,11 +99,16 @@ def as_format(wanted: Any) -> Any:
         SchemaError: It is a class that no schema can be made of.
     """
     if wanted is None or isinstance(wanted, type):
-        return wanted and target_of(wanted).response_format(None)
+        return wanted and target_of(wanted).response_format()
     if not isinstance(wanted, Mapping) or not wanted:
         raise ParameterError(
             f"response_format={wanted!r} is none; it can be {{'type': 'json_object'}}, "
             "{'type': 'json_schema', 'json_schema': {'name': …, 'schema': …}}, or a class"
+        )
+    if wanted.get("type") == "json_schema" and schema_of(wanted) is None:
+        raise ParameterError(
+            f"response_format={wanted!r} has no schema; it belongs into its 'json_schema', as "
+            "'schema'; {} allows anything"
         )
     return None if wanted.get("type") == "text" else dict(wanted)
 
@@ -107,21 +116,67 @@ def as_format(wanted: Any) -> Any:
 def target_of(schema: Any, *, strict: bool | None = None) -> Target:
     """Return what a pydantic class (v1 or v2), a TypedDict, a dataclass or a JSON schema asks for.
 
+    A JSON schema may also come as OpenAI has it in a `response_format` or in a function, and as
+    Anthropic has it in a tool: with a `name`, and the schema below a key of its own.
+
     Raises:
         SchemaError: It is none of these, it is malformed, or no answer can conform to it.
     """
-    if isinstance(schema, dict) and "title" in schema:
-        check_schema(schema)  # before core takes out of it what it has no use for
+    wrapped = _unwrapped(schema)
     try:
-        json_schema = _json_schema(schema, strict)
+        if isinstance(wrapped, Mapping) and "toolSpec" not in wrapped:
+            name, json_schema, strict = _as_it_is(wrapped, strict)
+        else:
+            json_schema = _json_schema(schema, strict)
+            name = str(json_schema.get("title") or getattr(schema, "__name__", "answer"))
     except (PydanticUserError, RecursionError, TypeError, ValueError) as error:
         raise SchemaError(
             f"{schema!r} is no schema; it can be a pydantic class, a TypedDict, a dataclass or a "
             f"JSON schema with a title: {error}"
         ) from error
     check_schema(json_schema)
-    name = str(json_schema.get("title") or getattr(schema, "__name__", "answer"))
-    return Target(name, json_schema, schema)
+    return Target(name, json_schema, schema, strict)
+
+
+def _unwrapped(schema: Any) -> Any:
+    """Return what stands in OpenAI's whole `response_format`, or in its whole tool."""
+    kind = schema.get("type") if isinstance(schema, Mapping) else None
+    if kind in {"json_schema", "function"} and isinstance(schema.get(kind), Mapping):
+        return schema[kind]
+    return schema
+
+
+def _as_it_is(schema: Json, strict: bool | None) -> tuple[str, dict[str, Any], bool | None]:
+    """Return a JSON schema with all that stands in it, its name, and whether it is strict.
+
+    Core keeps of one only what a function's parameters have: without `properties`, nothing.
+
+    Raises:
+        ValueError: It has no name, or is strict and is not.
+    """
+    below = next((key for key in _BELOW if isinstance(schema.get(key), Mapping)), None)
+    named = "title" if below is None else "name"
+    if not schema.get(named):
+        raise ValueError(f"it has no {named}")
+    wanted = {**(schema if below is None else schema[below])}
+    if below is not None:
+        said = {"title": schema["name"], "description": schema.get("description")}
+        wanted = {**{key: value for key, value in said.items() if value}, **wanted}
+        strict = _agreed(schema.get("strict"), strict)
+    check_schema(wanted)
+    if strict:  # as OpenAI wants it: all properties required, and no others
+        function = {"name": schema[named], "parameters": wanted}
+        wanted = convert_to_openai_function(function, strict=True)["parameters"]
+    return str(schema[named]), wanted, strict
+
+
+_BELOW = ("schema", "parameters", "input_schema")
+
+
+def _agreed(own: bool | None, given: bool | None) -> bool | None:
+    if None not in (own, given) and own != given:
+        raise ValueError(f"it says strict={own}, the call strict={given}")
+    return own if given is None else given
 
 
 def traced(target: Target) -> Any:
@@ -185,15 +240,6 @@ def _has_instances(schema: type) -> bool:
     return is_basemodel_subclass(schema) or dataclasses.is_dataclass(schema)
 
 
-def _validated(value: Any, schema: Json) -> Any:
-    from jsonschema.validators import validator_for  # noqa: PLC0415  for those who use it
-
-    errors = validator_for(schema)(schema).iter_errors(value)
-    if problems := [f"{each.json_path}: {each.message}" for each in errors]:
-        raise ValueError("; ".join(problems))
-    return value
-
-
 def bounded(schema: Any, length: int) -> Any:
     """Return a schema with a bound to every text, of `length` characters, and to every list."""
     if isinstance(schema, list):
@@ -201,7 +247,7 @@ def bounded(schema: Any, length: int) -> Any:
     if not isinstance(schema, Mapping):
         return schema
     made = {
-        key: value if key in VALUES else bounded(value, length) for key, value in schema.items()
+        key: value if key in _UNBOUNDED else bounded(value, length) for key, value in schema.items()
     }
     if schema.get("type") == "string" and not _BOUNDS & schema.keys():
         made["maxLength"] = max(length, schema.get("minLength", 0))
@@ -211,102 +257,5 @@ def bounded(schema: Any, length: int) -> Any:
 
 
 _FEW = 5
-VALUES = frozenset({"const", "default", "enum", "examples"})
-"""Keywords of JSON schema whose values are values, and no schemas."""
+_UNBOUNDED = VALUES | {"allOf"}  # a bound to one part may contradict another one
 _BOUNDS = frozenset({"const", "enum", "format", "maxLength", "pattern"})
-
-
-# Schemas that nothing can conform to.
-
-
-def check_schema(schema: Any) -> None:
-    """Refuse a schema before anything is generated for it.
-
-    Raises:
-        SchemaError: It is malformed, refers to what is not in it, or no JSON object conforms to it;
-            the message holds the path of what is wrong.
-    """
-    import jsonschema  # noqa: PLC0415  for those who use it
-
-    try:
-        jsonschema.validators.validator_for(schema).check_schema(schema)
-    except jsonschema.SchemaError as error:
-        raise SchemaError(
-            f"the schema is malformed at {error.json_path}: {error.message}"
-        ) from error
-    if schema.get("type", "object") != "object":
-        raise SchemaError(
-            f"the schema is of type {schema['type']!r} at $; the root has to be an object"
-        )
-    for path, problem in _problems(schema, "$", schema):
-        raise SchemaError(f"the schema can't be used at {path}: {problem}")
-
-
-def _problems(schema: Any, path: str, root: Json) -> Iterator[tuple[str, str]]:
-    """Yield the path of each thing that is wrong, and what is wrong with it."""
-    if schema is False:
-        yield path, "false admits nothing"
-    if not isinstance(schema, Mapping):
-        return
-    for low, high in _RANGES:
-        if low in schema and high in schema and schema[low] > schema[high]:
-            yield path, f"{low} {schema[low]} is above {high} {schema[high]}"
-    if schema.get("enum") == []:
-        yield f"{path}.enum", "an empty list admits nothing"
-    if (reference := schema.get("$ref")) is not None and not _resolves(reference, root):
-        yield f"{path}['$ref']", f"{reference!r} is not in the schema, and nothing is fetched"
-    for name in _unnameable(schema):
-        yield f"{path}.required", f"{name!r} is required, but not among the properties"
-    for key, each in _parts(schema):
-        yield from _problems(each, f"{path}{key}", root)
-
-
-def _unnameable(schema: Json) -> Iterator[str]:
-    """Yield the properties that have to be there and must not."""
-    if schema.get("additionalProperties") is False and "patternProperties" not in schema:
-        yield from (n for n in schema.get("required", ()) if n not in schema.get("properties", {}))
-
-
-def _parts(schema: Json) -> Iterator[tuple[str, Any]]:
-    """Yield the schemas inside of a schema that an answer can't do without, and their paths."""
-    required = schema.get("required", ())
-    for name, each in schema.get("properties", {}).items():
-        if each is not False or name in required:
-            yield f".properties.{name}", each
-    for name, each in schema.get("$defs", {}).items():
-        yield f"['$defs'].{name}", each
-    for key in _SINGLE:
-        if schema.get(key, False) is not False:
-            yield f".{key}", schema[key]
-    for key in _SEVERAL:
-        for position, each in enumerate(schema.get(key, ())):
-            yield f".{key}[{position}]", each
-
-
-_RANGES = (
-    ("minimum", "maximum"),
-    ("exclusiveMinimum", "maximum"),
-    ("minimum", "exclusiveMaximum"),
-    ("exclusiveMinimum", "exclusiveMaximum"),
-    ("minItems", "maxItems"),
-    ("minLength", "maxLength"),
-    ("minProperties", "maxProperties"),
-)
-_SINGLE = ("additionalProperties", "items")
-_SEVERAL = ("allOf", "anyOf", "oneOf", "prefixItems")
-
-
-def _resolves(reference: str, root: Json) -> bool:
-    """Tell whether a reference leads somewhere inside the schema."""
-    if not reference.startswith("#"):
-        return False
-    found: Any = root
-    for part in filter(None, reference[1:].split("/")):
-        key = part.replace("~1", "/").replace("~0", "~")
-        if isinstance(found, list) and key.isdigit() and int(key) < len(found):
-            found = found[int(key)]
-        elif isinstance(found, Mapping) and key in found:
-            found = found[key]
-        else:
-            return False
-    return True

@@ -8,7 +8,7 @@ import re
 import warnings
 from collections.abc import Mapping
 from importlib.metadata import version
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Self
 
 from langchain_core.globals import get_llm_cache
 from langchain_core.language_models import BaseChatModel
@@ -24,7 +24,7 @@ from pydantic import (
     model_validator,
 )
 
-from chatwright.core.protocols import PROTOCOLS, ToolProtocol
+from chatwright.core.protocols import PROTOCOLS, Named, ToolProtocol, protocol_of
 from chatwright.core.tags import ReasoningTags
 from chatwright.errors import ParameterError
 from chatwright.langchain.capabilities import RolePolicy
@@ -83,10 +83,12 @@ class Settings(BaseChatModel):
     """A key for whatever stands behind the model. Default: `CHATWRIGHT_API_KEY`, if set."""
     price: Price | None = None
     """What tokens cost. Default None: looked up in genai-prices, if that is installed."""
-    tool_protocol: ToolProtocol | Literal["hermes", "llama3", "mistral", "react"] = "hermes"
-    """How tools are spoken of with a source that reads nothing but text."""
-    tool_retries: int = Field(default=1, ge=0)
-    """How often to ask again where a call was forced and did not come."""
+    tool_protocol: ToolProtocol | Named = "auto"
+    """How tools are spoken of with a source that reads nothing but text. Default `auto`: as its
+    chat template does; `hermes`, where there is none."""
+    tool_retries: int | None = Field(default=1, ge=0)
+    """How often to ask again where a call was forced and did not come, or can't be read. None:
+    whatever comes is handed over, for a caller that looks at it itself."""
     reasoning_tags: Annotated[ReasoningTags, AfterValidator(_not_empty)] | None = ReasoningTags()
     """What stands around reasoning in the text. None: the text is left as it is."""
     keep_reasoning: bool = False
@@ -169,7 +171,13 @@ class Settings(BaseChatModel):
     def protocol(self) -> ToolProtocol:
         """Return the tool protocol that `tool_protocol` names."""
         named = self.tool_protocol
+        if named == "auto":
+            return protocol_of(self.known_template())
         return PROTOCOLS[named] if isinstance(named, str) else named
+
+    def known_template(self) -> str:
+        """Return the chat template that the source writes messages by, where that is known."""
+        return ""
 
     # What LangChain asks.
 

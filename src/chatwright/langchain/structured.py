@@ -1,28 +1,26 @@
 """`with_structured_output`: asked for, validated, and asked for again where it does not conform."""
 
 import contextlib
+import functools
 from collections.abc import AsyncIterator, Generator, Iterator, Mapping, Sequence
-from typing import Any, Literal, Protocol, TypeAlias
+from typing import Any, Literal, Protocol, TypeAlias, get_args
 
-import pydantic_core
 from langchain_core.language_models import LanguageModelInput
 from langchain_core.messages import (
     AIMessage,
-    AIMessageChunk,
     BaseMessage,
-    HumanMessage,
-    ToolMessage,
     convert_to_messages,
-    message_chunk_to_message,
 )
 from langchain_core.prompt_values import PromptValue
 from langchain_core.runnables import Runnable, RunnableConfig, RunnableSerializable
 from langchain_core.runnables.config import patch_config
 from pydantic import ConfigDict, Field
 
-from chatwright.errors import ParameterError, StructureError
+from chatwright.errors import ParameterError, RefusalError, StructureError
 from chatwright.langchain.capabilities import Capabilities
+from chatwright.langchain.parsed import Growing, Holding, complaint, was_cut
 from chatwright.langchain.schemas import Target, traced
+from chatwright.langchain.tools import as_tools, tool_name
 
 __all__ = ["Method", "StructuredOutput", "structured"]
 
@@ -38,8 +36,6 @@ class CanBeStructured(Protocol):
 
     def capabilities(self) -> Capabilities: ...
 
-    def bind(self, **kwargs: Any) -> Runnable[Any, AIMessage]: ...
-
     def bind_tools(
         self, tools: Sequence[Any], *, tool_choice: Any = None, **kwargs: Any
     ) -> Runnable[Any, AIMessage]: ...
@@ -50,7 +46,6 @@ def structured(
     target: Target,
     *,
     method: str | None,
-    strict: bool | None,
     include_raw: bool,
     retries: int,
     parameters: Mapping[str, Any],
@@ -63,32 +58,48 @@ def structured(
     if method is None:
         can = model.capabilities()
         method = "function_calling" if can.tools and not can.response_format else "json_schema"
-    trace = {"kwargs": {"method": method, "strict": strict}, "schema": traced(target)}
-    bound = {**parameters, "ls_structured_output_format": trace}
-    if method == "function_calling":
-        runnable = model.bind_tools([target.tool(strict)], tool_choice=target.name, **bound)
-    elif method == "json_schema":
-        runnable = model.bind(response_format=target.response_format(strict), **bound)
-    elif method == "json_mode":
-        runnable = model.bind(response_format={"type": "json_object"}, **bound)
-    else:
+    if method not in get_args(Method):
         raise ParameterError(
             f"method={method!r} is no method; it can be json_schema, function_calling or json_mode"
         )
-    shorter = [target.bounded(length) for length in _SHORTER]
-    briefer: list[Mapping[str, Any]] = []
-    if method == "function_calling":
-        briefer = [{"tools": [each.tool(strict)]} for each in shorter]
-    elif method == "json_schema":
-        briefer = [{"response_format": each.response_format(strict)} for each in shorter]
+    trace = {"kwargs": {"method": method, "strict": target.strict}, "schema": traced(target)}
+    tools = as_tools(parameters.get("tools") or ())
+    asked, *briefer = [
+        _asked_for(each, method, tools)
+        for each in (target, *(target.bounded(length) for length in _SHORTER))
+    ]
+    choice: dict[str, Any] = {}
+    if "tools" in asked:  # whether the call came is looked at here
+        choice = {"tool_choice": "any" if tools else target.name, "tool_retries": None}
+    bound = {**choice, **parameters, **asked, "ls_structured_output_format": trace}
+    runnable = model.bind_tools(bound.pop("tools", ()), **bound)
     return StructuredOutput(
         model=runnable,
         target=target,
         by_call=method == "function_calling",
-        briefer=briefer,
+        tools=frozenset(filter(None, map(tool_name, tools))),
+        briefer=() if method == "json_mode" else briefer,
         include_raw=include_raw,
         retries=retries,
+        made=functools.partial(
+            structured,
+            model,
+            target,
+            method=method,
+            include_raw=include_raw,
+            retries=retries,
+            parameters=parameters,
+        ),
     )
+
+
+def _asked_for(target: Target, method: str, tools: Sequence[Any]) -> dict[str, Any]:
+    """Return the call parameters that ask for a target, beside other tools."""
+    if method == "function_calling":
+        return {"tools": [*tools, target.tool()]}
+    if method == "json_mode":
+        return {"response_format": {"type": "json_object"}}
+    return {"response_format": target.response_format()}
 
 
 class StructuredOutput(RunnableSerializable[LanguageModelInput, Any]):
@@ -98,18 +109,24 @@ class StructuredOutput(RunnableSerializable[LanguageModelInput, Any]):
         model: The chat model, with the format or the tool bound.
         target: What is asked for.
         by_call: Whether it comes as a tool call, or as the answer's text.
+        tools: The names of the other tools that may be called: such a call is an answer, too.
         briefer: Call parameters for other attempts where an answer got too long and was cut: they
             bound texts and lists that the schema does not, as `response_metadata["bounded"]` says.
         include_raw: Whether the result is a dict of `raw`, `parsed` and `parsing_error`.
         retries: How often to ask again, with what was wrong.
+        judged: Whether what comes is judged by the caller, and handed over as it is.
+        made: What makes the same with other parameters.
     """
 
     model: Runnable[Any, AIMessage]
     target: Any
     by_call: bool
+    tools: frozenset[str] = frozenset()
     briefer: Sequence[Mapping[str, Any]] = ()
     include_raw: bool = False
     retries: int = Field(default=2, ge=0)
+    judged: bool = False
+    made: Any = Field(default=None, repr=False)
 
     model_config = ConfigDict(arbitrary_types_allowed=True, protected_namespaces=())
 
@@ -120,11 +137,28 @@ class StructuredOutput(RunnableSerializable[LanguageModelInput, Any]):
             StructureError: No answer conforms, not even after asking again. With `include_raw` it
                 stands in `parsing_error` instead.
         """
+        if judged := self._judged_by_caller(config):
+            return judged.invoke(input, config, **kwargs)
         return self._call_with_config(self._invoke, input, config, **kwargs)
 
     async def ainvoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> Any:  # noqa: A002
         """Do what `invoke` does."""
+        if judged := self._judged_by_caller(config):
+            return await judged.ainvoke(input, config, **kwargs)
         return await self._acall_with_config(self._ainvoke, input, config, **kwargs)
+
+    def _judged_by_caller(self, config: RunnableConfig | None) -> "StructuredOutput | None":
+        """Return what hands over whatever JSON came, at once, if the caller judges it himself.
+
+        LangChain's middlewares mark the calls that they make by `lc_source`. The one of them that
+        asks for a dict (`LLMToolSelectorMiddleware`, langchain 1.5.2) asks again by itself, and has
+        an `on_parsing_failure` for what does not conform. Calls below it inherit the mark, so that
+        only the caller's own config counts.
+        """
+        marked = "lc_source" in ((config or {}).get("metadata") or {})
+        if not marked or self.judged or self.include_raw or not isinstance(self.target.given, dict):
+            return None
+        return self.model_copy(update={"judged": True})
 
     def stream(
         self,
@@ -169,6 +203,16 @@ class StructuredOutput(RunnableSerializable[LanguageModelInput, Any]):
         """Do what `transform` does."""
         return self._atransform_stream_with_config(input, self._atransform, config, **kwargs)
 
+    def bind_tools(self, tools: Sequence[Any], **kwargs: Any) -> "StructuredOutput":
+        """Return the same with tools that may be called instead; `ChatModel.bind_tools` tells more.
+
+        With `include_raw`, an answer that calls one has `parsed` None and no `parsing_error`.
+        """
+        parameters = {**self.made.keywords["parameters"], **kwargs}
+        earlier = parameters.get("tools") or ()
+        made: StructuredOutput = self.made(parameters={**parameters, "tools": [*earlier, *tools]})
+        return made
+
     def explain(self, input: Any, **kwargs: Any) -> dict[str, Any]:  # noqa: A002
         """Return what the LLM would be given first; see `ChatModel.explain`."""
         explained: dict[str, Any] = self.model.explain(input, **kwargs)  # type: ignore[attr-defined]
@@ -207,7 +251,7 @@ class StructuredOutput(RunnableSerializable[LanguageModelInput, Any]):
         config = patch_config(config, callbacks=run_manager.get_child())
         messages, more = next(steps)
         while True:
-            growing = _Growing(self.target, by_call=self.by_call)
+            growing = Growing(self.target, by_call=self.by_call)
             for chunk in self.model.stream(messages, config, **kwargs, **more):
                 yield from self._shown(growing.feed(chunk))
             try:
@@ -223,7 +267,7 @@ class StructuredOutput(RunnableSerializable[LanguageModelInput, Any]):
         config = patch_config(config, callbacks=run_manager.get_child())
         messages, more = next(steps)
         while True:
-            growing = _Growing(self.target, by_call=self.by_call)
+            growing = Growing(self.target, by_call=self.by_call)
             source: Any = self.model.astream(messages, config, **kwargs, **more)
             async with contextlib.aclosing(source) as chunks:
                 async for chunk in chunks:
@@ -241,7 +285,7 @@ class StructuredOutput(RunnableSerializable[LanguageModelInput, Any]):
             shown = {"raw": None, "parsed": parsed, "parsing_error": None}
             yield shown if self.include_raw else parsed
 
-    def _final(self, result: Any, growing: "_Growing") -> Iterator[Any]:
+    def _final(self, result: Any, growing: Growing) -> Iterator[Any]:
         if self.include_raw or result != growing.result:
             yield result
 
@@ -256,27 +300,52 @@ class StructuredOutput(RunnableSerializable[LanguageModelInput, Any]):
         for _ in range(self.retries + 1):
             answer = yield messages, more
             attempts += answer.response_metadata.get("attempts", 1)
-            metadata = {**answer.response_metadata, "attempts": attempts}
-            if more:
-                metadata["bounded"] = True
-            raw = answer.model_copy(update={"response_metadata": metadata})
-            try:
-                parsed = self.target.build(_json_of(raw, self.target, by_call=self.by_call))
-            except Exception as error:  # noqa: BLE001  a schema's own validators may raise anything
-                problem: Exception = error
-                messages = [*messages, answer, *_complaint(answer, error)]
-                if _was_cut(answer) and briefer:
-                    more = briefer.pop(0)
-                continue
-            return self._result(raw, parsed, None)
+            raw = _told(answer, attempts, bounded=bool(more))
+            if refusal := refusal_in(raw):
+                return self._refused(raw, refusal)
+            if self._called_another(raw):
+                return self._result(raw, None, None)
+            held = Holding(raw, self.target, by_call=self.by_call)
+            if held.problem is None or self.judged:
+                return self._result(raw, held.result if held.problem is None else held.value, None)
+            messages = [*messages, answer, *complaint(answer, held.problem)]
+            if was_cut(answer) and briefer:
+                more = briefer.pop(0)
         failed = StructureError(
             f"no answer conforms to {self.target.name}, not one of {self.retries + 1}; the last: "
-            f"{problem}",
+            f"{held.problem}",
             llm_output=raw.text,
         )
         if not self.include_raw:
-            raise failed from problem
+            raise failed from held.problem
         return self._result(raw, None, failed)
+
+    def _refused(self, answer: AIMessage, refusal: RefusalError) -> Any:
+        """Return that the model refused; asking again would not help.
+
+        Raises:
+            RefusalError: There is no place for it in the result.
+        """
+        if not self.include_raw:
+            raise refusal
+        return self._result(answer, None, refusal)
+
+    def _called_another(self, answer: AIMessage) -> bool:
+        """Tell whether the answer is a call of another tool.
+
+        Raises:
+            StructureError: It is, and there is no place for it in the result.
+        """
+        names = {call["name"] for call in answer.tool_calls}
+        if self.by_call and self.target.name in names:
+            return False
+        if (called := names & self.tools) and not self.include_raw:
+            raise StructureError(
+                f"the answer is a call of {', '.join(sorted(called))}, and no {self.target.name}; "
+                "with include_raw=True it is in the result's 'raw'",
+                llm_output=answer.text,
+            )
+        return bool(called)
 
     def _result(self, raw: AIMessage, parsed: Any, error: Exception | None) -> Any:
         if self.include_raw:
@@ -284,84 +353,23 @@ class StructuredOutput(RunnableSerializable[LanguageModelInput, Any]):
         return parsed
 
 
-class _Growing:
-    """One answer on its way, and what can be made of it so far."""
-
-    def __init__(self, target: Target, *, by_call: bool) -> None:
-        self._target = target
-        self._by_call = by_call
-        self._chunks: list[AIMessageChunk] = []
-        self._whole: AIMessage | None = None
-        self._json = ""
-        self.result: Any = None
-
-    def feed(self, chunk: Any) -> Sequence[Any]:
-        """Take a chunk; return the result, if it has grown."""
-        if not isinstance(chunk, AIMessageChunk):  # the model does not stream
-            self._whole = chunk
-            return ()
-        self._chunks.append(chunk)
-        new = self._call_json(chunk) if self._by_call else chunk.text
-        if not new:
-            return ()
-        self._json += new
-        try:
-            value = pydantic_core.from_json(self._json, allow_partial="trailing-strings")
-        except ValueError:
-            return ()
-        result = self._target.partial(value)
-        if result is None or result == self.result:
-            return ()
-        self.result = result
-        return (result,)
-
-    @staticmethod
-    def _call_json(chunk: AIMessageChunk) -> str:
-        if chunk.tool_call_chunks:
-            return "".join(each["args"] or "" for each in chunk.tool_call_chunks)
-        return ""
-
-    def message(self) -> AIMessage:
-        """Return the whole answer."""
-        if self._whole is not None:
-            return self._whole
-        first, *others = self._chunks
-        whole = first + others if others else first
-        message = message_chunk_to_message(whole)
-        assert isinstance(message, AIMessage)  # noqa: S101  chunks of one make one
-        return message
+def refusal_in(answer: AIMessage) -> RefusalError | None:
+    """Return the refusal that an answer holds, as an error."""
+    for block in answer.content_blocks:
+        told: Mapping[str, Any] = block
+        told = told.get("value", told) if told["type"] == "non_standard" else told
+        if told.get("type") == "refusal":
+            words = told.get("refusal") or "it gives no reason"
+            return RefusalError(f"the model refuses: {words}", raw_message=answer)
+    return None
 
 
-def _json_of(message: AIMessage, target: Target, *, by_call: bool) -> Any:
-    """Return the JSON value that an answer holds.
-
-    Raises:
-        ValueError: It holds none.
-    """
-    if not by_call:
-        return pydantic_core.from_json(message.text)
-    for call in message.tool_calls:
-        if call["name"] == target.name:
-            return call["args"]
-    if message.invalid_tool_calls:
-        raise ValueError(f"the call can't be read: {message.invalid_tool_calls[0]['error']}")
-    raise ValueError(f"there is no call of the tool {target.name}")
-
-
-def _was_cut(answer: AIMessage) -> bool:
-    return bool(answer.response_metadata.get("finish_reason") == "length")
-
-
-def _complaint(answer: AIMessage, error: Exception) -> list[BaseMessage]:
-    """Return what tells the LLM what was wrong."""
-    text = f"This does not conform to the schema: {error}\nAnswer again, and mend that."
-    if _was_cut(answer):
-        text = "This got too long and was cut. Answer again, and be brief."
-    calls = [*answer.tool_calls, *answer.invalid_tool_calls]
-    return [
-        ToolMessage(text, tool_call_id=call["id"] or "", name=call["name"], status="error")
-        for call in calls
-    ] or [HumanMessage(text)]
+def _told(answer: AIMessage, attempts: int, *, bounded: bool) -> AIMessage:
+    """Return the answer with what is told of how it came."""
+    metadata = {**answer.response_metadata, "attempts": attempts}
+    if bounded:
+        metadata["bounded"] = True
+    return answer.model_copy(update={"response_metadata": metadata})
 
 
 def _as_messages(given: LanguageModelInput) -> list[BaseMessage]:

@@ -93,7 +93,7 @@ class ChatCommand(ChatModel):
         "variables",
     }
 
-    def __init__(self, command: Any = None, **fields: Any) -> None:
+    def __init__(self, command: Sequence[str | Sequence[str]] | None = None, **fields: Any) -> None:
         """Take the command by position, too."""
         super().__init__(**({"command": command} if command is not None else {}), **fields)
 

@@ -91,6 +91,10 @@ class Program:
                     f"{self._name}: the prompt is too long for an argument; without {{prompt}} in "
                     "the command it goes to stdin"
                 ) from error
+            if self._cwd is not None and error.filename == self._cwd:
+                raise LoadError(
+                    f"{self._name} can't be run in cwd={self._cwd!r}: {error.strerror}"
+                ) from error
             raise LoadError(f"{self._arguments[0]!r} can't be run: {error.strerror}") from error
         except ValueError as error:
             raise ContentError(

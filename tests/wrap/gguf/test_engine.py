@@ -1,6 +1,7 @@
 """The real engine and the real weights."""
 
 import asyncio
+import functools
 import gc
 import http.client
 import logging
@@ -18,7 +19,7 @@ import gguf
 import numpy as np
 import pytest
 
-from chatwright import ChatGGUF, SourceTimeoutError, WeightsError
+from chatwright import ChatGGUF, InvalidRequestError, SourceTimeoutError, WeightsError
 from chatwright.wrap.gguf import engine as engines
 from chatwright.wrap.gguf.weights import find
 from contract.subjects import SMOLLM2
@@ -40,6 +41,44 @@ def test_parameters_reach_the_engine_by_their_standard_names():
     assert not biased.startswith("The")
     penalized = model.invoke("Say yes yes yes yes", repeat_penalty=5.0, max_tokens=12).text
     assert penalized != model.invoke("Say yes yes yes yes", max_tokens=12).text
+
+
+async def test_max_tokens_of_zero_is_an_answer_without_a_token():
+    model = SMOLLM2(max_tokens=0)
+    for answer in (model.invoke(PROMPT), await model.ainvoke(PROMPT), sum_of(model.stream(PROMPT))):
+        assert answer.text == ""
+        assert answer.response_metadata["finish_reason"] == "length"
+        assert answer.usage_metadata["output_tokens"] == 0
+        assert answer.usage_metadata["input_tokens"] > 20
+
+
+def sum_of(chunks):
+    first, *others = chunks
+    return functools.reduce(lambda total, chunk: total + chunk, others, first)
+
+
+@pytest.mark.parametrize("stop", [None, ["France"]])
+def test_log_probabilities_come_as_openais_do(stop):
+    model = SMOLLM2(temperature=0, max_tokens=8, stop=stop)
+    answers = [model.invoke(PROMPT, logprobs=True, top_logprobs=2)]
+    answers.append(sum_of(model.stream(PROMPT, logprobs=True, top_logprobs=2)))
+    for answer in answers:
+        told = answer.response_metadata["logprobs"]["content"]
+        assert "".join(each["token"] for each in told) == answer.text
+        for each in told:
+            assert each.keys() == {"token", "bytes", "logprob", "top_logprobs"}
+            assert bytes(each["bytes"]).decode() == each["token"]
+            assert each["top_logprobs"][0]["token"] == each["token"]
+            assert len(each["top_logprobs"]) == 2
+            assert each["logprob"] <= 0
+    without = model.bind(logprobs=True).invoke(PROMPT).response_metadata["logprobs"]["content"]
+    assert [each["logprob"] for each in without] == pytest.approx(
+        [each["logprob"] for each in told], abs=0.1
+    )
+    assert all(each["top_logprobs"] == [] for each in without)
+    assert "logprobs" not in model.invoke(PROMPT).response_metadata
+    with pytest.raises(InvalidRequestError, match="logprobs"):
+        model.invoke(PROMPT, top_logprobs=2)
 
 
 def test_a_grammar_and_a_schema_reach_the_engine():

@@ -93,7 +93,7 @@ class OAuth2ClientCredentials(Auth):
 
     token_url: str
     client_id: str
-    client_secret: SecretStr
+    client_secret: SecretStr | str
     scope: str | None = None
     audience: str | None = None
     early: float = 60.0

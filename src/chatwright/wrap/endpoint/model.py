@@ -53,10 +53,14 @@ class ChatEndpoint(EndpointFields):
 
     Example:
         ```python
-        model = ChatEndpoint(base_url="http://localhost:8000/v1", model="my-model")
+        model = ChatEndpoint("http://localhost:8000/v1", model="my-model")
         model.invoke("Say hello.")
         ```
     """
+
+    def __init__(self, base_url: str | None = None, **fields: Any) -> None:
+        """Take the URL by position, too."""
+        super().__init__(**({} if base_url is None else {"base_url": base_url}), **fields)
 
     # The call.
 

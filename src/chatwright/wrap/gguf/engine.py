@@ -34,7 +34,7 @@ from chatwright.errors import (
 from chatwright.wrap.gguf.exchange import Exchange, as_exception
 from chatwright.wrap.gguf.gate import Gate
 
-__all__ = ["Engine", "EngineOptions", "shared"]
+__all__ = ["Engine", "EngineOptions", "library", "shared"]
 
 _log = logging.getLogger("chatwright.llama_cpp")
 _LEVELS = {"D": logging.DEBUG, "I": logging.INFO, "W": logging.WARNING, "E": logging.ERROR}
@@ -321,6 +321,15 @@ def _silence(xllamacpp: Any) -> None:
         main.restype = ctypes.c_void_p
         flush(ctypes.c_void_p(main()))
         threshold(0)
+
+
+def library() -> str:
+    """Return the path of xllamacpp's shared library.
+
+    Raises:
+        MissingExtraError: xllamacpp is not installed.
+    """
+    return str(_xllamacpp().xllamacpp.__file__)
 
 
 def _xllamacpp() -> Any:

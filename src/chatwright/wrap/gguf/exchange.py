@@ -40,6 +40,9 @@ class Exchange:
         self._admitted: float | None = None
         self._first: float | None = None
         self._reason = "stop"
+        self._silent = False
+        self._alternatives = 0
+        self._logprobs: list[dict[str, Any]] = []
         self._error: BaseException | None = None
 
     def run(self, complete: Callable[..., bool], body: Mapping[str, Any]) -> None:
@@ -51,8 +54,13 @@ class Exchange:
             EngineError: llama.cpp failed.
             SourceTimeoutError: The time ran out.
         """
-        raw = dumps(body)
-        admitted = complete(raw, self._receive, self._channel, self._deadline)
+        self._silent = body.get("max_tokens") == 0  # llama.cpp writes a token before it looks
+        if body.get(
+            "logprobs"
+        ):  # without any alternative, llama.cpp tells none of the token either
+            self._alternatives = body.get("top_logprobs") or 0
+            body = {**body, "top_logprobs": max(1, self._alternatives)}
+        admitted = complete(dumps(body), self._receive, self._channel, self._deadline)
         if self._error is not None:
             raise self._error
         if not admitted and not self._channel.closed:
@@ -76,7 +84,8 @@ class Exchange:
             raise self._too_late("in the middle of its answer")
         for choice in event.get("choices", ()):
             self._reason = choice.get("finish_reason") or self._reason
-            pieces = [*_pieces(choice.get("delta", {}))]
+            pieces = [] if self._silent else [*_pieces(choice.get("delta", {}))]
+            self._keep(choice.get("logprobs") or {})
             if pieces and self._first is None:
                 self._first = now
             if pieces and self._report:
@@ -87,6 +96,13 @@ class Exchange:
             self._tell(event)
         return self._channel.closed
 
+    def _keep(self, logprobs: Mapping[str, Any]) -> None:
+        """Keep the log probabilities of tokens, in the form that OpenAI has for them."""
+        for each in logprobs.get("content") or ():
+            likely = [_logprob(one) for one in each.get("top_logprobs") or ()]
+            alternatives = likely[: self._alternatives]
+            self._logprobs.append({**_logprob(each), "top_logprobs": alternatives})
+
     def _tell(self, event: Mapping[str, Any]) -> None:
         """Say what the engine counted and measured so far."""
         timings = event.get("timings") or {}
@@ -94,7 +110,7 @@ class Exchange:
         self._put(
             Usage(
                 input_tokens=timings.get("prompt_n", 0) + cached,
-                output_tokens=timings.get("predicted_n", 0),
+                output_tokens=0 if self._silent else timings.get("predicted_n", 0),
                 input_token_details={"cache_read": cached},
             )
         )
@@ -104,7 +120,10 @@ class Exchange:
             "queue_ms": round(1000 * (admitted - self._started), 1),
             "tokens_per_second": round(timings.get("predicted_per_second", 0.0), 1),
         }
-        self._put(Finish(self._reason, {"timings": measured}))
+        metadata: dict[str, Any] = {"timings": measured}
+        if self._logprobs:
+            metadata["logprobs"] = {"content": [*self._logprobs]}
+        self._put(Finish(self._reason, metadata))
 
     def _too_late(self, when: str) -> SourceTimeoutError:
         return SourceTimeoutError(f"the request's {self._timeout} s ran out {when}")
@@ -123,6 +142,10 @@ def _pieces(delta: Mapping[str, Any]) -> Iterator[str | Reasoning | ToolCallDelt
             function.get("name"),
             function.get("arguments", ""),
         )
+
+
+def _logprob(token: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: token.get(name) for name in ("token", "bytes", "logprob")}
 
 
 def as_exception(error: Mapping[str, Any]) -> Exception:

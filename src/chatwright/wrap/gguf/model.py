@@ -1,6 +1,7 @@
 """`ChatGGUF`: weights on disk as a chat model."""
 
 from dataclasses import replace
+from os import PathLike, fspath
 from pathlib import Path
 from typing import Annotated, Any, Self
 
@@ -17,14 +18,15 @@ from chatwright.langchain.request import Request
 from chatwright.langchain.schemas import bounded
 from chatwright.langchain.structured import Method, StructuredOutput
 from chatwright.wrap.gguf import weights
-from chatwright.wrap.gguf.engine import Engine, EngineOptions, shared
-from chatwright.wrap.gguf.grammar import grammar_of
+from chatwright.wrap.gguf.engine import Engine, EngineOptions, library, shared
+from chatwright.wrap.gguf.grammar import checked, grammar_of
 
 __all__ = ["ChatGGUF"]
 
 _SAMPLING = (
     "frequency_penalty",
     "grammar",
+    "logprobs",
     "max_tokens",
     "min_p",
     "presence_penalty",
@@ -32,6 +34,7 @@ _SAMPLING = (
     "seed",
     "temperature",
     "top_k",
+    "top_logprobs",
     "top_p",
 )
 
@@ -81,14 +84,15 @@ class ChatGGUF(ChatModel):
 
     Example:
         ```python
-        model = ChatGGUF(model_path="smollm2", temperature=0)
+        model = ChatGGUF("smollm2", temperature=0)
         model.invoke([("system", "You are a helpful assistant."), ("human", "Say hello.")])
         ```
     """
 
     model_path: str
     """Path of a GGUF file; or `hf:owner/repo/file.gguf`; or `smollm2`, whose `temperature` and
-    `repeat_penalty` then default to what it answers best with, 0.0 and 1.05."""
+    `repeat_penalty` then default to what it answers best with, 0.0 and 1.05. It may also be given
+    by position, or as `model`."""
     n_ctx: int = Field(default=4096, ge=16)
     """Context of one answer, prompt included, in tokens."""
     n_parallel: int = Field(default=4, ge=1, le=256)
@@ -123,6 +127,11 @@ class ChatGGUF(ChatModel):
     grammar: str | None = None
     """A GBNF grammar that the answer follows. Default None: no grammar."""
 
+    logprobs: bool | None = None
+    """Whether `response_metadata["logprobs"]` tells how likely each token was, as OpenAI's does."""
+    top_logprobs: int | None = Field(default=None, ge=0)
+    """How many of the likeliest tokens it tells at each place. Default None: none."""
+
     accepts = frozenset({"chat_template_kwargs", "json_schema", "logit_bias", "repeat_last_n"})
     fixed = ChatModel.fixed | {*_ENGINE}
     has_prices = False  # weights on one's own disk cost what their owner says
@@ -130,13 +139,23 @@ class ChatGGUF(ChatModel):
     _engine: Engine | None = PrivateAttr(default=None)
     _engine_named: tuple[str, ...] = PrivateAttr(default=())
 
+    def __init__(self, model_path: str | PathLike[str] | None = None, **fields: Any) -> None:
+        """Take the weights by position, too, or as `model`."""
+        super().__init__(**({} if model_path is None else {"model_path": model_path}), **fields)
+
     @model_validator(mode="before")
     @classmethod
-    def _follow_advice(cls, values: Any) -> Any:
-        """Sample named weights as they answer best, where nothing else is said."""
-        named = (
-            weights.NAMED.get(values.get("model_path", "")) if isinstance(values, dict) else None
-        )
+    def _find_advice(cls, values: Any) -> Any:
+        """Take `model` for the weights, if nothing else names them; sample them as is advised."""
+        if not isinstance(values, dict):
+            return values
+        if "model_path" not in values and "model" in values:
+            values = {"model_path": values["model"], **values}
+            del values["model"]
+        path = values.get("model_path")
+        if isinstance(path, PathLike):
+            values = {**values, "model_path": fspath(path)}
+        named = weights.NAMED.get(path) if isinstance(path, str) else None
         return {**named.sampling, **values} if named else values
 
     @model_validator(mode="after")
@@ -202,13 +221,27 @@ class ChatGGUF(ChatModel):
         for name in ("tools", "tool_choice"):
             if (value := getattr(request, name)) is not None:
                 body[name] = value
-        if request.response_format is not None:
-            if self.grammar:
-                raise ParameterError(
-                    "grammar excludes response_format and forced calls, which need one of their own"
-                )
-            body["grammar"] = grammar_of(request.response_format)
+        if grammar := self._grammar(request, body.pop("json_schema", None)):
+            body["grammar"] = grammar
         return body
+
+    def _grammar(self, request: Request, schema: Any) -> str | None:
+        """Return what holds the answer: to a format, to llama.cpp's `json_schema`, or the user's.
+
+        Raises:
+            ParameterError: There are two of them.
+        """
+        wanted = request.response_format
+        if wanted is None and schema is not None:
+            wanted, schema = {"type": "json_object", "schema": schema}, None
+        if wanted is None:
+            return checked(self.grammar, library()) if self.grammar else None
+        if self.grammar or schema is not None:
+            raise ParameterError(
+                "grammar, json_schema, and response_format or a forced call exclude each other: an "
+                "answer follows one"
+            )
+        return grammar_of(wanted, library())
 
     def replies_async(self) -> bool:
         """Say that `reply` never blocks: llama.cpp pushes from a thread of its own."""
@@ -279,6 +312,10 @@ class ChatGGUF(ChatModel):
                 developer="system",
             ),
         )
+
+    def known_template(self) -> str:
+        """Return the weights' chat template; loads them."""
+        return str(self.engine.properties.get("chat_template", ""))
 
     def source_name(self) -> str:
         """Return the model's name, for errors."""
