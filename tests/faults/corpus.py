@@ -5,6 +5,7 @@ from faults import (  # noqa: F401
     asynchrony,
     basics,
     callbacks,
+    endings,
     errors,
     found,
     parameters,

@@ -24,6 +24,13 @@ CALLS_FROM = 100
 """Under v1 core numbers text and reasoning from 0: calls have to stay clear of them."""
 
 ROLES = {"human": "user", "ai": "assistant", "AIMessageChunk": "assistant"}
+STATES = {
+    "stop": "completed",
+    "tool_calls": "completed",
+    "refusal": "refused",
+    "length": "incomplete",
+    "content_filter": "incomplete",
+}
 NOT_SENT = {
     *("reasoning", "reasoning_content", "thinking", "redacted_thinking"),
     *("tool_call", "tool_call_chunk", "invalid_tool_call", "tool_use", "tool_result"),
@@ -185,6 +192,7 @@ class Answer:
         self.reason: str | None = None
         self.usage: dict | None = None
         self.server_says = False
+        self.refused = False
 
     @property
     def done(self) -> bool:
@@ -213,6 +221,8 @@ class Answer:
         chunks = []
         if reasoning := delta.get("reasoning_content"):
             chunks += self.reasoning(reasoning)
+        if refusal := delta.get("refusal"):
+            chunks += self.refusal(refusal)
         if text := delta.get("content"):
             chunks += self.text(self.stops.feed(text))
         if self.done:
@@ -227,6 +237,11 @@ class Answer:
 
     def reasoning(self, text: str) -> list[ChatGenerationChunk]:
         return [chunk(additional_kwargs={"reasoning_content": text})]
+
+    def refusal(self, text: str) -> list[ChatGenerationChunk]:
+        """Send the words beside the text, as OpenAI's API has them."""
+        self.refused = True
+        return [chunk(additional_kwargs={"refusal": text})]
 
     def call(self, index: int, call: dict) -> list[ChatGenerationChunk]:
         """Send the id and the name once, on a call's first chunk; where no id comes, make one."""
@@ -285,6 +300,9 @@ class Answer:
             "model_provider": self.provider,
             "finish_reason": "stop" if self.done else self.reason or "stop",
         }
+        name = "refusal" if self.refused else metadata["finish_reason"]
+        metadata["normalized_finish_reason"] = name
+        metadata["finish_state"] = STATES.get(name, "unknown")
         if self.done:
             metadata["stop_sequence"] = self.stops.matched
         return metadata

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from langchain_core.language_models import BaseChatModel, GenericFakeChatModel
 
-from chatwright import ChatFunction, Finish, Reasoning, ToolCallDelta, Usage
+from chatwright import ChatFunction
 
 FACES = ("invoke", "ainvoke", "_stream", "_astream")
 """A fake that overrides one of these is itself what its test is about: it stays."""
@@ -27,33 +27,14 @@ EXPECTED = {
 }
 
 
-def answered(message):
-    """Return an `AIMessage` as deltas."""
-    for block in message.content_blocks:
-        if block["type"] == "text":
-            yield from block["text"].splitlines(keepends=True)
-        elif block["type"] == "reasoning":
-            yield Reasoning(block.get("reasoning", ""))
-    calls = [*message.tool_calls, *message.invalid_tool_calls]
-    for index, call in enumerate(calls):
-        yield ToolCallDelta(index, call["id"], call["name"], call["args"])
-    if usage := message.usage_metadata:
-        yield Usage(usage["input_tokens"], usage["output_tokens"])
-    metadata = {**message.response_metadata}
-    if metadata or not calls:
-        yield Finish(metadata.pop("finish_reason", "stop"), metadata)
-
-
 def function_of(fake):
     """Return the function that asks a fake; it is async and names formats where the fake does."""
 
     def generate(messages, **given):
-        yield from answered(fake._generate(messages, **given).generations[0].message)
+        return fake._generate(messages, **given)
 
     async def agenerate(messages, **given):
-        result = await fake._agenerate(messages, **given)
-        for delta in answered(result.generations[0].message):
-            yield delta
+        return await fake._agenerate(messages, **given)
 
     function = agenerate if overrides(type(fake), "_agenerate") else generate
     named = ["messages", "stop", "tools", "tool_choice"]

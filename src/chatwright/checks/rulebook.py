@@ -26,6 +26,7 @@ SECTIONS = {
     "calls": "Tools",
     "structured": "Structured output",
     "content": "Content",
+    "endings": "Content",
     "secrets": "Serialization and secrets",
     "parameters": "Parameters, tracing, configuration",
     "errors": "Errors, cancellation, concurrency",

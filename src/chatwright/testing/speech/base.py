@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from chatwright.deltas import Finish, Reasoning, Text, ToolCallDelta, Usage
+from chatwright.deltas import Finish, Reasoning, Refusal, Text, ToolCallDelta, Usage
 
 __all__ = ["Asked", "Speech", "cut_at_stop", "ended", "event", "joined", "plain", "text_of"]
 
@@ -120,6 +120,12 @@ def joined(items: Sequence[Any]) -> tuple[str, str, list[dict[str, Any]]]:
             call["name"] = call["name"] or each.name or ""
             call["arguments"] += each.args
     return "".join(text), "".join(reasoning), list(calls.values())
+
+
+def refused(items: Sequence[Any]) -> str | None:
+    """Return the words in which a script refuses; None where it does not."""
+    words = [each.text for each in items if isinstance(each, Refusal)]
+    return "".join(words) if words else None
 
 
 def cut_at_stop(items: Iterable[Any], stops: Sequence[str]) -> Iterator[Any]:

@@ -6,8 +6,17 @@ import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from chatwright.deltas import Finish, Reasoning, ToolCallDelta, Usage
-from chatwright.testing.speech.base import Asked, Speech, ended, event, joined, plain, text_of
+from chatwright.deltas import Finish, Reasoning, Refusal, ToolCallDelta, Usage
+from chatwright.testing.speech.base import (
+    Asked,
+    Speech,
+    ended,
+    event,
+    joined,
+    plain,
+    refused,
+    text_of,
+)
 
 __all__ = ["GROQ", "MISTRAL", "SPEECH", "error_openai", "read_openai"]
 
@@ -76,6 +85,8 @@ def _said(each: Any, asked: Asked) -> Iterator[Any]:
         yield event(_chunk(asked, {"content": each}))
     elif isinstance(each, Reasoning):
         yield event(_chunk(asked, {"reasoning_content": each.text}))
+    elif isinstance(each, Refusal):
+        yield event(_chunk(asked, {"refusal": each.text}))
     elif not isinstance(each, Usage | Finish):
         yield each
 
@@ -117,6 +128,8 @@ def _whole_openai(items: Sequence[Any], asked: Asked) -> Mapping[str, Any]:
     message: dict[str, Any] = {"role": "assistant", "content": text or None}
     if reasoning:
         message["reasoning_content"] = reasoning
+    if (refusal := refused(items)) is not None:
+        message["refusal"] = refusal
     if calls:
         message["tool_calls"] = _openai_calls(calls)
     made = {

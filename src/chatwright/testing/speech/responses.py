@@ -3,8 +3,17 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from chatwright.deltas import Finish, Reasoning, ToolCallDelta, Usage
-from chatwright.testing.speech.base import Asked, Speech, ended, event, joined, plain, text_of
+from chatwright.deltas import Finish, Reasoning, Refusal, ToolCallDelta, Usage
+from chatwright.testing.speech.base import (
+    Asked,
+    Speech,
+    ended,
+    event,
+    joined,
+    plain,
+    refused,
+    text_of,
+)
 from chatwright.testing.speech.openai import error_openai
 
 __all__ = ["SPEECH"]
@@ -48,6 +57,9 @@ def _stream_responses(items: Iterable[Any], asked: Asked) -> Iterator[Any]:
         elif isinstance(each, Reasoning):
             kind = "response.reasoning_summary_text.delta"
             yield event({"type": kind, "output_index": 0, "delta": each.text}, kind)
+        elif isinstance(each, Refusal):
+            kind = "response.refusal.delta"
+            yield event({"type": kind, "output_index": 0, "delta": each.text}, kind)
         elif isinstance(each, ToolCallDelta):
             if each.index not in outputs:
                 outputs[each.index] = len(outputs) + 1
@@ -72,9 +84,11 @@ def _whole_responses(items: Sequence[Any], asked: Asked) -> Mapping[str, Any]:
     if reasoning:
         summary = [{"type": "summary_text", "text": reasoning}]
         output.append({"type": "reasoning", "summary": summary})
-    if text:
-        part = {"type": "output_text", "text": text}
-        output.append({"type": "message", "role": "assistant", "content": [part]})
+    parts = [{"type": "output_text", "text": text}] if text else []
+    if (refusal := refused(items)) is not None:
+        parts.append({"type": "refusal", "refusal": refusal})
+    if parts:
+        output.append({"type": "message", "role": "assistant", "content": parts})
     output += [
         {
             "type": "function_call",
