@@ -14,7 +14,6 @@ from chatwright.cli.options import MaxTokens, Stop, System, Temperature
 from chatwright.cli.streams import is_terminal, read_piped, say
 
 if TYPE_CHECKING:
-    from langchain_core.language_models import BaseChatModel
     from langchain_core.messages import AIMessageChunk
     from rich.console import Console
 
@@ -95,7 +94,7 @@ def loaded(model: str) -> "ChatModel":
     return found
 
 
-def _opening(found: "BaseChatModel", named: str) -> str:
+def _opening(found: "ChatModel", named: str) -> str:
     """Return the model's name and where it comes from."""
     from chatwright.wrap.endpoint.model import ChatEndpoint  # noqa: PLC0415  slow to import
     from chatwright.wrap.gguf import ChatGGUF, weights  # noqa: PLC0415  slow to import
