@@ -15,6 +15,9 @@ APT := ($(SUDO) apt-get update -qq && $(SUDO) apt-get install -y -qq chromium >/
 PIP := $(BIN)/pip --disable-pip-version-check --quiet
 INSTALL := $(PIP) install --no-compile -c constraints.txt -e
 
+# Packages are compiled when they are first imported, and not again by each process that tests start.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: chat test test-long lint bench conformance docs clean
 .DELETE_ON_ERROR:
 

@@ -1,6 +1,8 @@
 """R9: no two models that could answer differently share a cache key; R10: what is derived."""
 
+import copy
 import functools
+import pickle
 import subprocess
 import sys
 import textwrap
@@ -10,6 +12,7 @@ import warnings
 import pytest
 from langchain_core.caches import InMemoryCache
 from langchain_core.language_models import FakeListChatModel
+from langchain_core.runnables import RunnableLambda
 from langchain_openai import ChatOpenAI
 from pydantic import BaseModel, PrivateAttr, SecretStr
 
@@ -222,6 +225,31 @@ def test_R9_a_redefinition_is_another_function():
     assert key(first) != key(second)
 
 
+def test_R9_what_config_chooses_is_part_of_the_key():
+    def by_config(messages, config):
+        return config["configurable"]["tenant"]
+
+    reading = RunnableLambda(lambda x, config: config["configurable"]["tenant"])
+
+    def by_chain(messages):
+        return reading.invoke(messages)
+
+    for source in (by_config, by_chain, reading):
+        model = chat_model(source, cache=InMemoryCache())
+        answers = [
+            model.invoke("x", {"configurable": {"tenant": each}}).text for each in ("a", "b", "a")
+        ]
+        assert answers == ["a", "b", "a"]
+
+
+def test_R9_threads_share_the_answers_of_a_function_that_knows_no_config():
+    calls = []
+    model = chat_model(lambda messages: calls.append(1) or "hi", cache=InMemoryCache())
+    for thread in "ab":
+        model.invoke("x", {"configurable": {"thread_id": thread}})
+    assert len(calls) == 1
+
+
 # R10.
 
 
@@ -259,6 +287,27 @@ def test_R10_what_is_derived_follows_calls_copies_and_assignments(cls):
     assert model.invoke("x").text == "us"
     model.region = "eu"
     assert model.invoke("x").text == "eu"
+
+
+class Guarded(Late):
+    def model_post_init(self, context):
+        super().model_post_init(context)
+        self._client = Locked(self.region)
+
+    @functools.cached_property
+    def other(self):
+        return Locked(self.region)
+
+    def reply(self, request):
+        return self._client.tenant + self.other.tenant
+
+
+@pytest.mark.parametrize("again", [copy.deepcopy, lambda m: pickle.loads(pickle.dumps(m))])
+def test_K4_a_used_model_with_clients_is_copied_and_pickled(again, monkeypatch):
+    monkeypatch.setattr(sys.modules[__name__], "Guarded", Guarded, raising=False)
+    model = Guarded(region="eu")
+    assert model.invoke("x").text == "eueu"
+    assert again(model).invoke("x").text == "eueu"
 
 
 def test_R10_what_is_not_derived_is_kept():

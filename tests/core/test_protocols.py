@@ -60,6 +60,8 @@ WRITTEN = {
     "<end_function_call>",
     "gemma4": 'Hm.<|tool_call>call:look{city:<|"|>Bern<|"|>}<tool_call|>',
     "mistral-v11": 'Hm.[TOOL_CALLS]look[ARGS]{"city": "Bern"}',
+    "mistral-v11 ": 'Hm.[TOOL_CALLS] [{"name": "look", "arguments": {"city": "Bern"}}]',
+    "mistral": 'Hm.[TOOL_CALLS]look[ARGS]{"city": "Bern"}',
     "phi4": 'Hm. functools[{"name": "look", "arguments": {"city": "Bern"}}]',
     "pythonic": "[look(city='Bern')]",
     "llama3": 'Hm. {"type": "function", "name": "look", "parameters": {"city": "Bern"}}',

@@ -1,6 +1,7 @@
 """What a review by fresh eyes found, held: tools, formats, schemas and copies in odd forms."""
 
 import contextlib
+import enum
 import json
 import pickle
 from typing import Annotated, NotRequired, Optional
@@ -158,6 +159,23 @@ def test_a_wrapped_call_may_be_laid_out_in_any_way():
 class Node(BaseModel):
     value: int
     children: list["Node"] = []
+
+
+def test_a_schema_that_is_a_reference_to_itself_has_its_name():
+    class Node(BaseModel):
+        value: int
+        children: list["Node"] = []
+
+    Node.model_rebuild(_types_namespace={"Node": Node})
+    tree = {"value": 1, "children": [{"value": 2}]}
+    source = chat_model(lambda messages: json.dumps(tree))
+    assert source.with_structured_output(Node.model_json_schema()).invoke("x") == tree
+
+
+@pytest.mark.parametrize("value", [enum.Enum("Color", "RED BLUE"), int, list])
+def test_a_schema_that_is_no_object_is_refused(value):
+    with pytest.raises(SchemaError, match="is no object"):
+        chat_model(lambda messages: "x").with_structured_output(value)
 
 
 def test_recursive_schemas_keep_their_recursion():

@@ -5,9 +5,18 @@ import pickle
 
 import cloudpickle
 import pytest
+from langchain_core.callbacks import UsageMetadataCallbackHandler
 from langchain_core.language_models import BaseChatModel
 
-from chatwright import ChatFunction, DefinitionError, LoadError, OutputError, chat_model
+from chatwright import (
+    ChatFunction,
+    DefinitionError,
+    Finish,
+    LoadError,
+    OutputError,
+    Usage,
+    chat_model,
+)
 from wrap import decorated
 from wrap.decorated import Holder, shout, whisper
 
@@ -188,6 +197,57 @@ def test_keyword_arguments_take_what_else_a_call_gives():
         return f"{mark} {sorted(rest.items())}"
 
     assert takes_all.invoke("x", mark="?", a=1, b=2).text == "? [('a', 1), ('b', 2)]"
+
+
+def test_keyword_arguments_take_a_calls_own_fields_stop_and_tools_too():
+    @chat_model
+    def takes_all(messages, **given):
+        return f"{sorted(given)}"
+
+    tool = {"name": "f", "description": "F.", "parameters": {"type": "object", "properties": {}}}
+    assert takes_all.invoke("x", temperature=1.0).text == "['temperature']"
+    assert takes_all.invoke("x", stop=["zz"]).text == "['stop']"
+    assert takes_all.bind_tools([tool]).invoke("x").text == "['tools']"
+    assert takes_all.invoke("x").text == "[]"
+
+
+@pytest.mark.parametrize("name", ["stream", "tags", "metadata", "callbacks", "run_id"])
+def test_a_parameter_that_no_call_could_set_is_refused(name):
+    scope = {}
+    exec(f"def source(messages, {name}=None): ...", scope)
+    with pytest.raises(DefinitionError, match=f"'{name}', which LangChain keeps"):
+        chat_model(scope["source"])
+
+
+def test_a_parameter_that_is_a_field_of_the_model_is_given_its_value():
+    @chat_model
+    def source(messages, include_stop=None, tool_retries=None):
+        return repr((include_stop, tool_retries))
+
+    assert source.invoke("x").text == "(True, 1)"
+    assert source.invoke("x", include_stop=False, tool_retries=3).text == "(False, 3)"
+
+
+def test_without_stop_sequences_a_functions_own_default_stands():
+    @chat_model
+    def source(messages, stop=("own",)):
+        return repr(stop)
+
+    assert source.invoke("x").text == "('own',)"
+    assert source.invoke("x", stop=["zz"]).text == "['zz']"
+
+
+def test_the_name_of_the_model_that_answered_wins():
+    @chat_model
+    def router(messages):
+        yield "hi"
+        yield Finish(metadata={"model_name": "small-7b"})
+        yield Usage(1, 1)
+
+    sums = UsageMetadataCallbackHandler()
+    answer = router.invoke("x", {"callbacks": [sums]})
+    assert answer.response_metadata["model_name"] == "small-7b"
+    assert [*sums.usage_metadata] == ["small-7b"]
 
 
 def test_a_serialized_model_is_never_imported_by_name():

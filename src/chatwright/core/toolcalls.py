@@ -13,6 +13,7 @@ from chatwright.core.reading.pythoncalls import PythonCalls
 from chatwright.core.reading.react import ReactCalls
 from chatwright.core.reading.reader import Context, Reader
 from chatwright.core.reading.spelled import SpelledCalls
+from chatwright.core.reading.undecided import UndecidedCalls
 from chatwright.core.text import partial_start
 
 __all__ = ["ToolCallFilter"]
@@ -142,7 +143,9 @@ class ToolCallFilter:
     def _begin(self, marker: str, text: str) -> str:
         """Have what stands behind a marker read; return it."""
         protocol = self._protocol
-        if self._lines:
+        if protocol.other:
+            self._reader = UndecidedCalls(self._context, marker, (protocol, protocol.other))
+        elif self._lines:
             self._reader = ReactCalls(self._context, marker)
         elif self._python:
             self._reader = PythonCalls(self._context, marker, protocol.close)

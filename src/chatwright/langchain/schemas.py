@@ -165,6 +165,9 @@ def _as_it_is(schema: Json, strict: bool | None) -> tuple[str, dict[str, Any], b
     """
     below = next((key for key in _BELOW if isinstance(schema.get(key), Mapping)), None)
     named = "title" if below is None else "name"
+    if below is None and str(schema.get("$ref", "")).startswith("#/$defs/"):
+        # pydantic's, of a class that refers to itself
+        schema = {"title": str(schema["$ref"]).removeprefix("#/$defs/"), **schema}
     if not schema.get(named):
         raise ValueError(f"it has no {named}")
     wanted = {**(schema if below is None else schema[below])}

@@ -105,6 +105,12 @@ async def test_a_thread_comes_by_config_and_is_told_what_is_new(way):
     assert (await MODES[way](model, asked, thread)).text == "3 messages"
 
 
+@pytest.mark.parametrize("way", MODES)
+async def test_a_message_that_is_written_as_a_pair_is_an_answer(way):
+    model = chat_model(compiled(lambda state: {"messages": [("ai", "hi"), ("ai", "there")]}))
+    assert (await MODES[way](model, "x")).text == "hi\n\nthere"
+
+
 def test_without_a_thread_each_call_has_one_of_its_own():
     model = chat_model(compiled(replies, checkpointer=InMemorySaver()))
     assert [model.invoke("x").text for _ in range(2)] == ["1 messages"] * 2

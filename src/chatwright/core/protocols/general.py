@@ -1,5 +1,7 @@
 """The protocols that many models understand, and what all of them are taught with."""
 
+from dataclasses import replace
+
 from chatwright.core.protocols.protocol import ToolProtocol
 
 __all__ = ["HERMES", "LLAMA3", "MISTRAL", "MISTRAL_V11", "OTHERWISE", "REACT", "WRAPPED"]
@@ -44,7 +46,7 @@ LLAMA3 = ToolProtocol(
 )
 """The JSON form of Meta's Llama 3.1 and later."""
 
-MISTRAL = ToolProtocol(
+_V3 = ToolProtocol(
     instructions=(
         "[AVAILABLE_TOOLS] [{tools}] [/AVAILABLE_TOOLS]\n"
         "To call tools, write [TOOL_CALLS] and a JSON list of calls:\n"
@@ -57,7 +59,6 @@ MISTRAL = ToolProtocol(
     halts=("[TOOL_RESULTS]",),
     signs=("[TOOL_CALLS]",),
 )
-"""The form of Mistral's v3 tokenizer."""
 
 MISTRAL_V11 = ToolProtocol(
     instructions=(
@@ -73,8 +74,12 @@ MISTRAL_V11 = ToolProtocol(
     halts=("[TOOL_RESULTS]",),
     reasoning=("[THINK]", "[/THINK]"),
     signs=("[TOOL_CALLS]", "[ARGS]"),
+    other=_V3,
 )
-"""The form of Mistral's v11 tokenizer and later ones."""
+"""The form of Mistral's v11 tokenizer and later ones; the older one is read as well."""
+
+MISTRAL = replace(_V3, other=replace(MISTRAL_V11, other=None))
+"""The form of Mistral's v3 tokenizer; the newer one is read as well."""
 
 REACT = ToolProtocol(
     instructions=(

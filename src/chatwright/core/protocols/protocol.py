@@ -43,6 +43,8 @@ class ToolProtocol:
         reasoning: What begins and what ends reasoning in the text, where that is not `<think>` and
             `</think>`.
         signs: A chat template that holds all of these teaches this protocol.
+        other: Another protocol with the same `open`, whose calls are read as well: one of the two
+            writes JSON.
     """
 
     instructions: str
@@ -62,6 +64,7 @@ class ToolProtocol:
     channels: bool = False
     reasoning: tuple[str, str] | None = None
     signs: tuple[str, ...] = ()
+    other: "ToolProtocol | None" = None
 
     def __post_init__(self) -> None:
         """Refuse what could never work."""
