@@ -99,8 +99,8 @@ class ChunkRenderer:
             usage_metadata=summary.usage,
             chunk_position="last",
         )
-        parsed = ((index, parsed(call)) for index, call in self._calls.items())
-        unread = {index: call for index, call in parsed if call["type"] == "invalid_tool_call"}
+        read = ((index, parsed(call)) for index, call in self._calls.items())
+        unread = {index: call for index, call in read if call["type"] == "invalid_tool_call"}
         if not unread or self._first is None:
             return [last]
         self._first.message.__class__ = FirstChunk  # whoever has it can add the others to it
