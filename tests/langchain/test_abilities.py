@@ -334,7 +334,8 @@ def test_cache_keys_follow_tools_and_formats():
         keys = {model._get_llm_string(**{name: wrap(each)}) for each in (one, other)}
         assert len(keys) == 2
     assert model._get_llm_string(logit_bias={1: 2, "a": 3})
-    assert '["audio", "image"]' in declares._get_llm_string()
+    hears = chat_model(declares.function, inputs={"audio"})
+    assert hears._get_llm_string() != declares._get_llm_string()
 
 
 def test_declared_functions_are_serialized_and_copied():

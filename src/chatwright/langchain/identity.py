@@ -27,7 +27,14 @@ from langchain_core.language_models.base import BaseLanguageModel
 from langchain_core.runnables import Runnable
 from pydantic import BaseModel, SecretBytes, SecretStr
 
-__all__ = ["Unidentified", "holds_runnable", "identity"]
+__all__ = [
+    "Unidentified",
+    "class_identity",
+    "digest",
+    "holds_runnable",
+    "identity",
+    "is_identified",
+]
 
 _AS_THEY_ARE = (str, int, float, bool, type(None))
 _BY_REPR = (
@@ -56,8 +63,6 @@ class Unidentified(Exception):  # noqa: N818  it never leaves the cache's own co
 def identity(value: Any, path: str = "it") -> Any:
     """Return plain JSON values that are equal for equal values only.
 
-    Secrets enter as a salted hash.
-
     Args:
         value: Anything.
         path: Where it stands, for the error.
@@ -75,6 +80,26 @@ def holds_runnable(value: Any) -> bool:
     return look.met_runnable
 
 
+def is_identified(value: Any) -> bool:
+    """Tell whether a value has an identity."""
+    try:
+        identity(value)
+    except Unidentified:
+        return False
+    return True
+
+
+@functools.cache
+def class_identity(cls: type) -> Any:
+    """Return what identifies a class, the code that its author wrote included."""
+    return identity(cls, cls.__qualname__)
+
+
+def digest(known: str) -> str:
+    """Return a salted hash, of 128 bits: what identifies a model may hold secrets anywhere."""
+    return hashlib.blake2b(known.encode(), key=_SALT, digest_size=16).hexdigest()
+
+
 class _Identity:
     """One look at a value; what is met a second time is named by when it was met first."""
 
@@ -89,9 +114,7 @@ class _Identity:
         if isinstance(value, _BY_REPR):
             return [_path_of(type(value)), repr(value)]
         if isinstance(value, SecretStr | SecretBytes):
-            secret = value.get_secret_value()
-            raw = secret if isinstance(secret, bytes) else secret.encode()
-            return ["secret", hashlib.blake2b(raw, key=_SALT, digest_size=16).hexdigest()]
+            return ["secret", digest(repr(value.get_secret_value()))]
         if id(value) in self._seen:
             return ["again", self._seen[id(value)]]
         self._seen[id(value)] = len(self._seen)

@@ -3,7 +3,6 @@
 import copy
 import dataclasses
 import functools
-import inspect
 import json
 import re
 import warnings
@@ -17,7 +16,6 @@ from langchain_core.language_models.base import LangSmithParams
 from langchain_core.utils.utils import secret_from_env
 from pydantic import (
     AfterValidator,
-    BaseModel,
     BeforeValidator,
     ConfigDict,
     Field,
@@ -29,7 +27,14 @@ from chatwright.core.protocols import PROTOCOLS, Named, ToolProtocol, protocol_o
 from chatwright.core.tags import ReasoningTags
 from chatwright.errors import ParameterError
 from chatwright.langchain.capabilities import RolePolicy
-from chatwright.langchain.identity import Unidentified, identity
+from chatwright.langchain.derived import derive_anew, derived, derives_late, has_own_init
+from chatwright.langchain.identity import (
+    Unidentified,
+    class_identity,
+    digest,
+    identity,
+    is_identified,
+)
 from chatwright.langchain.prices import Price
 from chatwright.langchain.request import as_stops
 from chatwright.langchain.run import RUN
@@ -152,7 +157,7 @@ class Settings(BaseChatModel):
         copied = super().model_copy()
         for key, value in overrides.items():
             self.__pydantic_validator__.validate_assignment(copied, key, value)
-        _derive_anew(copied)
+        derive_anew(copied, BaseChatModel, self.lasting)
         return copied, rest
 
     def _takes(self, name: str) -> bool:
@@ -237,7 +242,8 @@ class Settings(BaseChatModel):
             {name: identity(value, name) for name, value in values.items()}
             for values in (fields, call)
         ]
-        return json.dumps([self.lc_id(), _class_identity(type(self)), *told], sort_keys=True)
+        known = json.dumps([class_identity(type(self)), *told], sort_keys=True)
+        return f"{'.'.join(self.lc_id())}:{digest(known)}"
 
     def reads_config(self) -> bool:
         """Tell whether an answer may depend on `configurable`, so that a cache key has to."""
@@ -246,11 +252,11 @@ class Settings(BaseChatModel):
     def _identified(self) -> dict[str, Any]:
         """Return the values by which the model is known: with a `cache_key`, by what it says."""
         values = {name: self.__dict__[name] for name in _key_fields(type(self))}
-        if _has_own_init(type(self)):
+        if has_own_init(type(self), BaseChatModel):
             values |= self.__pydantic_private__ or {}
         if self.cache_key is None:
             return values
-        return {name: each for name, each in values.items() if _is_identified(each)}
+        return {name: each for name, each in values.items() if is_identified(each)}
 
     def _for_cache(self, stop: list[str] | None, kwargs: Mapping[str, Any]) -> Self:
         """Return the model to ask: one without a cache, where answers can't be told from others'.
@@ -290,27 +296,27 @@ class Settings(BaseChatModel):
         """Set a field; what is derived from fields is derived anew."""
         super().__setattr__(name, value)
         if name in type(self).model_fields:
-            _derive_anew(self)
+            derive_anew(self, BaseChatModel, self.lasting)
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
         """Copy the model; what is derived from fields is derived anew."""
         copied = super().model_copy(update=update, deep=deep)
         if update:
-            _derive_anew(copied)
+            derive_anew(copied, BaseChatModel, self.lasting)
         return copied
 
     def __getstate__(self) -> dict[Any, Any]:
         """Pickle without what is derived from fields: clients hold locks, and are made anew."""
         state = super().__getstate__()
-        derived = _derived(type(self))
-        kept = {name: each for name, each in state["__dict__"].items() if name not in derived}
-        late = {"__pydantic_private__": None} if _derives_late(type(self)) else {}
+        anew = derived(type(self), self.lasting)
+        kept = {name: each for name, each in state["__dict__"].items() if name not in anew}
+        late = {"__pydantic_private__": None} if derives_late(type(self), BaseChatModel) else {}
         return {**state, "__dict__": kept, **late}
 
     def __setstate__(self, state: dict[Any, Any]) -> None:
         """Take what was pickled, and derive the rest from it."""
         super().__setstate__(state)
-        if _derives_late(type(self)):
+        if derives_late(type(self), BaseChatModel):
             self.model_post_init(None)
 
     def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
@@ -364,72 +370,9 @@ class Settings(BaseChatModel):
         return self
 
 
-def _is_identified(value: Any) -> bool:
-    try:
-        identity(value)
-    except Unidentified:
-        return False
-    return True
-
-
 @functools.cache
 def _warn_once(message: str) -> None:
     warnings.warn(message, stacklevel=2)
-
-
-@functools.cache
-def _has_own_init(cls: type[Settings]) -> bool:
-    """Tell whether private attributes may hold what no field does."""
-    return any("__init__" in vars(each) for each in cls.__mro__[: cls.__mro__.index(Settings)])
-
-
-@functools.cache
-def _class_identity(cls: type[Settings]) -> Any:
-    return identity(cls, cls.__qualname__)
-
-
-def _derive_anew(model: Settings) -> None:
-    """Forget what a model has derived from its fields, but for what is `lasting`.
-
-    That is cached properties, core's serialized form among them, and what `model_post_init` made.
-    """
-    for name in _derived(type(model)):
-        model.__dict__.pop(name, None)
-    if _derives_late(type(model)):
-        object.__setattr__(model, "__pydantic_private__", None)
-        model.model_post_init(None)
-
-
-@functools.cache
-def _derived(cls: type[Settings]) -> tuple[str, ...]:
-    """Return the names of the cached properties that follow the fields."""
-    names = {
-        name
-        for base in cls.__mro__
-        for name, each in vars(base).items()
-        if isinstance(each, functools.cached_property)
-    }
-    return tuple(names - cls.lasting)
-
-
-@functools.cache
-def _derives_late(cls: type[Settings]) -> bool:
-    """Tell whether a class has a `model_post_init` that its author wrote."""
-    return _written_post_init(cls) is not _written_post_init(BaseChatModel)
-
-
-def _written_post_init(cls: type[BaseModel]) -> Any:
-    """Return what somebody wrote: around it stands one of pydantic's, if there are private fields.
-
-    That is `ModelMetaclass.__new__` of pydantic 2.14.
-    """
-    written: Any = cls.model_post_init
-    while _AROUND in (cells := inspect.getclosurevars(written).nonlocals):
-        written = cells[_AROUND]
-    return written
-
-
-_AROUND = "original_model_post_init"
 
 
 @functools.cache
