@@ -111,7 +111,18 @@ def rows() -> list[Row]:
         ("`invoke` of an async function", invoke(async_function), invoke(finished), 1.15, core),
         ("`ainvoke` of an async function", ainvoke(async_function), ainvoke(finished), 1.1, core),
     ]
-    return [_row(*each) for each in plan]
+    return [
+        *(_row(*each) for each in plan),
+        _added("a model inside, `stream`: added per chunk", stream, Native()),
+        _added("a model inside, `astream`: added per chunk", astream, NativeAsync()),
+    ]
+
+
+def _added(work: str, way: Callable[[Any], Callable[[], float]], inner: Any) -> Row:
+    outer = chat_model(inner, include_stop=False)
+    mine, theirs, _ = turns(way(outer), way(inner), ROUNDS)
+    added = mine - theirs
+    return Row(work, added, 12.0, "µs", added / 12.0, ("<=", 1.0), "the bound")
 
 
 def _row(

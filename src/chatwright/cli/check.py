@@ -33,13 +33,18 @@ def find(named: str) -> Any:
     if "" not in sys.path:
         sys.path.insert(0, "")  # MODULE:ATTRIBUTE may be in the working directory
     found = attribute(named)
-    if found is None or (_is_function(found) and "messages" in inspect.signature(found).parameters):
-        return load(named)
-    return found
+    return load(named) if found is None or _is_source(found) else found
 
 
-def _is_function(found: Any) -> bool:
-    return inspect.isfunction(found) or inspect.ismethod(found)
+def _is_source(found: Any) -> bool:
+    """Tell whether something answers messages, and is no chat model yet."""
+    from langchain_core.language_models import BaseChatModel  # noqa: PLC0415  slow to import
+    from langchain_core.runnables import Runnable  # noqa: PLC0415  slow to import
+
+    if isinstance(found, Runnable):
+        return not isinstance(found, BaseChatModel)
+    is_function = inspect.isfunction(found) or inspect.ismethod(found)
+    return is_function and "messages" in inspect.signature(found).parameters
 
 
 _Model = Annotated[

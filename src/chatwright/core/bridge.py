@@ -40,6 +40,7 @@ __all__ = [
     "Faces",
     "Pump",
     "Scope",
+    "Within",
     "aread",
     "astepped",
     "is_async",
@@ -64,7 +65,9 @@ def is_async(function: Callable[..., Any]) -> bool:
 def read(call: Callable[[], Any]) -> Generator[Any]:
     """Yield the items of the source that `call()` starts. Closing it closes the source."""
     result = call()
-    if isinstance(result, Faces):
+    if type(result) is str:  # nearly all that return
+        yield result
+    elif isinstance(result, Faces):
         yield from result.read()
     elif isinstance(result, AsyncIterator):
         yield from _read_async(result)
@@ -113,40 +116,82 @@ Scope: TypeAlias = Sequence[tuple[contextvars.ContextVar[Any], Any]]
 
 
 def stepped(items: Generator[T], scope: Scope) -> Generator[T]:
-    """Yield the items; while a source runs, and no longer, its context variables are set.
+    """Return the items; while a source runs, and no longer, its context variables are set.
 
     They are set anew for each step: between two items it is the reader's code that runs.
     """
+    return _stepped(items, scope) if scope else items
+
+
+def astepped(items: AsyncGenerator[T], scope: Scope) -> AsyncGenerator[T]:
+    """Do what `stepped` does, for a task."""
+    return _astepped(items, scope) if scope else items
+
+
+def _stepped(items: Generator[T], scope: Scope) -> Generator[T]:
+    variables, values = _apart(scope)
     with contextlib.closing(items):
         while True:
-            tokens = [variable.set(value) for variable, value in scope]
+            tokens = [*map(_set, variables, values)]
             try:
                 item = next(items)
             except StopIteration:
                 return
             finally:
-                _reset(scope, tokens)
+                _reset(variables, tokens)
             yield item
 
 
-async def astepped(items: AsyncGenerator[T], scope: Scope) -> AsyncGenerator[T]:
-    """Do what `stepped` does, for a task."""
+async def _astepped(items: AsyncGenerator[T], scope: Scope) -> AsyncGenerator[T]:
+    variables, values = _apart(scope)
     async with contextlib.aclosing(items):
         while True:
-            tokens = [variable.set(value) for variable, value in scope]
+            tokens = [*map(_set, variables, values)]
             try:
                 item = await anext(items)
             except StopAsyncIteration:
                 return
             finally:
-                _reset(scope, tokens)
+                _reset(variables, tokens)
             yield item
 
 
-def _reset(scope: Scope, tokens: Sequence[contextvars.Token[Any]]) -> None:
-    for (variable, _), token in zip(scope, tokens, strict=True):
-        with contextlib.suppress(ValueError):  # closed in another context, which is gone with it
+class Within:
+    """Sets context variables for as long as nothing but a source runs, its reader's code included.
+
+    Args:
+        scope: The variables and their values.
+    """
+
+    def __init__(self, scope: Scope) -> None:
+        """Keep them."""
+        self._variables, self._values = _apart(scope)
+
+    def __enter__(self) -> None:
+        """Set them."""
+        self._tokens = [*map(_set, self._variables, self._values)]
+
+    def __exit__(self, *raised: object) -> None:
+        """Set them back."""
+        _reset(self._variables, self._tokens)
+
+
+Variable: TypeAlias = contextvars.ContextVar[Any]
+
+
+def _apart(scope: Scope) -> tuple[Sequence[Variable], Sequence[Any]]:
+    return [variable for variable, _ in scope], [value for _, value in scope]
+
+
+_set = contextvars.ContextVar.set
+
+
+def _reset(variables: Sequence[Variable], tokens: Sequence[contextvars.Token[Any]]) -> None:
+    try:
+        for variable, token in zip(variables, tokens, strict=True):
             variable.reset(token)
+    except ValueError:  # closed in another context, which is gone with it
+        pass
 
 
 class Faces(ABC):

@@ -115,11 +115,11 @@ class Abilities(Settings):
         streamed: bool = True,
     ) -> tuple[Self, Request]:
         """Return the model with the call's values in its fields, and what is asked."""
-        model, rest = self.for_call(kwargs)
+        given = {key: value for key, value in kwargs.items() if key not in TRACING}
+        model, rest = self.for_call(given)
         stops = model.stops_for_call(stop)
         if model.include_stop:
             warn_of_chains(stops)
-        given = {key: value for key, value in kwargs.items() if key not in TRACING}
         request = Request(
             messages=messages,
             stop=stops,

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequenc
 from typing import Any, Generic, Protocol, TypeVar
 
 from chatwright.core.answer import Answer
-from chatwright.core.bridge import Scope, aread, astepped, read, stepped
+from chatwright.core.bridge import Scope, Within, aread, astepped, read, stepped
 from chatwright.core.piece import Piece
 from chatwright.errors import (
     ChatwrightError,
@@ -72,6 +72,18 @@ class Call(Generic[T]):
         self._inside = run.inside
         self._scope = scope
         self._source = model.source_name()
+
+    def whole(self) -> Sequence[T]:
+        """Return all that `drive` yields; nobody else's code runs meanwhile."""
+        scope, self._scope = self._scope, ()
+        with Within(scope):
+            return [*self.drive()]
+
+    async def awhole(self) -> Sequence[T]:
+        """Do what `whole` does, on an event loop."""
+        scope, self._scope = self._scope, ()
+        with Within(scope):
+            return [each async for each in self.adrive()]
 
     def drive(self) -> Iterator[T]:
         """Yield what the renderer makes of the answer; before the last, the source is closed."""
@@ -152,8 +164,11 @@ class Call(Generic[T]):
 
     def _feed(self, item: object) -> Sequence[T]:
         if type(item) is not str and isinstance(item, LANGCHAINS):
-            self._incoming = self._incoming or Incoming()
-            return self._rendered(self._pieces(self._incoming.deltas(item)))
+            incoming = self._incoming = self._incoming or Incoming()
+            text = incoming.text(item)
+            if text is None:
+                return self._rendered(self._pieces(incoming.deltas(item)))
+            item = text
         pieces = self._answer.feed(item)
         if len(pieces) == 1:  # nearly always
             return self._renderer.piece(pieces[0])

@@ -1,5 +1,6 @@
 """LangChain's own messages, chunks and results as deltas: what a model inside a source says."""
 
+import functools
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
@@ -38,11 +39,29 @@ class Incoming:
         self._before: dict[str, Any] = {}
         self._metadata: dict[str, Any] = {}
         self._kwargs: dict[str, Any] = {}
-        self._content: Content = ""
+        self._contents: list[Content] = []
         self._own_forms = False
         self._id: str | None = None
         self._message = 0
         self._any = False
+
+    def text(self, item: Any) -> str | None:
+        """Return the text of a chunk that holds nothing else, as nearly all do."""
+        if type(item) is not AIMessageChunk:
+            return None
+        fields = item.__dict__
+        text = fields["content"]
+        if (
+            type(text) is not str
+            or fields["tool_call_chunks"]
+            or fields["additional_kwargs"]
+            or fields["response_metadata"]
+            or fields["usage_metadata"]
+            or fields["id"] != self._id
+        ):
+            return None
+        self._contents.append(text)
+        return text
 
     def deltas(self, item: Any) -> Iterator[Delta]:
         """Yield what a message, a chunk or a result says.
@@ -70,7 +89,8 @@ class Incoming:
             metadata.setdefault("id", self._id)
         if self._own_forms:
             marks = {k: v for k, v in self._metadata.items() if k in _OURS}
-            kwargs[SOURCE_MESSAGE] = {"content": self._content, "response_metadata": marks}
+            content = functools.reduce(merge_content, self._contents)
+            kwargs[SOURCE_MESSAGE] = {"content": content, "response_metadata": marks}
         reason = next((told[key] for key in _REASONS if told.get(key)), "stop")
         yield Finish(str(reason), metadata, kwargs)
 
@@ -103,7 +123,7 @@ class Incoming:
         if self._any and (not chunk or (message.id and self._id and message.id != self._id)):
             self._message += 1
             self._before |= self._metadata
-            self._metadata, self._kwargs, self._content = {}, {}, ""
+            self._metadata, self._kwargs, self._contents = {}, {}, []
             self._own_forms = False
         self._any, self._id = True, message.id or self._id
         if message.usage_metadata is not None:
@@ -115,8 +135,8 @@ class Incoming:
                 self._metadata |= told
         if message.additional_kwargs:
             self._kwargs = merge_dicts(self._kwargs, message.additional_kwargs)
-        content = message.content
-        self._content = merge_content(self._content, content) if self._content else content
+        if message.content:
+            self._contents.append(message.content)
 
     @staticmethod
     def _beside(message: AIMessage) -> Iterator[Delta]:

@@ -89,7 +89,7 @@ class ChatModel(Abilities):
         **kwargs: Any,
     ) -> AIMessage:
         """Do what core does."""
-        return super().invoke(input, config, stop=stop, **{**kwargs, RUN: Run(config)})
+        return super().invoke(input, config, stop=stop, **{**kwargs, RUN: self._run(config)})
 
     async def ainvoke(
         self,
@@ -100,7 +100,7 @@ class ChatModel(Abilities):
         **kwargs: Any,
     ) -> AIMessage:
         """Do what core does."""
-        return await super().ainvoke(input, config, stop=stop, **{**kwargs, RUN: Run(config)})
+        return await super().ainvoke(input, config, stop=stop, **{**kwargs, RUN: self._run(config)})
 
     def stream(
         self,
@@ -111,7 +111,7 @@ class ChatModel(Abilities):
         **kwargs: Any,
     ) -> Iterator[AIMessageChunk]:
         """Do what core does."""
-        run = Run(config)
+        run = self._run(config)
         return super().stream(input, run.streamed(), stop=stop, **{**kwargs, RUN: run})
 
     def astream(
@@ -123,7 +123,7 @@ class ChatModel(Abilities):
         **kwargs: Any,
     ) -> AsyncIterator[AIMessageChunk]:
         """Do what core does."""
-        run = Run(config)
+        run = self._run(config)
         return super().astream(input, run.streamed(), stop=stop, **{**kwargs, RUN: run})
 
     def _chat_model_stream_v3(
@@ -132,7 +132,7 @@ class ChatModel(Abilities):
         config: RunnableConfig | None = None,
         **kwargs: Any,
     ) -> Any:
-        return super()._chat_model_stream_v3(input, config, **{**kwargs, RUN: Run(config)})
+        return super()._chat_model_stream_v3(input, config, **{**kwargs, RUN: self._run(config)})
 
     async def _achat_model_stream_v3(
         self,
@@ -140,7 +140,9 @@ class ChatModel(Abilities):
         config: RunnableConfig | None = None,
         **kwargs: Any,
     ) -> Any:
-        return await super()._achat_model_stream_v3(input, config, **{**kwargs, RUN: Run(config)})
+        return await super()._achat_model_stream_v3(
+            input, config, **{**kwargs, RUN: self._run(config)}
+        )
 
     # What LangChain calls: the faces of one drive.
 
@@ -153,7 +155,7 @@ class ChatModel(Abilities):
         **kwargs: Any,
     ) -> ChatResult:
         renderer = MessageRenderer(v1=self.output_version == "v1")
-        (message,) = self._call(messages, stop, kwargs, renderer, run_manager).drive()
+        (message,) = self._call(messages, stop, kwargs, renderer, run_manager).whole()
         return _as_result(message)
 
     @_signed
@@ -165,8 +167,7 @@ class ChatModel(Abilities):
         **kwargs: Any,
     ) -> ChatResult:
         renderer = MessageRenderer(v1=self.output_version == "v1")
-        call = self._call(messages, stop, kwargs, renderer, run_manager)
-        (message,) = [each async for each in call.adrive()]
+        (message,) = await self._call(messages, stop, kwargs, renderer, run_manager).awhole()
         return _as_result(message)
 
     def _generate_with_cache(
@@ -177,7 +178,7 @@ class ChatModel(Abilities):
         **kwargs: Any,
     ) -> ChatResult:
         """Do what core does; answers that can't be told from another model's are not cached."""
-        kwargs[RUN] = _begun(kwargs, run_manager)
+        kwargs[RUN] = self._begun(kwargs, run_manager)
         model = self._for_cache(stop, kwargs)
         return super(ChatModel, model)._generate_with_cache(messages, stop, run_manager, **kwargs)
 
@@ -193,7 +194,7 @@ class ChatModel(Abilities):
         That is `language_models/chat_models.py:1851` of langchain-core 1.7.2; it holds for every
         way that `ainvoke` may take, streaming behind the scenes included.
         """
-        kwargs[RUN] = _begun(kwargs, run_manager)
+        kwargs[RUN] = self._begun(kwargs, run_manager)
         try:
             model = self._for_cache(stop, kwargs)
             return await super(ChatModel, model)._agenerate_with_cache(
@@ -256,6 +257,15 @@ class ChatModel(Abilities):
 
     # One call.
 
+    def _run(self, config: RunnableConfig | None) -> Run:
+        return Run(config)
+
+    def _begun(self, kwargs: Mapping[str, Any], run_manager: Any) -> Run:
+        """Return a call's run, which knows who listens: `_stream` behind `invoke` is not told."""
+        run: Run = kwargs.get(RUN) or self._run(None)
+        run.begun(run_manager)
+        return run
+
     def _call(
         self,
         messages: Sequence[BaseMessage],
@@ -264,7 +274,7 @@ class ChatModel(Abilities):
         renderer: Renderer[T],
         run_manager: CallbackManagerForLLMRun | AsyncCallbackManagerForLLMRun | None = None,
     ) -> Call[T]:
-        run = _begun(kwargs, run_manager)
+        run = self._begun(kwargs, run_manager)
         config = run.within()
         streamed = not isinstance(renderer, MessageRenderer)
         model, request = self._asked(messages, stop, kwargs, config, streamed=streamed)
@@ -342,13 +352,6 @@ class ChatModel(Abilities):
             details = cast("OutputTokenDetails", {**given.output_token_details})
             usage["output_token_details"] = details
         return usage, estimated
-
-
-def _begun(kwargs: Mapping[str, Any], run_manager: Any) -> Run:
-    """Return the run of a call, which knows who listens: `_stream` behind `invoke` is not told."""
-    run: Run = kwargs.get(RUN) or Run(None)
-    run.begun(run_manager)
-    return run
 
 
 def _ending(answer: Answer) -> dict[str, str]:

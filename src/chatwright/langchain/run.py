@@ -22,7 +22,7 @@ from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.messages.ai import UsageMetadata, add_usage
 from langchain_core.outputs import ChatGeneration, LLMResult
 from langchain_core.runnables import RunnableConfig
-from langchain_core.runnables.config import ensure_config, patch_config, var_child_runnable_config
+from langchain_core.runnables.config import ensure_config, var_child_runnable_config
 from langchain_core.tracers import _streaming, context
 from langchain_core.tracers.base import BaseTracer
 from langchain_core.utils.uuid import uuid7
@@ -44,12 +44,18 @@ class Run:
 
     Args:
         config: What the caller gave.
+        counts: Whether what the runs inside spend is added up.
+        hands_config_on: Whether the source gives its config to whatever it calls.
     """
 
-    __slots__ = ("_manager", "config", "inside")
+    __slots__ = ("_counts", "_hands_config_on", "_manager", "config", "inside")
 
-    def __init__(self, config: RunnableConfig | None) -> None:
+    def __init__(
+        self, config: RunnableConfig | None, *, counts: bool = True, hands_config_on: bool = False
+    ) -> None:
         """Take what is in force here for what the caller did not give."""
+        self._hands_config_on = hands_config_on
+        self._counts = counts
         self.config = ensure_config(config)
         self._manager: CallbackManager | None = None
         self.inside = Inside()
@@ -61,10 +67,8 @@ class Run:
         """
         manager = CallbackManager.configure(self.config.get("callbacks"))
         run_id = self.config.get("run_id") or uuid7()
-        config = RunnableConfig(**{**self.config, "callbacks": manager, "run_id": run_id})
-        self._manager = _child(manager, run_id)
-        self._manager.add_tags(self.config.get("tags") or [])
-        return config
+        self._manager = self._child(manager, run_id, self.config["tags"])
+        return {**self.config, "callbacks": manager, "run_id": run_id}
 
     def chosen(self) -> dict[str, Any]:
         """Return what of `configurable` the user chose, and no framework put there."""
@@ -73,20 +77,41 @@ class Run:
 
     def begun(self, run_manager: Any) -> None:
         """Learn of the run's own manager, where core tells it."""
-        if run_manager is not None:
-            self._manager = _child(run_manager, run_manager.run_id)
+        if run_manager is not None and self._manager is None:
+            self._manager = self._child(run_manager, run_manager.run_id)
 
     def within(self) -> RunnableConfig:
         """Return the config for what the source calls."""
         if self._manager is None:  # one of the methods behind the public ones was called
             return self.config
-        self._manager.add_handler(self.inside)
-        return patch_config(self.config, callbacks=self._manager)
+        config: RunnableConfig = {**self.config, "callbacks": self._manager}
+        config.pop("run_id", None)
+        config.pop("run_name", None)
+        return config
 
-    @staticmethod
-    def scope(config: RunnableConfig) -> list[tuple[contextvars.ContextVar[Any], Any]]:
+    def _child(self, manager: Any, run_id: uuid.UUID, tags: Sequence[str] = ()) -> CallbackManager:
+        """Return the manager of the runs inside of a run."""
+        handlers = [*_heard(manager.inheritable_handlers)]
+        if self._counts:
+            handlers.append(self.inside)
+        tags = [*manager.inheritable_tags, *tags]
+        told = manager.inheritable_metadata.items()
+        metadata = {key: each for key, each in told if not key.startswith("ls_")}
+        return CallbackManager(
+            handlers,
+            handlers.copy(),
+            run_id,
+            tags=tags,
+            inheritable_tags=tags.copy(),
+            metadata=metadata,
+            inheritable_metadata=metadata.copy(),
+        )
+
+    def scope(self, config: RunnableConfig) -> list[tuple[contextvars.ContextVar[Any], Any]]:
         """Return the context variables by which what is called inside finds its config."""
-        scope: list[tuple[contextvars.ContextVar[Any], Any]] = [(var_child_runnable_config, config)]
+        scope: list[tuple[contextvars.ContextVar[Any], Any]] = []
+        if not self._hands_config_on:
+            scope.append((var_child_runnable_config, config))
         heard = getattr(config.get("callbacks"), "handlers", ())
         for handler in heard:
             if isinstance(handler, _Quiet):
@@ -94,16 +119,6 @@ class Run:
             elif isinstance(handler, BaseTracer):
                 scope += _traced(config)
         return scope
-
-
-def _child(manager: Any, run_id: uuid.UUID) -> CallbackManager:
-    child = CallbackManager(handlers=[], parent_run_id=run_id)
-    child.set_handlers([*_heard(manager.inheritable_handlers)])
-    child.add_tags(manager.inheritable_tags)
-    child.add_metadata(
-        {k: v for k, v in manager.inheritable_metadata.items() if not k.startswith("ls_")}
-    )
-    return child
 
 
 def _heard(handlers: Sequence[BaseCallbackHandler]) -> Iterator[BaseCallbackHandler]:

@@ -141,7 +141,7 @@ class Settings(BaseChatModel):
         """
         if not kwargs:
             return self, {}
-        rest = {key: value for key, value in kwargs.items() if key not in TRACING}
+        rest = {**kwargs}
         if "model" in rest:
             rest["model_name"] = rest.pop("model")
         overrides = {key: rest.pop(key) for key in rest.keys() & _call_fields(type(self))}

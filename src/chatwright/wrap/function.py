@@ -75,6 +75,10 @@ class ChatFunction(ChatModel):
     fixed = ChatModel.fixed | {"function", "inputs"}
     lasting = ChatModel.lasting | {"_parameters", "_reference", "_runs_async"}
 
+    def __init__(self, function: Callable[..., Any] | None = None, **fields: Any) -> None:
+        """Take the function by position, too."""
+        super().__init__(**({} if function is None else {"function": function}), **fields)
+
     @model_validator(mode="before")
     @classmethod
     def _adopt(cls, values: Any) -> Any:

@@ -218,6 +218,11 @@ def test_a_model_of_text_answers_messages():
     assert chat_model(FakeListLLM(responses=["hi"])).invoke("x").text == "hi"
 
 
+def test_the_one_obvious_argument_comes_first():
+    assert ChatRunnable(Plain()).invoke("x").text == "one two three"
+    assert ChatFunction(lambda messages: "hi").invoke("x").text == "hi"
+
+
 def test_it_pickles():
     again = pickle.loads(pickle.dumps(chat_model(Plain())))
     assert again.invoke("x").text == "one two three"

@@ -6,13 +6,14 @@ from typing import Any
 
 from langchain_core.language_models import BaseChatModel, ModelProfile
 from langchain_core.messages import BaseMessage
-from langchain_core.runnables import Runnable
+from langchain_core.runnables import Runnable, RunnableConfig
 from pydantic import Field, model_validator
 
 from chatwright.core.bridge import Either
 from chatwright.langchain.capabilities import Capabilities
 from chatwright.langchain.model import ChatModel
 from chatwright.langchain.request import Request
+from chatwright.langchain.run import Run
 from chatwright.wrap.runnable.adapter import Adapter
 from chatwright.wrap.runnable.chains import ChainAdapter
 from chatwright.wrap.runnable.chat_models import ModelAdapter, chat_models
@@ -46,6 +47,10 @@ class ChatRunnable(ChatModel):
 
     fixed = ChatModel.fixed | {"runnable", "steps"}
     lasting = ChatModel.lasting | {"_adapter"}
+
+    def __init__(self, runnable: Runnable[Any, Any] | None = None, **fields: Any) -> None:
+        """Take the Runnable by position, too."""
+        super().__init__(**({} if runnable is None else {"runnable": runnable}), **fields)
 
     @functools.cached_property
     def _adapter(self) -> Adapter:
@@ -83,6 +88,11 @@ class ChatRunnable(ChatModel):
     ) -> Sequence[BaseMessage]:
         """Leave messages as they are: the inner one takes LangChain's, in any form."""
         return messages
+
+    def _run(self, config: RunnableConfig | None) -> Run:
+        """Make less of the run: the config goes by hand, and a chat model tells its usage."""
+        counts = not self._adapter.takes_parameters
+        return Run(config, counts=counts, hands_config_on=True)
 
     def source_name(self) -> str:
         """Return the inner one's name, for errors."""
