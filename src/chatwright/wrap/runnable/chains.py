@@ -3,21 +3,19 @@
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from typing import Any
 
-from langchain_core.language_models import BaseChatModel, ModelProfile
 from langchain_core.prompts import BasePromptTemplate
 from langchain_core.prompts.chat import ChatPromptTemplate, MessagesPlaceholder
 from langchain_core.runnables import Runnable, RunnableLambda, RunnableSequence
 from langchain_core.runnables.base import RunnableBindingBase
 
 from chatwright.errors import DefinitionError
-from chatwright.langchain.capabilities import Capabilities
 from chatwright.langchain.request import Request
-from chatwright.wrap.runnable.adapter import EVERY_MEDIUM, refuse_parameters
+from chatwright.wrap.runnable.adapter import Adapter
 
 __all__ = ["ChainAdapter"]
 
 
-class ChainAdapter:
+class ChainAdapter(Adapter):
     """A chain as a source.
 
     A prompt at its beginning is filled in: a placeholder for messages gets the conversation, the
@@ -30,15 +28,15 @@ class ChainAdapter:
         DefinitionError: Its prompt wants what a conversation does not hold.
     """
 
-    takes_parameters = False
-    runs_async = True
+    kind = "chain"
 
     def __init__(self, runnable: Runnable[Any, Any]) -> None:
         """Look at what the chain begins with."""
         self._runnable = runnable
-        self.name = getattr(runnable, "name", None) or _name(runnable)
-        self.runs_sync = not any(_only_async(each) for each in _steps(runnable))
-        prompt = _steps(runnable)[0]
+        steps = _steps(runnable)
+        name = getattr(runnable, "name", None) or _name(runnable)
+        super().__init__(name, runs_sync=not any(_only_async(each) for each in steps))
+        prompt = steps[0]
         self._texts: Sequence[str] = ()
         self._placeholders: Sequence[str] = ()
         if isinstance(prompt, BasePromptTemplate):
@@ -58,18 +56,6 @@ class ChainAdapter:
                 "function of messages that returns the prompt's variables"
             )
 
-    def capabilities(self) -> Capabilities:
-        """Return that tools and formats are asked for in the prompt."""
-        return EVERY_MEDIUM
-
-    def profile(self) -> ModelProfile:
-        """Know nothing of the LLM."""
-        return {}
-
-    def models(self) -> list[BaseChatModel]:
-        """Return none: a chain is more than a model."""
-        return []
-
     def read(self, request: Request, fields: Mapping[str, Any]) -> Iterator[Any]:
         """Yield what the chain writes, or the whole answer where nobody wants pieces."""
         given = self._input(request, fields)
@@ -88,7 +74,7 @@ class ChainAdapter:
             yield piece
 
     def _input(self, request: Request, fields: Mapping[str, Any]) -> Any:
-        refuse_parameters(self.name, "chain", {**fields, **request.parameters})
+        self._refuse_parameters(request, fields)
         messages = list(request.messages)
         if not self._texts and not self._placeholders:
             return messages

@@ -14,7 +14,7 @@ from chatwright.langchain.capabilities import Capabilities
 from chatwright.langchain.incoming import restored
 from chatwright.langchain.request import Request
 from chatwright.langchain.tools import chosen_name
-from chatwright.wrap.runnable.adapter import EVERY_MEDIUM
+from chatwright.wrap.runnable.adapter import EVERY_MEDIUM, Adapter
 
 __all__ = ["ModelAdapter", "chat_models"]
 
@@ -31,23 +31,23 @@ def chat_models(runnable: Any) -> list[BaseChatModel]:
     return []
 
 
-class ModelAdapter:
+class ModelAdapter(Adapter):
     """A chat model as a source.
 
     Args:
         runnable: The model, or a binding of it.
     """
 
-    takes_parameters = True
-
     def __init__(self, runnable: Runnable[Any, Any]) -> None:
         """Look at what the model can do."""
         self._runnable = runnable
-        self._models = chat_models(runnable)
-        params = self._models[0]._get_ls_params()  # noqa: SLF001  LangChain's way to ask
-        self.name = params.get("ls_model_name") or type(self._models[0]).__name__
-        self.runs_async = any(_overrides(m, "_astream", "_agenerate") for m in self._models)
-        self.runs_sync = not any(_streams_only_async(m) for m in self._models)
+        self._models = models = chat_models(runnable)
+        params = models[0]._get_ls_params()  # noqa: SLF001  LangChain's way to ask
+        super().__init__(
+            params.get("ls_model_name") or type(models[0]).__name__,
+            runs_sync=not any(_streams_only_async(each) for each in models),
+            runs_async=any(_overrides(each, "_astream", "_agenerate") for each in models),
+        )
 
     def capabilities(self) -> Capabilities:
         """Return what all the models do by themselves."""
@@ -62,10 +62,6 @@ class ModelAdapter:
     def profile(self) -> ModelProfile:
         """Return the first model's."""
         return self._models[0].profile or {}
-
-    def models(self) -> list[BaseChatModel]:
-        """Return the models."""
-        return self._models
 
     def read(self, request: Request, fields: Mapping[str, Any]) -> Iterator[Any]:
         """Yield chunks, or the whole answer where nobody wants pieces."""

@@ -5,16 +5,14 @@ import uuid
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
-from langchain_core.language_models import BaseChatModel, ModelProfile
 from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
 from langchain_core.runnables import RunnableConfig
 
 from chatwright.deltas import Delta, Reasoning, ToolCallDelta
 from chatwright.errors import DefinitionError, InterruptedAnswerError
-from chatwright.langchain.capabilities import Capabilities
 from chatwright.langchain.incoming import Incoming
 from chatwright.langchain.request import Request
-from chatwright.wrap.runnable.adapter import EVERY_MEDIUM, refuse_parameters
+from chatwright.wrap.runnable.adapter import Adapter
 
 __all__ = ["GraphAdapter", "Steps", "is_graph"]
 
@@ -30,7 +28,7 @@ def is_graph(thing: object) -> bool:
     return any(each.__name__ == "PregelProtocol" for each in type(thing).__mro__)
 
 
-class GraphAdapter:
+class GraphAdapter(Adapter):
     """A compiled graph as a source: the text of its messages, and its tools' work as reasoning.
 
     Args:
@@ -41,34 +39,21 @@ class GraphAdapter:
         DefinitionError: Its state has no `messages`.
     """
 
-    takes_parameters = False
-    runs_async = True
+    kind = "graph"
 
     def __init__(self, graph: Any, steps: Steps) -> None:
         """Look at the state."""
         self._graph = graph
         self._steps = steps
-        self.name: str = graph.name
+        nodes = getattr(graph, "nodes", {}).values()
+        runs_sync = not any(getattr(each.bound, "func", each) is None for each in nodes)
+        super().__init__(graph.name, runs_sync=runs_sync)
         channels = getattr(graph, "channels", None)
         if channels is not None and "messages" not in channels:
             raise DefinitionError(
                 f"the state of the graph {graph.name!r} has no 'messages', only "
                 f"{', '.join(sorted(map(repr, channels)))}; wrap a function that asks the graph"
             )
-        nodes = getattr(graph, "nodes", {}).values()
-        self.runs_sync = not any(getattr(each.bound, "func", each) is None for each in nodes)
-
-    def capabilities(self) -> Capabilities:
-        """Return that tools and formats are asked for in the prompt: the graph has its own."""
-        return EVERY_MEDIUM
-
-    def profile(self) -> ModelProfile:
-        """Know nothing of the LLM."""
-        return {}
-
-    def models(self) -> list[BaseChatModel]:
-        """Return none: a graph is more than a model."""
-        return []
 
     def read(self, request: Request, fields: Mapping[str, Any]) -> Iterator[Delta]:
         """Yield what the graph says."""
@@ -94,7 +79,7 @@ class GraphAdapter:
 
     def _config(self, request: Request, fields: Mapping[str, Any]) -> RunnableConfig:
         """Return the call's config; a graph that keeps threads gets one, if there is none."""
-        refuse_parameters(self.name, "graph", {**fields, **request.parameters})
+        self._refuse_parameters(request, fields)
         config = request.config
         chosen = config.get("configurable") or {}
         if not _keeps_threads(self._graph) or "thread_id" in chosen or _NESTED in chosen:

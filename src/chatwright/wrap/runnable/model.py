@@ -4,7 +4,7 @@ import functools
 from collections.abc import Sequence
 from typing import Any
 
-from langchain_core.language_models import BaseChatModel, ModelProfile
+from langchain_core.language_models import ModelProfile
 from langchain_core.messages import BaseMessage
 from langchain_core.runnables import Runnable, RunnableConfig
 from pydantic import Field, model_validator
@@ -117,8 +117,3 @@ class ChatRunnable(ChatModel):
         inner = self.runnable
         known = getattr(inner, "is_lc_serializable", bool)()
         return {**super().lc_attributes, **({"runnable": inner} if known else {})}
-
-    @property
-    def inner_models(self) -> Sequence[BaseChatModel]:
-        """The chat models inside, if there is nothing else."""
-        return self._adapter.models()
