@@ -67,7 +67,7 @@ async def test_S5_content_is_of_one_kind_within_a_stream(version, runs_async):
 
 async def test_S6_the_last_chunk_carries_the_metadata(subject):
     chunks = await streamed(subject.make(), subject.prompt)
-    assert chunks[-1].response_metadata["finish_reason"] in {"stop", "length"}
+    assert chunks[-1].response_metadata["normalized_finish_reason"] in {"stop", "length"}
     assert chunks[-1].response_metadata["model_name"] == subject.make().model_name
 
 
@@ -207,4 +207,4 @@ async def test_reasoning_text_and_calls_survive_in_every_mode(mode, runs_async):
         assert blocks == ["reasoning", "text", "tool_call", "tool_call"]
         assert answer.content_blocks[0]["reasoning"] == "first think"
         assert answer.usage_metadata["total_tokens"] == 3
-        assert answer.response_metadata["finish_reason"] == "tool_calls"
+        assert answer.response_metadata["normalized_finish_reason"] == "tool_calls"

@@ -89,7 +89,7 @@ async def test_T5_T8_T10_T11_calls_and_the_text_before_them_survive_in_every_mod
     assert message.text == "Let me look. "
     assert calls(message) == [LOOK, CLOCK]
     assert message.invalid_tool_calls == []
-    assert message.response_metadata["finish_reason"] == "tool_calls"
+    assert message.response_metadata["normalized_finish_reason"] == "tool_calls"
     kinds = [block["type"] for block in message.content_blocks]
     assert kinds == ["text", "tool_call", "tool_call"]
     ids = [each["id"] for each in message.tool_calls]
@@ -667,7 +667,7 @@ async def test_T2_gguf_calls_what_it_has_to(smollm2, mode):
     assert args.keys() == {"city"}
     assert message.text == ""
     assert message.tool_calls[0]["id"]
-    assert message.response_metadata["finish_reason"] == "tool_calls"
+    assert message.response_metadata["normalized_finish_reason"] == "tool_calls"
 
 
 def test_T2_gguf_calls_the_tool_that_is_named_and_no_other(smollm2):
@@ -681,7 +681,7 @@ async def test_T7_gguf_calls_that_are_cut_are_invalid(smollm2, mode):
     message = await mode(model, WEATHER)
     assert message.tool_calls == []
     assert message.invalid_tool_calls
-    assert message.response_metadata["finish_reason"] == "length"
+    assert message.response_metadata["normalized_finish_reason"] == "length"
 
 
 def test_T12_T13_gguf_accepts_histories(smollm2):

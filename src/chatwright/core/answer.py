@@ -8,6 +8,7 @@ from typing import Any
 
 from chatwright.core.attempts import CallFirst
 from chatwright.core.calls import CallRepair, Unreadable
+from chatwright.core.finish import normalized_reason
 from chatwright.core.piece import Filter, Piece
 from chatwright.core.reading.calltext import CUT
 from chatwright.core.stop import StopFilter
@@ -73,6 +74,11 @@ class Answer:
         self._passes = [each.passes for each in filters]
 
     @property
+    def cut(self) -> bool:
+        """Whether the tokens ran out, or the context."""
+        return normalized_reason(self.finish_reason or "") == "length"
+
+    @property
     def stop_sequence(self) -> str | None:
         """The stop sequence that has ended the text, if one has."""
         return next((f.matched for f in self._filters if isinstance(f, StopFilter)), None)
@@ -130,7 +136,7 @@ class Answer:
         pieces: list[Piece] = []
         for position, each in enumerate(self._filters):
             pieces += self._through(each.flush(), self._filters[position + 1 :])
-        if self.finish_reason == "length":  # what only the end has ended was cut
+        if self.cut:  # what only the end has ended was cut
             pieces = [_cut(each) for each in pieces]
         return [*self._keep(pieces), *self._repair.flush()]
 

@@ -13,6 +13,7 @@ from langchain_core.messages import (
     message_chunk_to_message,
 )
 
+from chatwright.core.finish import normalized_reason
 from chatwright.core.purejson import JsonFilter
 from chatwright.langchain.schemas import Target
 
@@ -135,7 +136,8 @@ class Growing:
 
 def was_cut(answer: AIMessage) -> bool:
     """Tell whether an answer ended because it got too long."""
-    return bool(answer.response_metadata.get("finish_reason") == "length")
+    reason = str(answer.response_metadata.get("finish_reason", ""))
+    return normalized_reason(reason) == "length"
 
 
 def complaint(answer: AIMessage, error: Exception) -> list[BaseMessage]:

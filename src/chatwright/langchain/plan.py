@@ -107,8 +107,7 @@ class Plan(NamedTuple):
             if not (unreadable := self.unreadable(answer)):
                 return None
             said += [self._as_written(each) for each in unreadable]
-            cut = answer.finish_reason == "length"
-            asked = _CUT if cut else "\n".join([*map(_complaint, unreadable), _AGAIN])
+            asked = _CUT if answer.cut else "\n".join([*map(_complaint, unreadable), _AGAIN])
         told = [AIMessage("\n".join(filter(None, said))), HumanMessage(asked)]
         return replace(self.request, messages=[*self.request.messages, *told])
 

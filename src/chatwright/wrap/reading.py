@@ -3,7 +3,6 @@
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
-from chatwright.core.finish import normalized_reason
 from chatwright.deltas import Delta, Finish, Usage
 from chatwright.errors import OutputError, SourceConnectionError, SourceError
 from chatwright.wrap.failure import Mask, reported
@@ -160,4 +159,4 @@ class TotalsReader:
     def flush(self) -> Sequence[Delta]:
         """Say how the answer ended; without what is None."""
         known = {name: value for name, value in self._metadata.items() if value is not None}
-        return [Finish(normalized_reason(self._reason or "stop"), known)]
+        return [Finish(self._reason or "stop", known)]

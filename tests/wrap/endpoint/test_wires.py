@@ -77,7 +77,7 @@ async def test_everything_of_a_script_arrives_in_every_mode(wire, mode):
             ("add", {"a": "\u20ac"}),
         ]
         assert answer.usage_metadata["total_tokens"] == 8
-        assert answer.response_metadata["finish_reason"] == "tool_calls"
+        assert answer.response_metadata["normalized_finish_reason"] == "tool_calls"
         assert "hm " in json.dumps([answer.additional_kwargs, answer.content])
 
 
@@ -288,7 +288,7 @@ def test_tool_fragments_without_index_and_the_older_function_call_are_read():
     call = {"function_call": {"name": "look", "arguments": "{}"}}
     answer = raw(chunk(call), chunk(reason="function_call")).invoke("x")
     assert answer.tool_calls[0]["name"] == "look"
-    assert answer.response_metadata["finish_reason"] == "tool_calls"
+    assert answer.response_metadata["normalized_finish_reason"] == "tool_calls"
 
 
 def test_a_missing_done_is_no_fault():
