@@ -100,7 +100,8 @@ def test_examples_are_well_typed_for_mypy(project):
 def test_examples_are_well_typed_for_pyright(project):
     settings = {"typeCheckingMode": "strict", "extraPaths": [SOURCE], "include": ["."]}
     # langchain's create_agent and langgraph's graphs leave parameters of their types open.
-    settings |= dict.fromkeys(["reportUnknownMemberType", "reportUnknownVariableType"], "none")
+    unknown = ("Argument", "Member", "Variable")
+    settings |= {f"reportUnknown{each}Type": "none" for each in unknown}
     (project / "pyrightconfig.json").write_text(json.dumps(settings))
     checked(["basedpyright", "--pythonpath", sys.executable, "--level", "error"], project)
 
