@@ -88,8 +88,9 @@ def test_reasoning_tags_are_split_off():
 
 def test_parameters_reach_the_inner_model_as_they_are():
     inner = Plain()
-    chat_model(inner, temperature=0.5).invoke("x", max_tokens=3, weird={"a": 1})
-    assert inner.seen[0][1] == {"temperature": 0.5, "max_tokens": 3, "weird": {"a": 1}}
+    chat_model(inner, temperature=0.5).invoke("x", max_tokens=3, weird={"a": 1}, model="b")
+    given = {"temperature": 0.5, "max_tokens": 3, "weird": {"a": 1}, "model": "b"}
+    assert inner.seen[0][1] == given
 
 
 def test_what_is_bound_retried_or_replaced_keeps_its_tools():

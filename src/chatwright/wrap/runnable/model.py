@@ -70,6 +70,8 @@ class ChatRunnable(ChatModel):
         """Ask the inner one, on the side of the caller if it has both."""
         adapter = self._adapter
         fields = {n: each for n in _PASSED_ON if (each := getattr(self, n)) is not None}
+        if "model" in request.given:  # a call's; the field is a name for this model
+            fields["model"] = request.given["model"]
         return Either(
             functools.partial(adapter.read, request, fields) if adapter.runs_sync else None,
             functools.partial(adapter.aread, request, fields) if adapter.runs_async else None,
