@@ -11,13 +11,10 @@ from both import side_by_side
 OLDEST, LANGCHAIN = sys.argv[1:]
 PYTEST = ["-m", "pytest", "-m"]
 LANES = [
-    [
-        [OLDEST, *PYTEST, "not engine and not long", "tests/contract"],
-        [sys.executable, *PYTEST, "long and engine"],
-    ],
+    [[OLDEST, *PYTEST, "not engine and not long", "tests/contract"]],
     [
         [sys.executable, "tests/swapped", LANGCHAIN],
-        [sys.executable, *PYTEST, "long and not engine"],
+        [sys.executable, *PYTEST, "long"],
     ],
 ]
 

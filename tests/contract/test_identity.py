@@ -1,18 +1,23 @@
 """R9: no two models that could answer differently share a cache key; R10: what is derived."""
 
+import collections
 import copy
+import enum
 import functools
 import pickle
+import random
 import subprocess
 import sys
 import textwrap
 import threading
 import warnings
+from typing import ClassVar
 
 import pytest
 from langchain_core.caches import InMemoryCache
 from langchain_core.language_models import FakeListChatModel
 from langchain_core.runnables import RunnableLambda
+from langchain_core.runnables.config import ensure_config
 from langchain_openai import ChatOpenAI
 from pydantic import BaseModel, PrivateAttr, SecretStr
 
@@ -242,12 +247,142 @@ def test_R9_what_config_chooses_is_part_of_the_key():
         assert answers == ["a", "b", "a"]
 
 
-def test_R9_threads_share_the_answers_of_a_function_that_knows_no_config():
+def test_R9_langgraphs_own_choices_are_not_part_of_the_key():
     cache = InMemoryCache()
     model = chat_model(lambda messages: "hi", cache=cache)
-    for thread in "ab":
-        model.invoke("x", {"configurable": {"thread_id": thread}})
+    for namespace in "ab":
+        model.invoke("x", {"configurable": {"checkpoint_ns": namespace, "__own": namespace}})
     assert len(cache._cache) == 1
+
+
+def test_R9_what_reads_config_in_any_way_is_told_apart():
+    def source(messages):
+        return ensure_config()["configurable"]["user"]
+
+    model = chat_model(source, cache=InMemoryCache())
+    assert [model.invoke("x", {"configurable": {"user": u}}).text for u in "ab"] == ["a", "b"]
+
+
+class Listed(list):
+    def __init__(self, *items, prompt):
+        super().__init__(*items)
+        self.prompt = prompt
+
+
+class Plainly(enum.Enum):
+    A = "a"
+    B = "b"
+
+    def __repr__(self):
+        return "one of them"
+
+
+def in_a_chain(url):
+    inner = chat_model(RunnableLambda(lambda messages: url))
+    return lambda messages: inner.invoke(messages)
+
+
+def in_a_list(url):
+    held = Listed([], prompt=url)
+    return lambda messages: held.prompt
+
+
+def in_an_enum(url):
+    held = Plainly(url)
+    return lambda messages: held.value
+
+
+def in_a_default_dict(url):
+    held = collections.defaultdict(functools.partial(str, url))
+    return lambda messages: held.default_factory()
+
+
+def in_a_generator_of_numbers(url):
+    held = random.Random(ord(url))
+    return lambda messages: str(held.getstate()[1][5])
+
+
+def in_an_attribute(url):
+    def source(messages):
+        return source.url
+
+    source.url = url
+    return source
+
+
+def in_a_class(url):
+    class Holder:
+        held = url
+
+        @staticmethod
+        def ask(messages):
+            return Holder.held
+
+    return Holder.ask
+
+
+def of_an_installed_package(url):
+    scope = {"__name__": "json"}
+    exec("def make(url):\n    return lambda messages: url", scope)
+    return scope["make"](url)
+
+
+HIDDEN = [
+    *(in_a_chain, in_a_list, in_an_enum, in_a_default_dict, in_a_generator_of_numbers),
+    *(in_an_attribute, in_a_class, of_an_installed_package),
+]
+
+
+@pytest.mark.filterwarnings("ignore:the answers of")
+@pytest.mark.parametrize("make", HIDDEN, ids=lambda each: each.__name__)
+def test_R9_state_that_hides_never_gives_another_ones_answer(make):
+    cache = InMemoryCache()
+    answers = [chat_model(make(url), cache=cache, model_name="m").invoke("x").text for url in "ab"]
+    assert answers[0] != answers[1]
+
+
+def test_R9_classes_are_known_by_what_they_hold():
+    def made(prompt):
+        class Held(ChatModel):
+            said: ClassVar[str] = prompt
+
+            def reply(self, request):
+                return self.said
+
+        return Held(cache=cache)
+
+    cache = InMemoryCache()
+    assert [made(each).invoke("x").text for each in "ab"] == ["a", "b"]
+
+
+@pytest.mark.filterwarnings("ignore:the answers of")
+def test_R9_a_cache_key_helps_a_class_and_a_deep_value_is_no_crash():
+    lock = threading.Lock()
+
+    class Guards(ChatModel):
+        def reply(self, request):
+            with lock:
+                return "hi"
+
+    cache = InMemoryCache()
+    Guards(cache=cache).invoke("x")
+    assert not cache._cache
+    Guards(cache=cache, cache_key="k").invoke("x")
+    assert cache._cache
+    deep = []
+    for _ in range(5000):
+        deep = [deep]
+    assert chat_model(lambda messages: f"{deep and 1}", cache=InMemoryCache()).invoke("x").text
+
+
+def test_R10_another_source_is_asked_and_cached_as_itself():
+    cache = InMemoryCache()
+    old = chat_model(FakeListChatModel(responses=["old"]), cache=cache)
+    new = old.model_copy(update={"runnable": FakeListChatModel(responses=["new"])})
+    assert [old.invoke("x").text, new.invoke("x").text] == ["old", "new"]
+    function = chat_model(lambda messages: "old")
+    function.function = lambda messages, temperature=None: "new"
+    assert function.invoke("x", temperature=1).text == "new"
 
 
 # R10.

@@ -72,6 +72,20 @@ async def test_a_call_that_is_cancelled_while_it_queues_never_runs(monkeypatch):
     assert asked == ["first", "third"]
 
 
+def test_a_thread_that_can_not_start_leaves_its_place(monkeypatch):
+    pool, ran = Threads(1), threading.Event()
+
+    def fails(job):
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(pool, "_launch", fails)
+        with pytest.raises(RuntimeError):
+            pool.start(ran.set, contextvars.copy_context())
+    pool.start(ran.set, contextvars.copy_context())
+    assert ran.wait(60)
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 def test_a_forked_process_starts_anew():
     pool = Threads(1)

@@ -130,7 +130,7 @@ def astepped(items: AsyncGenerator[T], scope: Scope) -> AsyncGenerator[T]:
 
 def _stepped(items: Generator[T], scope: Scope) -> Generator[T]:
     variables, values = _apart(scope)
-    with contextlib.closing(items):
+    try:
         while True:
             tokens = [*map(_set, variables, values)]
             try:
@@ -140,11 +140,14 @@ def _stepped(items: Generator[T], scope: Scope) -> Generator[T]:
             finally:
                 _reset(variables, tokens)
             yield item
+    finally:
+        with Within(scope):
+            items.close()
 
 
 async def _astepped(items: AsyncGenerator[T], scope: Scope) -> AsyncGenerator[T]:
     variables, values = _apart(scope)
-    async with contextlib.aclosing(items):
+    try:
         while True:
             tokens = [*map(_set, variables, values)]
             try:
@@ -154,6 +157,9 @@ async def _astepped(items: AsyncGenerator[T], scope: Scope) -> AsyncGenerator[T]
             finally:
                 _reset(variables, tokens)
             yield item
+    finally:
+        with Within(scope):
+            await items.aclose()
 
 
 class Within:

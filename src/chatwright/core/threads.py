@@ -56,7 +56,12 @@ class Threads:
                 self._queue.append(run)
                 return
             self._busy += 1
-        self._launch(lambda: self._work(run))
+        try:
+            self._launch(lambda: self._work(run))
+        except BaseException:
+            with self._lock:
+                self._busy -= 1
+            raise
 
     def _work(self, job: Job | None) -> None:
         while job is not None:

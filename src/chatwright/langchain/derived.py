@@ -11,7 +11,9 @@ __all__ = ["derive_anew", "derived", "derives_late", "has_own_init"]
 _AROUND = "original_model_post_init"
 
 
-def derive_anew(model: BaseModel, base: type[BaseModel], lasting: frozenset[str]) -> None:
+def derive_anew(
+    model: BaseModel, base: type[BaseModel], lasting: frozenset[str] = frozenset()
+) -> None:
     """Forget what a model has derived from its fields.
 
     That is cached properties, core's serialized form among them, and what `model_post_init` made.
@@ -19,7 +21,7 @@ def derive_anew(model: BaseModel, base: type[BaseModel], lasting: frozenset[str]
     Args:
         model: The model.
         base: The class whose own `model_post_init` does not count.
-        lasting: Names of cached properties that hold whatever the fields become.
+        lasting: Names of cached properties that are kept. Default: none.
     """
     for name in derived(type(model), lasting):
         model.__dict__.pop(name, None)

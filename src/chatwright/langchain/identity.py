@@ -13,32 +13,33 @@ import enum
 import functools
 import hashlib
 import importlib.util
+import logging
 import pathlib
 import re
+import struct
 import sys
 import types
 import uuid
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Any
 
 from langchain_core.language_models import BaseChatModel
 from langchain_core.language_models.base import BaseLanguageModel
-from langchain_core.runnables import Runnable
 from pydantic import BaseModel, SecretBytes, SecretStr
 
 __all__ = [
     "Unidentified",
     "class_identity",
     "digest",
-    "holds_runnable",
     "identity",
     "is_identified",
 ]
 
 _AS_THEY_ARE = (str, int, float, bool, type(None))
 _BY_REPR = (
-    *(bytes, complex, range, enum.Enum, re.Pattern, pathlib.PurePath, uuid.UUID, decimal.Decimal),
+    *(bytes, complex, range, re.Pattern, pathlib.PurePath, uuid.UUID, decimal.Decimal),
     *(dt.date, dt.time, dt.timedelta, dt.tzinfo),
 )
 _PLUMBING = frozenset(BaseChatModel.model_fields)
@@ -70,14 +71,10 @@ def identity(value: Any, path: str = "it") -> Any:
     Raises:
         Unidentified: Nothing tells it from another one.
     """
-    return _Identity().of(value, path)
-
-
-def holds_runnable(value: Any) -> bool:
-    """Tell whether a value that has an identity consists of a Runnable, among others."""
-    look = _Identity()
-    look.of(value, "")
-    return look.met_runnable
+    try:
+        return _Identity().of(value, path)
+    except RecursionError:
+        raise Unidentified(path, value) from None
 
 
 def is_identified(value: Any) -> bool:
@@ -89,7 +86,6 @@ def is_identified(value: Any) -> bool:
     return True
 
 
-@functools.cache
 def class_identity(cls: type) -> Any:
     """Return what identifies a class, the code that its author wrote included."""
     return identity(cls, cls.__qualname__)
@@ -104,13 +100,16 @@ class _Identity:
     """One look at a value; what is met a second time is named by when it was met first."""
 
     def __init__(self) -> None:
-        self.met_runnable = False
         self._seen: dict[int, int] = {}
         self._kept: list[Any] = []  # alive, so that no address is used twice
 
     def of(self, value: Any, path: str) -> Any:
         if type(value) in _AS_THEY_ARE:
             return value
+        if isinstance(value, enum.Enum):
+            return [_path_of(type(value)), value.name]
+        if isinstance(value, logging.Logger):
+            return ["logger", value.name]
         if isinstance(value, _BY_REPR):
             return [_path_of(type(value)), repr(value)]
         if isinstance(value, SecretStr | SecretBytes):
@@ -126,10 +125,10 @@ class _Identity:
             return self._mapping(value, path)
         if isinstance(value, AbstractSet):
             parts = [self.of(each, f"{path}'s item") for each in value]
-            return [_path_of(type(value)), sorted(parts, key=repr)]
+            return self._typed(value, sorted(parts, key=repr), path)
         if isinstance(value, Sequence):
             parts = [self.of(each, f"{path}[{n}]") for n, each in enumerate(value)]
-            return parts if type(value) in {list, tuple} else [_path_of(type(value)), parts]
+            return parts if type(value) in {list, tuple} else self._typed(value, parts, path)
         if isinstance(value, types.ModuleType | types.BuiltinFunctionType | type):
             return self._named(value, path)
         if callable(value) and not isinstance(value, BaseModel):
@@ -137,8 +136,17 @@ class _Identity:
         return self._object(value, path)
 
     def _mapping(self, value: Mapping[Any, Any], path: str) -> Any:
-        parts = {repr(key): self.of(each, f"{path}[{key!r}]") for key, each in value.items()}
-        return parts if type(value) is dict else [_path_of(type(value)), parts]
+        parts = [
+            [self.of(key, f"{path}'s key"), self.of(each, f"{path}[{key!r}]")]
+            for key, each in value.items()
+        ]
+        return self._typed(value, sorted(parts, key=repr), path)
+
+    def _typed(self, value: Any, parts: Any, path: str) -> Any:
+        """Return the parts of a container with its class, and what else it holds."""
+        more = [vars(value) if hasattr(value, "__dict__") else {}]
+        more += [value.default_factory] if isinstance(value, defaultdict) else []
+        return [_path_of(type(value)), parts, self.of(more, path) if any(more) else []]
 
     def _named(self, value: Any, path: str) -> Any:
         if isinstance(value, types.ModuleType):
@@ -163,23 +171,31 @@ class _Identity:
         return self._object(value, path)
 
     def _function(self, function: types.FunctionType, path: str) -> Any:
-        if not _is_users(function.__module__):
-            return [function.__module__, function.__qualname__, _hash(function.__code__)]
-        cells = function.__closure__ or ()
+        code = function.__code__
         held = {
             name: self._cell(cell, f"{path}'s {name!r}")
-            for name, cell in zip(function.__code__.co_freevars, cells, strict=True)
+            for name, cell in zip(code.co_freevars, function.__closure__ or (), strict=True)
         }
-        names = sorted(_globals_of(function.__code__) & function.__globals__.keys())
-        read = {name: self.of(function.__globals__[name], f"{path}'s {name!r}") for name in names}
-        defaults = [function.__defaults__ or (), function.__kwdefaults__ or {}]
+        defaults = [function.__defaults__ or (), function.__kwdefaults__ or {}, vars(function)]
         return [
             function.__qualname__,
-            _hash(function.__code__),
+            _hash(code),
             [self.of(each, f"{path}'s default") for each in defaults],
             held,
-            read,
+            self._globals(function, path) if _is_users(function.__module__) else [],
         ]
+
+    def _globals(self, function: types.FunctionType, path: str) -> Any:
+        """Return what a function reads of its module, and of other modules of the user's."""
+        known, names = function.__globals__, _names_of(function.__code__)
+        read = {}
+        for name in sorted(_globals_of(function.__code__) & known.keys()):
+            read[name] = self.of(known[name], f"{path}'s {name!r}")
+            if isinstance(known[name], types.ModuleType) and _is_users(known[name].__name__):
+                inside = vars(known[name])
+                for each in sorted(names & inside.keys() - {name}):
+                    read[f"{name}.{each}"] = self.of(inside[each], f"{path}'s {name}.{each}")
+        return read
 
     def _cell(self, cell: types.CellType, path: str) -> Any:
         try:
@@ -188,7 +204,6 @@ class _Identity:
             return str(error)
 
     def _object(self, value: Any, path: str) -> Any:
-        self.met_runnable |= isinstance(value, Runnable)
         if isinstance(value, BaseModel):
             fields = _fields(value)
         elif dataclasses.is_dataclass(value):
@@ -202,18 +217,34 @@ class _Identity:
         return [_path_of(type(value)), parts, self._methods(type(value), path)]
 
     def _methods(self, cls: type, path: str) -> list[Any]:
-        """Return what identifies the code of a class that the user wrote."""
+        """Return what identifies the code of a class that the user wrote, and what it holds."""
         return [
-            [name, self.of(each, f"{path}.{name}")]
+            [name, self.of(_bare(each), f"{path}.{name}")]
             for base in cls.__mro__
             if _is_users(base.__module__)
             for name, each in sorted(vars(base).items())
             if isinstance(each, types.FunctionType)
+            or not name.startswith(("__", "_abc_", "model_"))
         ]
+
+
+_NO_ATTRIBUTES = ("__", "_abc_", "model_")  # Python's and pydantic's own
+
+
+def _bare(member: Any) -> Any:
+    """Return what stands in a class as the function that was written."""
+    if isinstance(member, property):
+        return [member.fget, member.fset]
+    if isinstance(member, functools.cached_property):
+        return member.func
+    return getattr(member, "__func__", member)
 
 
 def _fields(model: BaseModel) -> dict[str, Any]:
     """Return the values that make up a pydantic model, a chat model for one."""
+    if known := getattr(model, "_identified", None):
+        values: dict[str, Any] = known()  # one of ours
+        return values
     kinds = type(model).model_fields
     fields = {name: model.__dict__[name] for name in kinds} | (model.__pydantic_extra__ or {})
     if isinstance(model, BaseLanguageModel):
@@ -232,9 +263,12 @@ def _path_of(named: Any) -> str:
 def _is_plain(cls: type) -> bool:
     """Tell whether all that an object of a class holds stands in its `__dict__`."""
     bases = cls.__mro__[:-1]
+    if cls.__basicsize__ > object.__basicsize__ + _DICT_AND_WEAKREF:
+        return False  # C code keeps more in it
     return all(b.__flags__ & _HEAP_TYPE and not vars(b).get("__slots__") for b in bases)
 
 
+_DICT_AND_WEAKREF = 2 * struct.calcsize("P")
 _HEAP_TYPE = 1 << 9  # CPython's Py_TPFLAGS_HEAPTYPE: made by a class statement
 
 
@@ -259,6 +293,11 @@ def _is_users(module: str | None) -> bool:
 def _globals_of(code: types.CodeType) -> frozenset[str]:
     names = {each.argval for each in dis.get_instructions(code) if each.opname in _LOADS}
     return frozenset(names).union(*(_globals_of(each) for each in _inner(code)))
+
+
+@functools.cache
+def _names_of(code: types.CodeType) -> frozenset[str]:
+    return frozenset(code.co_names).union(*(_names_of(each) for each in _inner(code)))
 
 
 def _inner(code: types.CodeType) -> Iterator[types.CodeType]:

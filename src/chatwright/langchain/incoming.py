@@ -99,8 +99,13 @@ class Incoming:
         generation = first[0] if isinstance(first, list) else first
         if generation is None:
             return
+        if not isinstance(generation, ChatGeneration):  # an LLM's that knows no messages
+            self._any = True
+            yield generation.text
+            return
         output: dict[str, Any] = dict(result.llm_output or {})
-        if generation.message.usage_metadata is None and (spent := _counted(output)):
+        told = getattr(generation.message, "usage_metadata", None)
+        if (spent := _counted(output)) and told is None:
             self._usage = add_usage(self._usage, spent)
         output.update(generation.generation_info or {})
         yield from self._taken(generation.message, output)
@@ -194,8 +199,8 @@ def restored(messages: Sequence[BaseMessage]) -> list[BaseMessage]:
 
 def _restored(message: AIMessage) -> AIMessage:
     source = message.additional_kwargs.get(SOURCE_MESSAGE)
-    if not isinstance(source, Mapping):
-        return message
+    if not isinstance(source, Mapping) or AIMessage(source["content"]).text != message.text:
+        return message  # there is none, or somebody has edited the text
     kwargs = {k: v for k, v in message.additional_kwargs.items() if k != SOURCE_MESSAGE}
     metadata = {k: v for k, v in message.response_metadata.items() if k not in _OURS}
     update = {

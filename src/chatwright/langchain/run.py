@@ -13,6 +13,7 @@ get none. Where the source gives no usage, the answer has the sum of what the ru
 import contextvars
 import functools
 import inspect
+import threading
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
@@ -20,7 +21,7 @@ from typing import Any
 from langchain_core.callbacks import BaseCallbackHandler, CallbackManager
 from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.messages.ai import UsageMetadata, add_usage
-from langchain_core.outputs import ChatGeneration, LLMResult
+from langchain_core.outputs import LLMResult
 from langchain_core.runnables import RunnableConfig
 from langchain_core.runnables.config import ensure_config, var_child_runnable_config
 from langchain_core.tracers import _streaming, context
@@ -31,6 +32,8 @@ __all__ = ["RUN", "Inside", "Run"]
 
 RUN = "_chatwright_run"
 """The name by which a `Run` travels among a call's keyword arguments."""
+
+_CHECKPOINTS = frozenset({"checkpoint_id", "checkpoint_map", "checkpoint_ns"})  # LangGraph's
 
 _SHOWS_TOKENS = tuple(
     getattr(_streaming, name)
@@ -73,7 +76,8 @@ class Run:
     def chosen(self) -> dict[str, Any]:
         """Return what of `configurable` the user chose, and no framework put there."""
         chosen = self.config.get("configurable") or {}
-        return {key: each for key, each in chosen.items() if not key.startswith("__")}
+        ours = {key: each for key, each in chosen.items() if not key.startswith("__")}
+        return {key: each for key, each in ours.items() if key not in _CHECKPOINTS}
 
     def begun(self, run_manager: Any) -> None:
         """Learn of the run's own manager, where core tells it."""
@@ -152,23 +156,21 @@ class Inside(BaseCallbackHandler):
         self.usage: UsageMetadata | None = None
         self.models: set[str] = set()
         self._known = True
+        self._lock = threading.Lock()
 
     def on_chat_model_start(self, *args: Any, **kwargs: Any) -> None:
         """Need nothing of it; core's own raises."""
 
     def on_llm_end(self, response: LLMResult, **kwargs: Any) -> None:
         """Add one answer; where one tells no usage, the sum is not known."""
-        for message in _messages(response):
-            if message.usage_metadata is None:
-                self._known = False
-            self.models.add(str(message.response_metadata.get("model_name", "")))
-            self.usage = add_usage(self.usage, message.usage_metadata) if self._known else None
-
-
-def _messages(response: LLMResult) -> Iterator[AIMessage]:
-    for generation in (each for group in response.generations[:1] for each in group[:1]):
-        if isinstance(generation, ChatGeneration) and isinstance(generation.message, AIMessage):
-            yield generation.message
+        for generation in (each for group in response.generations[:1] for each in group[:1]):
+            message = getattr(generation, "message", None)
+            usage = getattr(message, "usage_metadata", None)
+            metadata = getattr(message, "response_metadata", {})
+            with self._lock:
+                self._known = self._known and usage is not None
+                self.models.add(str(metadata.get("model_name", "")))
+                self.usage = add_usage(self.usage, usage) if self._known else None
 
 
 class _Quiet(BaseCallbackHandler):

@@ -119,7 +119,7 @@ class Settings(BaseChatModel):
     )
     """Names of fields that a call can't set."""
     lasting: ClassVar[frozenset[str]] = frozenset()
-    """Names of cached properties that hold whatever the fields become; others are made anew."""
+    """Names of cached properties that hold whatever a call sets; others are made anew for it."""
 
     @model_validator(mode="before")
     @classmethod
@@ -242,7 +242,8 @@ class Settings(BaseChatModel):
             {name: identity(value, name) for name, value in values.items()}
             for values in (fields, call)
         ]
-        known = json.dumps([class_identity(type(self)), *told], sort_keys=True)
+        own = class_identity(type(self)) if self.cache_key is None else self.cache_key
+        known = json.dumps([own, *told], sort_keys=True)
         return f"{'.'.join(self.lc_id())}:{digest(known)}"
 
     def reads_config(self) -> bool:
@@ -296,19 +297,19 @@ class Settings(BaseChatModel):
         """Set a field; what is derived from fields is derived anew."""
         super().__setattr__(name, value)
         if name in type(self).model_fields:
-            derive_anew(self, BaseChatModel, self.lasting)
+            derive_anew(self, BaseChatModel)
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
         """Copy the model; what is derived from fields is derived anew."""
         copied = super().model_copy(update=update, deep=deep)
         if update:
-            derive_anew(copied, BaseChatModel, self.lasting)
+            derive_anew(copied, BaseChatModel)
         return copied
 
     def __getstate__(self) -> dict[Any, Any]:
         """Pickle without what is derived from fields: clients hold locks, and are made anew."""
         state = super().__getstate__()
-        anew = derived(type(self), self.lasting)
+        anew = derived(type(self), frozenset())
         kept = {name: each for name, each in state["__dict__"].items() if name not in anew}
         late = {"__pydantic_private__": None} if derives_late(type(self), BaseChatModel) else {}
         return {**state, "__dict__": kept, **late}

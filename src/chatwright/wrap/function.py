@@ -16,7 +16,6 @@ from pydantic import Field, model_validator
 from chatwright.core.bridge import is_async
 from chatwright.errors import DefinitionError, LoadError
 from chatwright.langchain.capabilities import Capabilities, Medium
-from chatwright.langchain.identity import holds_runnable
 from chatwright.langchain.model import ChatModel
 from chatwright.langchain.request import Request
 from chatwright.langchain.settings import PLUMBING, TRACING
@@ -139,10 +138,6 @@ class ChatFunction(ChatModel):
     @functools.cached_property
     def _runs_async(self) -> bool:
         return is_async(self.function)
-
-    def reads_config(self) -> bool:
-        """Tell whether the function names `config`, or calls a Runnable, which finds it."""
-        return "config" in self._parameters or holds_runnable(self.function)
 
     def capabilities(self) -> Capabilities:
         """Return what the function names: `tools`, `tool_choice`, `response_format`."""

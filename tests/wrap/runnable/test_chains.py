@@ -78,6 +78,16 @@ def test_a_parameter_that_a_chain_can_not_pass_on_is_refused():
         model.invoke("x", weird=1)
 
 
+def test_what_a_prompt_of_one_text_has_no_place_for_is_refused():
+    model = chat_model(PromptTemplate.from_template("{text}") | Native())
+    schema = {"title": "A", "type": "object", "properties": {}}
+    with pytest.raises(ParameterError, match="no place for response_format"):
+        model.with_structured_output(schema).invoke("x")
+    image = {"type": "image_url", "image_url": {"url": "http://a/b.png"}}
+    with pytest.raises(ParameterError, match="no place for content"):
+        model.invoke([HumanMessage([image])])
+
+
 def test_what_is_no_answer_is_refused():
     with pytest.raises(TypeError, match="gave"):
         chat_model(RunnableLambda(lambda messages: {"a": 1})).invoke("x")

@@ -1,12 +1,15 @@
 """A compiled graph inside a chat model."""
 
+import itertools
 import operator
 from typing import Annotated, TypedDict
 
 import pytest
 from langchain.agents import create_agent
 from langchain_core.callbacks import UsageMetadataCallbackHandler
-from langchain_core.messages import AIMessage, HumanMessage
+from langchain_core.messages import AIMessage, HumanMessage, RemoveMessage
+from langchain_core.output_parsers import StrOutputParser
+from langchain_core.tools import tool
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import END, START, MessagesState, StateGraph
 from langgraph.types import Command, interrupt
@@ -178,6 +181,95 @@ def test_structured_output_is_asked_of_the_graph():
 
     schema = {"title": "A", "type": "object", "properties": {"a": {"type": "integer"}}}
     assert chat_model(compiled(node)).with_structured_output(schema).invoke("x") == {"a": 3}
+
+
+def sequence(*nodes, **how):
+    graph = StateGraph(MessagesState)
+    names = [f"node{n}" for n in range(len(nodes))]
+    for name, node in zip(names, nodes, strict=True):
+        graph.add_node(name, node)
+    for edge in itertools.pairwise([START, *names, END]):
+        graph.add_edge(*edge)
+    return graph.compile(**how)
+
+
+@pytest.mark.parametrize("way", ["invoke", "ainvoke"])
+async def test_what_a_node_says_to_itself_is_no_answer(way):
+    def routes(state):
+        in_house.invoke("Sunny")
+        return {}
+
+    model = chat_model(sequence(routes, lambda state: {"messages": [AIMessage("plain")]}))
+    assert (await MODES[way](model, "x")).text == "plain"
+
+
+@pytest.mark.parametrize("way", MODES)
+async def test_text_that_a_node_copies_is_told_once(way):
+    chain = in_house | StrOutputParser()
+    model = chat_model(compiled(lambda state: {"messages": [AIMessage(chain.invoke("Sunny"))]}))
+    assert (await MODES[way](model, "x")).text == "Take sunglasses."
+
+
+@pytest.mark.parametrize("way", ["invoke", "ainvoke"])
+async def test_the_last_state_decides(way):
+    def redacts(state):
+        return {"messages": [AIMessage("[redacted]", id=state["messages"][-1].id)]}
+
+    def removes(state):
+        last = state["messages"][-1]
+        return {"messages": [RemoveMessage(last.id), AIMessage("new")]}
+
+    assert (await MODES[way](chat_model(sequence(replies, redacts)), "x")).text == "[redacted]"
+    assert (await MODES[way](chat_model(sequence(replies, removes)), "x")).text == "new"
+
+
+def test_a_thread_is_told_of_instructions_that_it_does_not_know():
+    seen = []
+
+    def node(state):
+        seen.append([each.text for each in state["messages"]])
+        return {"messages": [AIMessage('{"a": 3}')]}
+
+    model = chat_model(compiled(node, checkpointer=InMemorySaver()))
+    thread = {"configurable": {"thread_id": "1"}}
+    first = model.invoke("one", thread)
+    schema = {"title": "A", "type": "object", "properties": {"a": {"type": "integer"}}}
+    structured = model.with_structured_output(schema)
+    assert structured.invoke([HumanMessage("one"), first, HumanMessage("two")], thread) == {"a": 3}
+    assert any("JSON schema" in text for text in seen[1])
+    assert seen[1][-1] == "two"
+
+
+@pytest.mark.parametrize("way", MODES)
+async def test_a_tool_that_returns_directly_is_the_answer(way):
+    @tool(return_direct=True)
+    def weather(city: str) -> str:
+        """Tell the weather in a city."""
+        return f"Sunny in {city}."
+
+    answer = await MODES[way](chat_model(create_agent(in_house, [weather])), "x")
+    assert answer.text.endswith("Sunny in Bern.")
+    assert answer.response_metadata["finish_reason"] == "stop"
+
+
+def test_a_graph_inside_of_the_graph_streams_as_well():
+    model = chat_model(compiled(agent))
+    texts = [each.text for each in model.stream("x") if each.text]
+    assert texts == ["Let me see.", "\n\n", "Take ", "sunglasses."]
+
+
+def test_an_interrupt_pauses_the_outer_graph():
+    def asks(state):
+        return {"messages": [AIMessage(interrupt("sure?"))]}
+
+    inner = chat_model(compiled(asks))
+    outer = compiled(
+        lambda state: {"messages": [inner.invoke(state["messages"])]}, checkpointer=InMemorySaver()
+    )
+    thread = {"configurable": {"thread_id": "1"}}
+    paused = outer.invoke({"messages": "x"}, thread)
+    assert paused["__interrupt__"][0].value == "sure?"
+    assert outer.invoke(Command(resume="yes"), thread)["messages"][-1].text == "yes"
 
 
 def test_load_makes_a_model_of_an_agent():

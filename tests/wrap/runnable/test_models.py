@@ -6,6 +6,7 @@ import threading
 import warnings
 
 import pytest
+from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.language_models import FakeListLLM, GenericFakeChatModel
 from langchain_core.messages import AIMessage, HumanMessage
 from langchain_core.tools import tool
@@ -15,6 +16,7 @@ from chatwright import (
     ChatFunction,
     ChatModel,
     ChatRunnable,
+    DefinitionError,
     StructureError,
     ToolCallDelta,
     chat_model,
@@ -188,6 +190,49 @@ def test_an_answer_in_a_providers_form_goes_back_as_it_was():
     back = seen[1][1]
     assert back.content == content
     assert back.response_metadata["model_provider"] == "anthropic"
+
+
+def test_a_text_that_was_edited_stays_edited():
+    thought = {"type": "thinking", "thinking": "hm", "signature": "s"}
+    inner = GenericFakeChatModel(
+        messages=iter([AIMessage([thought, {"type": "text", "text": "a"}])])
+    )
+    answer = chat_model(inner).invoke("x").model_copy(update={"content": "[redacted]"})
+    seen = Plain()
+    chat_model(seen).invoke([HumanMessage("x"), answer, HumanMessage("y")])
+    assert seen.seen[0][0][1].text == "[redacted]"
+
+
+def test_tools_that_are_bound_anew_take_the_place_of_those_bound_inside():
+    @tool
+    def other() -> str:
+        """Do something else."""
+        return ""
+
+    inner = Native()
+    chat_model(inner.bind_tools([weather])).bind_tools([other]).invoke("x")
+    assert [each["function"]["name"] for each in inner.seen[0][1]["tools"]] == ["other"]
+
+
+def test_max_retries_is_the_inner_models():
+    with pytest.raises(DefinitionError, match="max_retries=2"):
+        chat_model(Plain(), max_retries=2)
+
+
+async def test_a_stop_closes_the_inner_run_before_the_outer_one_ends():
+    ended = []
+
+    class Ends(BaseCallbackHandler):
+        def on_llm_end(self, response, *, parent_run_id=None, **told):
+            ended.append("outer" if parent_run_id is None else "inner")
+
+        def on_llm_error(self, error, *, parent_run_id=None, **told):
+            ended.append("outer" if parent_run_id is None else "inner")
+
+    inner = GenericFakeChatModel(messages=iter([AIMessage("a b c d")] * 2))
+    async for _ in chat_model(inner).astream("x", {"callbacks": [Ends()]}, stop=["b"]):
+        pass
+    assert ended == ["inner", "outer"]
 
 
 def test_the_profile_is_the_inner_ones():

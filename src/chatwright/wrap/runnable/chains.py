@@ -1,5 +1,6 @@
 """A chain inside: any Runnable from messages to a message or text."""
 
+import contextlib
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -8,7 +9,7 @@ from langchain_core.prompts.chat import ChatPromptTemplate, MessagesPlaceholder
 from langchain_core.runnables import Runnable, RunnableLambda, RunnableSequence
 from langchain_core.runnables.base import RunnableBindingBase
 
-from chatwright.errors import DefinitionError
+from chatwright.errors import DefinitionError, ParameterError
 from chatwright.langchain.request import Request
 from chatwright.wrap.runnable.adapter import Adapter
 
@@ -20,6 +21,7 @@ class ChainAdapter(Adapter):
 
     A prompt at its beginning is filled in: a placeholder for messages gets the conversation, the
     one text variable the last message's text, and then the placeholder what was said before it.
+    Without a placeholder, the chain knows the last message only.
 
     Args:
         runnable: The chain.
@@ -70,17 +72,36 @@ class ChainAdapter(Adapter):
         if not request.streamed:
             yield await self._runnable.ainvoke(given, request.config)
             return
-        async for piece in self._runnable.astream(given, request.config):
-            yield piece
+        stream: Any = self._runnable.astream(given, request.config)
+        async with contextlib.aclosing(stream) as pieces:
+            async for piece in pieces:
+                yield piece
 
     def _input(self, request: Request, fields: Mapping[str, Any]) -> Any:
         self._refuse_parameters(request, fields)
         messages = list(request.messages)
         if not self._texts and not self._placeholders:
             return messages
+        if not self._placeholders:
+            self._refuse_what_is_no_text(request)
         given: dict[str, Any] = dict.fromkeys(self._texts, messages[-1].text)
         before = messages[:-1] if self._texts else messages
         return {**given, **dict.fromkeys(self._placeholders, before)}
+
+    def _refuse_what_is_no_text(self, request: Request) -> None:
+        """Refuse what a prompt of one text has no place for.
+
+        Raises:
+            ParameterError: Tools or a format are asked for, or there is more than text.
+        """
+        asked = request.given.keys() & {"response_format", "tools"}
+        content = request.messages[-1].content
+        if asked or any(isinstance(b, dict) and b.get("type") != "text" for b in content):
+            what = ", ".join(sorted(asked)) or "content that is no text"
+            raise ParameterError(
+                f"{self.name} begins with a prompt of one text, which has no place for {what}; "
+                "give the prompt a MessagesPlaceholder"
+            )
 
 
 def _steps(runnable: Any) -> Sequence[Any]:

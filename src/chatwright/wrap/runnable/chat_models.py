@@ -1,5 +1,6 @@
 """A chat model inside, behind bindings, retries and fallbacks too: it keeps what it can do."""
 
+import contextlib
 import functools
 import inspect
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
@@ -77,8 +78,10 @@ class ModelAdapter(Adapter):
         if not request.streamed:
             yield await model.ainvoke(restored(request.messages), request.config, **given)
             return
-        async for chunk in model.astream(restored(request.messages), request.config, **given):
-            yield chunk
+        stream: Any = model.astream(restored(request.messages), request.config, **given)
+        async with contextlib.aclosing(stream) as chunks:
+            async for chunk in chunks:
+                yield chunk
 
     def _asked(
         self, request: Request, fields: Mapping[str, Any]
@@ -98,12 +101,16 @@ class ModelAdapter(Adapter):
         return model, {**fields, **request.parameters}
 
 
+_BOUND = frozenset({"response_format", "tool_choice", "tools"})  # a call's come in their place
+
+
 def _each(runnable: Any, bind: Callable[[BaseChatModel], Any]) -> Any:
     """Return the Runnable with each of its models bound; what is around them stays."""
     if isinstance(runnable, BaseChatModel):
         return bind(runnable)
     if isinstance(runnable, RunnableBindingBase):
-        return runnable.model_copy(update={"bound": _each(runnable.bound, bind)})
+        kept = {k: each for k, each in runnable.kwargs.items() if k not in _BOUND}
+        return runnable.model_copy(update={"bound": _each(runnable.bound, bind), "kwargs": kept})
     return runnable.model_copy(
         update={
             "runnable": _each(runnable.runnable, bind),

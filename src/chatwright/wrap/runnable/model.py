@@ -10,6 +10,7 @@ from langchain_core.runnables import Runnable, RunnableConfig
 from pydantic import Field, model_validator
 
 from chatwright.core.bridge import Either
+from chatwright.errors import DefinitionError
 from chatwright.langchain.capabilities import Capabilities
 from chatwright.langchain.model import ChatModel
 from chatwright.langchain.request import Request
@@ -21,7 +22,7 @@ from chatwright.wrap.runnable.graphs import GraphAdapter, Steps, is_graph
 
 __all__ = ["ChatRunnable"]
 
-_PASSED_ON = ("temperature", "max_tokens", "top_p", "seed", "timeout", "max_retries")
+_PASSED_ON = ("temperature", "max_tokens", "top_p", "seed", "timeout")
 
 
 class ChatRunnable(ChatModel):
@@ -45,7 +46,7 @@ class ChatRunnable(ChatModel):
     steps: Steps = "reasoning"
     """What becomes of a graph's tool calls and results: `reasoning`, or `hidden` for nothing."""
 
-    fixed = ChatModel.fixed | {"runnable", "steps"}
+    fixed = ChatModel.fixed | {"max_retries", "runnable", "steps"}
     lasting = ChatModel.lasting | {"_adapter"}
 
     def __init__(self, runnable: Runnable[Any, Any] | None = None, **fields: Any) -> None:
@@ -63,6 +64,11 @@ class ChatRunnable(ChatModel):
     @model_validator(mode="after")
     def _look_at_once(self) -> "ChatRunnable":
         """Refuse what does not fit before it is asked."""
+        if self.max_retries is not None:
+            raise DefinitionError(
+                f"max_retries={self.max_retries} is for the one inside to keep; set it there, or "
+                "use with_retry()"
+            )
         self.__dict__["name"] = self.name or self._adapter.name
         return self
 
