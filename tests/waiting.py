@@ -16,5 +16,8 @@ def soon(condition, seconds=PATIENCE):
 
 
 async def eventually(condition, seconds=PATIENCE):
-    """Wait likewise, while the event loop goes on."""
-    return await asyncio.to_thread(soon, condition, seconds)
+    """Wait likewise, while the event loop goes on; its threads are left to what is waited for."""
+    deadline = time.monotonic() + seconds
+    while not condition() and time.monotonic() < deadline:
+        await asyncio.sleep(0.002)
+    return condition()

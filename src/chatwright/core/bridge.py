@@ -116,49 +116,42 @@ Scope: TypeAlias = Sequence[tuple[contextvars.ContextVar[Any], Any]]
 
 
 def stepped(items: Generator[T], scope: Scope) -> Generator[T]:
-    """Return the items; while a source runs, and no longer, its context variables are set.
+    """Return the items of a source that runs in a context of its own, where its variables are set.
 
-    They are set anew for each step: between two items it is the reader's code that runs.
+    Between two items it is the reader's code that runs, in the reader's context.
     """
     return _stepped(items, scope) if scope else items
 
 
 def astepped(items: AsyncGenerator[T], scope: Scope) -> AsyncGenerator[T]:
-    """Do what `stepped` does, for a task."""
+    """Do what `stepped` does, for a task: it has but one context, so that each step sets it."""
     return _astepped(items, scope) if scope else items
 
 
 def _stepped(items: Generator[T], scope: Scope) -> Generator[T]:
-    variables, values = _apart(scope)
+    context = contextvars.copy_context()
+    for variable, value in scope:
+        context.run(variable.set, value)
+    end: Any = object()
     try:
-        while True:
-            tokens = [*map(_set, variables, values)]
-            try:
-                item = next(items)
-            except StopIteration:
-                return
-            finally:
-                _reset(variables, tokens)
+        while (item := context.run(next, items, end)) is not end:
             yield item
     finally:
-        with Within(scope):
-            items.close()
+        context.run(items.close)
 
 
 async def _astepped(items: AsyncGenerator[T], scope: Scope) -> AsyncGenerator[T]:
-    variables, values = _apart(scope)
+    within, step = Within(scope), items.__anext__
     try:
         while True:
-            tokens = [*map(_set, variables, values)]
             try:
-                item = await anext(items)
+                with within:
+                    item = await step()
             except StopAsyncIteration:
                 return
-            finally:
-                _reset(variables, tokens)
             yield item
     finally:
-        with Within(scope):
+        with within:
             await items.aclose()
 
 
@@ -169,35 +162,26 @@ class Within:
         scope: The variables and their values.
     """
 
+    __slots__ = ("_scope", "_tokens")
+
     def __init__(self, scope: Scope) -> None:
         """Keep them."""
-        self._variables, self._values = _apart(scope)
+        self._scope = scope
+        self._tokens: list[contextvars.Token[Any]] = []
 
     def __enter__(self) -> None:
         """Set them."""
-        self._tokens = [*map(_set, self._variables, self._values)]
+        for variable, value in self._scope:
+            self._tokens.append(variable.set(value))
 
     def __exit__(self, *raised: object) -> None:
         """Set them back."""
-        _reset(self._variables, self._tokens)
-
-
-Variable: TypeAlias = contextvars.ContextVar[Any]
-
-
-def _apart(scope: Scope) -> tuple[Sequence[Variable], Sequence[Any]]:
-    return [variable for variable, _ in scope], [value for _, value in scope]
-
-
-_set = contextvars.ContextVar.set
-
-
-def _reset(variables: Sequence[Variable], tokens: Sequence[contextvars.Token[Any]]) -> None:
-    try:
-        for variable, token in zip(variables, tokens, strict=True):
-            variable.reset(token)
-    except ValueError:  # closed in another context, which is gone with it
-        pass
+        tokens, self._tokens = self._tokens, []
+        try:
+            for token in tokens:
+                token.var.reset(token)
+        except ValueError:  # closed in another context, which is gone with it
+            pass
 
 
 class Faces(ABC):
