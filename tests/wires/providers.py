@@ -1,6 +1,7 @@
 """The providers' own clients: they read what the servers' ends of our wires write."""
 
 import json
+from collections import Counter
 from typing import Any, NamedTuple
 
 import anthropic
@@ -98,16 +99,23 @@ class Responses(Completions):
 
     def stream(self, **asked):
         heard = {"text": "", "numbers": []}
+        parts = Counter()
         final = None
         with self.client.responses.stream(**self.asked(**asked)) as stream:
             for each in stream:
                 heard["numbers"].append(each.sequence_number)
+                thing, _, what = each.type.rpartition(".")
+                parts[thing] += {"added": 1, "done": -1}.get(what, 0)
                 if each.type == "response.output_text.delta":
                     heard["text"] += each.delta
                 elif each.type == "response.output_text.done":
                     assert heard["text"].endswith(each.text)
                 elif each.type in ("response.completed", "response.incomplete"):
                     final = each.response
+        begun = {"response.output_text", "response.refusal", "response.function_call_arguments"}
+        begun |= {"response.reasoning_summary_text"}
+        assert not any(count for thing, count in parts.items() if thing not in begun)
+        assert all(parts[thing] for thing in begun & parts.keys())
         assert heard["numbers"] == [*range(len(heard["numbers"]))]
         said = self._said(final)
         assert heard["text"] == said.text

@@ -153,9 +153,11 @@ def test_errors_arrive_as_the_clients_own(wire, heard, status):
     with pytest.raises(kind, match="no such thing") as caught:
         heard([Refuse(status, "no such thing")])
     assert caught.value.status_code == status
-    named = {getattr(caught.value, "type", None), getattr(caught.value, "code", None)}
-    if wire != "ollama":  # it has words only
-        assert any(WIRES[wire].errors.get(name) in {status, 400, 500} for name in named)
+    if errors := WIRES[wire].errors:  # Ollama's has words only
+        error = caught.value
+        named = {error.type, getattr(error, "code", None)} & errors.keys()
+        usual = 400 if status < 500 else 500
+        assert (status if status in errors.values() else usual) in {errors[each] for each in named}
 
 
 def test_ollamas_times_are_times(heard, wire):
@@ -169,6 +171,15 @@ def test_what_stands_before_an_answer_goes_out_once(wire, first):
     with Upstream([first, "a", first, "b"]) as server:
         with closing(CLIENTS[wire](server.url)) as client:
             assert client.stream().text == "ab"
+
+
+@pytest.mark.parametrize("way", ["stream", "whole"])
+def test_a_script_that_no_wire_can_play_ends_the_connection(wire, way, caplog):
+    with Upstream([Block({"type": "image", "url": "x"})]) as server:
+        with closing(CLIENTS[wire](server.url)) as client:
+            with pytest.raises(Exception, match=r"(?i)connection|disconnect|peer closed"):
+                getattr(client, way)()
+    assert "no wire has a form" in caplog.text
 
 
 # One delta in, its pieces out.
@@ -216,6 +227,17 @@ def test_the_reasons_of_both_directions_agree(name, reason):
     told = next(each.reason for each in deltas if isinstance(each, Finish))
     said_by_calls = name in ("ollama", "responses") and reason == "tool_calls"
     assert normalized_reason(told) == ("stop" if said_by_calls else reason)
+
+
+@pytest.mark.parametrize(
+    ("name", "end"),
+    [("responses", b"response.output_item.done"), ("anthropic", b"content_block_stop")],
+)
+def test_a_call_that_was_cut_ends_all_the_same(name, end):
+    writes = writer(name)
+    writes.feed(ToolCallDelta(0, "c", "look", '{"ci'))
+    writes.feed(Finish("length"))
+    assert any(end in piece for piece in writes.end())
 
 
 # Dialects.
