@@ -3,7 +3,10 @@
 import ast
 import re
 import sys
+from graphlib import TopologicalSorter
 from pathlib import Path
+
+import pytest
 
 import chatwright
 
@@ -15,15 +18,16 @@ MAY = {
     "errors": (set(), {"langchain_core"}),
     "core": ({"core", "deltas", "errors"}, set()),
     "langchain": ({"core", "deltas", "errors", "langchain"}, LANGCHAIN | {"pydantic_core"}),
-    "wrap": ({"core", "deltas", "errors", "langchain", "wrap"}, LANGCHAIN),
-    "checks": ({"checks", "core", "deltas", "testing"}, {"langchain_core", "pydantic"}),
+    "wires": ({"core", "deltas", "errors", "langchain", "wires"}, LANGCHAIN),
+    "wrap": ({"core", "deltas", "errors", "langchain", "wires", "wrap"}, LANGCHAIN),
+    "checks": ({"checks", "core", "deltas", "testing", "wires"}, {"langchain_core", "pydantic"}),
     "run": ({"core", "run"}, {"langchain_core"}),
-    "testing": ({"deltas", "langchain", "testing"}, {"pydantic"}),
+    "testing": ({"deltas", "langchain", "testing", "wires"}, {"pydantic"}),
     "cli": (
         {"checks", "cli", "errors", "run", "wrap"},
         {"chatwright", "langchain_core", "pydantic", "rich", "typer"},
     ),
-    "__init__": ({"checks", "core", "deltas", "errors", "langchain", "wrap"}, set()),
+    "__init__": ({"checks", "core", "deltas", "errors", "langchain", "wires", "wrap"}, set()),
 }
 ONE_LIBRARY = {
     "checks/plugin.py": {"pytest"},
@@ -86,6 +90,35 @@ def test_one_library_has_one_importing_file():
     for libraries in ONE_LIBRARY.values():
         for library in libraries - SHARED:
             assert len(homes[library]) == 1, library
+
+
+def targets(path):
+    """Yield the modules of ours that a module imports."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom):
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+            yield node.module
+        elif isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+
+
+@pytest.mark.parametrize("package", ["wires", "wrap/endpoint"])
+def test_modules_import_no_one_that_imports_them(package):
+    names = {
+        ".".join(["chatwright", *path.relative_to(ROOT).with_suffix("").parts]): path
+        for path in (ROOT / package).rglob("*.py")
+        if path.name != "__init__.py"
+    }
+    sorter = TopologicalSorter({name: names.keys() & {*targets(names[name])} for name in names})
+    sorter.prepare()  # raises CycleError
+
+
+def test_the_package_that_knows_the_wires_does_no_io():
+    doing = {"asyncio", "io", "os", "pathlib", "select", "socket", "ssl", "subprocess", "threading"}
+    doing |= {"http", "urllib", "tempfile"}
+    for path in (ROOT / "wires").rglob("*.py"):
+        found = {name.split(".")[0] for name in imports(path)} & doing
+        assert not found, f"{path}: {found}"
 
 
 def test_the_table_is_the_one_in_architecture_md():

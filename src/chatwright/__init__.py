@@ -51,12 +51,12 @@ if TYPE_CHECKING:
     from chatwright.langchain.prices import CostCallbackHandler, Price
     from chatwright.langchain.request import Request
     from chatwright.langchain.transcript import Transcript
+    from chatwright.wires.quirks import Quirks
     from chatwright.wrap.command import ChatCommand
     from chatwright.wrap.described import ResponseSpec
     from chatwright.wrap.echo import CustomChatModelAdvanced
     from chatwright.wrap.endpoint.auth import OAuth2ClientCredentials
     from chatwright.wrap.endpoint.model import ChatEndpoint
-    from chatwright.wrap.endpoint.quirks import Quirks
     from chatwright.wrap.endpoint.spec import WireSpec
     from chatwright.wrap.function import ChatFunction, chat_model
     from chatwright.wrap.gguf import ChatGGUF
@@ -112,7 +112,7 @@ _HOMES = {
     "chatwright.wrap.echo": ("CustomChatModelAdvanced",),
     "chatwright.wrap.endpoint.auth": ("OAuth2ClientCredentials",),
     "chatwright.wrap.endpoint.model": ("ChatEndpoint",),
-    "chatwright.wrap.endpoint.quirks": ("Quirks",),
+    "chatwright.wires.quirks": ("Quirks",),
     "chatwright.wrap.endpoint.spec": ("WireSpec",),
     "chatwright.wrap.function": ("ChatFunction", "chat_model"),
     "chatwright.wrap.gguf": ("ChatGGUF",),

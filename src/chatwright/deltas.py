@@ -85,6 +85,18 @@ class Usage:
     output_token_details: Mapping[str, int] = field(default_factory=dict)
     estimated: bool = False
 
+    def over(self, earlier: "Usage | None") -> "Usage":
+        """Return what is known after this one has come: what it gives, else what came earlier."""
+        if earlier is None:
+            return self
+        return Usage(
+            earlier.input_tokens if self.input_tokens is None else self.input_tokens,
+            earlier.output_tokens if self.output_tokens is None else self.output_tokens,
+            {**earlier.input_token_details, **self.input_token_details},
+            {**earlier.output_token_details, **self.output_token_details},
+            self.estimated,
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Finish:

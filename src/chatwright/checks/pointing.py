@@ -9,13 +9,11 @@ from chatwright.checks.guard import Exceeded, guarded
 from chatwright.checks.making import Maker
 from chatwright.checks.stage import Live, OnUpstream, Stage, Substituted
 from chatwright.checks.trial import PROMPT
-from chatwright.testing.speech import SPEECHES
+from chatwright.wires import DIALECTS, WIRES
 
 __all__ = ["UPSTREAMS", "PointingError", "staged"]
 
-UPSTREAMS = ("auto", *SPEECHES, "none")
-DIALECTS = ("mistral", "groq")
-"""Providers whose servers speak OpenAI's wire their own way."""
+UPSTREAMS = ("auto", *DIALECTS, *WIRES, "none")
 POINTING_SECONDS = 20.0
 
 

@@ -11,7 +11,6 @@ from chatwright.checks.making import MODEL_NAME, Maker
 from chatwright.checks.rulebook import skip
 from chatwright.deltas import Usage
 from chatwright.testing import Received, Refuse, Upstream, cut_at_stop, substitute
-from chatwright.testing.speech import SPEECHES
 
 __all__ = ["ANSWER", "CANARY", "Live", "Made", "OnUpstream", "Stage", "Substituted"]
 
@@ -124,13 +123,13 @@ class OnUpstream(_Free):
 
     def _answer(self, received: Received) -> Iterable[Any]:
         found = self._scripts.get(received.path.split("/")[1])
-        if found is None or received.asked is None:
+        if found is None or received.asked is None or received.wire is None:
             self.strays.append(received.path)
             return [Refuse(404, f"there is nothing at {received.path}")]
         script, seen = found
         seen.append(received)
         items = script(received) if callable(script) else script
-        if received.speech is SPEECHES["anthropic"]:
+        if received.wire.quirks.stop == "reported":
             return items  # it honours them itself, and reports which it was
         return _honoured(items, [each for each in received.asked.stop if each])
 
@@ -140,8 +139,8 @@ class OnUpstream(_Free):
 
     @staticmethod
     def wire_of(received: Received) -> str:
-        """Return the name of the wire by which a request came."""
-        return next(name for name, each in SPEECHES.items() if each is received.speech)
+        """Return the name of the wire by which a request came; empty for none."""
+        return received.wire.name if received.wire else ""
 
     def close(self) -> None:
         """Stop the upstream."""

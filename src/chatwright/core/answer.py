@@ -194,14 +194,7 @@ class Answer:
         return pieces
 
     def _count(self, new: Usage) -> Sequence[Piece]:
-        old = self._usage or Usage()
-        self._usage = Usage(
-            old.input_tokens if new.input_tokens is None else new.input_tokens,
-            old.output_tokens if new.output_tokens is None else new.output_tokens,
-            {**old.input_token_details, **new.input_token_details},
-            {**old.output_token_details, **new.output_token_details},
-            new.estimated,
-        )
+        self._usage = new.over(self._usage)
         return ()
 
     def _finish(self, delta: Finish) -> Sequence[Piece]:

@@ -6,9 +6,9 @@
 
 from chatwright.testing.doubles import Pause, Raise, ScriptedModel
 from chatwright.testing.little import little_llm
-from chatwright.testing.speech.base import cut_at_stop
+from chatwright.testing.play import Bytes, Cut, Refuse, Stall, cut_at_stop
 from chatwright.testing.substitute import substitute
-from chatwright.testing.upstream import Bytes, Cut, Received, Refuse, Stall, Upstream
+from chatwright.testing.upstream import Received, Upstream
 
 __all__ = [
     "Bytes",

@@ -15,14 +15,15 @@ from pydantic import PrivateAttr
 from chatwright.langchain.model import ChatModel
 from chatwright.langchain.request import Request, schema_of
 from chatwright.testing.doubles import Pause, Raise
-from chatwright.testing.speech.base import Asked, text_of
-from chatwright.testing.upstream import Bytes, Cut, Received, Refuse, Stall
+from chatwright.testing.play import Bytes, Cut, Refuse, Stall
+from chatwright.testing.upstream import Received
+from chatwright.wires.asked import Asked, text_of
+from chatwright.wires.wire import ROLES
 
 __all__ = ["substitute"]
 
 STALL_SECONDS = 600.0
 _ASKED = ("tools", "tool_choice", "response_format")
-_ROLES = {"ai": "assistant", "human": "user"}
 
 Script = Iterable[Any] | Callable[[Received], Iterable[Any]]
 
@@ -104,7 +105,7 @@ def _received(model: ChatModel, request: Request) -> Received:
     asked = Asked(
         model=model.model_name,
         messages=[
-            (_ROLES.get(each.type, each.type), text_of(each.content)) for each in request.messages
+            (ROLES.get(each.type, each.type), text_of(each.content)) for each in request.messages
         ],
         tools=tools,
         tool_choice=request.tool_choice,

@@ -5,71 +5,37 @@ HTTP/1.1 by hand, because a library would not send what is broken.
 
 import asyncio
 import contextlib
+import itertools
 import json
 import socket
 import ssl
 import struct
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any, Self
 
-from chatwright.deltas import Usage
-from chatwright.testing.doubles import Pause
-from chatwright.testing.speech import Asked, Speech, asked
+from chatwright.testing.play import (
+    Cut,
+    Refuse,
+    Stall,
+    lines,
+    paced,
+    pieces,
+    server_of,
+    spoken,
+    whole,
+)
+from chatwright.wires.asked import Asked
+from chatwright.wires.framing import MEDIA_TYPES
+from chatwright.wires.wire import Wire
 
-__all__ = ["Bytes", "Cut", "Received", "Refuse", "Stall", "Upstream"]
+__all__ = ["Received", "Upstream"]
 
 
 CLOSE_SECONDS = 0.2
 """How long a connection may take to close in good order."""
-
-
-@dataclass(frozen=True, slots=True)
-class Bytes:
-    """A script's item: send these bytes as they are.
-
-    Args:
-        data: The bytes.
-    """
-
-    data: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Cut:
-    """A script's item: end the connection.
-
-    Args:
-        reset: By a reset instead of an orderly close.
-        politely: After the body's proper end, as if the answer were complete.
-    """
-
-    reset: bool = False
-    politely: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Stall:
-    """A script's item: send nothing more, and keep the connection open."""
-
-
-@dataclass(frozen=True, slots=True)
-class Refuse:
-    """A script's first item: answer with another status than 200.
-
-    Args:
-        status: The status.
-        message: What the error says.
-        headers: Further headers.
-        body: The body, in place of an error in the wire's own form.
-    """
-
-    status: int
-    message: str = "refused"
-    headers: Mapping[str, str] = field(default_factory=dict)
-    body: bytes | None = None
 
 
 @dataclass
@@ -81,13 +47,15 @@ class Received:
         headers: Its headers, names in lower case.
         raw: Its body.
         at: When it had come, by `time.monotonic`.
+        wire: The wire that it is of; None for none.
+        asked: What it asks, whatever its wire; None where it is of none.
     """
 
     path: str
     headers: Mapping[str, str]
     raw: bytes
     at: float
-    speech: Speech | None = None
+    wire: Wire | None = None
     asked: Asked | None = None
     peer: Any = None
     ended: str | None = None
@@ -188,24 +156,22 @@ class Upstream:
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
         self.connections += 1
-        with contextlib.suppress(
-            ConnectionError, asyncio.CancelledError, asyncio.IncompleteReadError, ssl.SSLError
-        ):
-            while await self._answer(reader, writer):
-                pass
-        writer.close()
         try:
-            await asyncio.wait_for(writer.wait_closed(), CLOSE_SECONDS)
-        except (ConnectionError, ssl.SSLError, TimeoutError):  # TLS may wait for the other side
-            writer.transport.abort()
+            with contextlib.suppress(
+                ConnectionError, asyncio.CancelledError, asyncio.IncompleteReadError, ssl.SSLError
+            ):
+                while await self._answer(reader, writer):
+                    pass
+        finally:  # a script that can't be played is an error, and no reason to wait
+            await _closed(writer)
 
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
         """Answer one request; return whether the connection goes on."""
         received = await _received(reader)
         received.peer = writer.get_extra_info("peercert")
         self.requests.append(received)
-        if found := asked(received.path.partition("?")[0], _body(received)):
-            received.speech, received.asked = found
+        if found := spoken(received.path.partition("?")[0], _body(received)):
+            received.wire, received.asked = found
         script = self.script(received) if callable(self.script) else self.script
         items: Iterator[Any] = iter(script)
         first = next(items, None)
@@ -237,24 +203,22 @@ class Upstream:
         first: Any,
         items: Iterator[Any],
     ) -> bool:
-        rest = items if first is None else _chained(first, items)
-        speech, wanted = received.speech, received.asked
-        if speech and wanted and (self.whole or not wanted.stream):
-            kept: list[Any] = []
-            async for each in _paced(rest):
-                if isinstance(each, Cut):
-                    return await _cut(writer, each)
-                if isinstance(each, Stall):
-                    await asyncio.Event().wait()
-                kept.append(each)
-            body = json.dumps(speech.whole(kept, wanted), ensure_ascii=False).encode()
-            writer.write(_head(200, {"Content-Type": "application/json"}, len(body)) + body)
+        rest = items if first is None else itertools.chain([first], items)
+        wire, asked = received.wire, received.asked
+        if wire and asked and (self.whole or not asked.stream):
+            answer = await whole(rest, wire, asked)
+            if isinstance(answer, Cut):
+                return await _cut(writer, answer)
+            if isinstance(answer, Stall):
+                await asyncio.Event().wait()
+            body = json.dumps(answer, ensure_ascii=False).encode()
+            writer.write(_head(200, {"Content-Type": MEDIA_TYPES["json"]}, len(body)) + body)
             await writer.drain()
             return True
-        media = speech.media_type if speech else "application/x-ndjson"
+        media = wire.media_type if wire else MEDIA_TYPES["ndjson"]
         writer.write(_head(200, {"Content-Type": media}, None))
-        pieces = speech.stream(rest, wanted) if speech and wanted else _lines(rest)
-        async for data in _paced(pieces):
+        played = pieces(rest, wire, asked) if wire and asked else lines(rest)
+        async for data in paced(played):
             if isinstance(data, Cut):
                 return await _cut(writer, data)
             if isinstance(data, Stall):
@@ -267,38 +231,18 @@ class Upstream:
         return True
 
 
+async def _closed(writer: asyncio.StreamWriter) -> None:
+    writer.close()
+    try:
+        await asyncio.wait_for(writer.wait_closed(), CLOSE_SECONDS)
+    except (ConnectionError, ssl.SSLError, TimeoutError):  # TLS may wait for the other side
+        writer.transport.abort()
+
+
 async def _gone(reader: asyncio.StreamReader) -> None:
     """Wait until the client goes away; reading would take bytes of its next request."""
     while not (reader.at_eof() or reader.exception()):  # noqa: ASYNC110  it has no event for it
         await asyncio.sleep(0.01)
-
-
-def _chained(first: Any, items: Iterator[Any]) -> Iterator[Any]:
-    yield first
-    yield from items
-
-
-async def _paced(pieces: Iterable[Any]) -> AsyncIterator[Any]:
-    for each in pieces:
-        if isinstance(each, Pause):
-            await asyncio.sleep(each.seconds)
-        elif isinstance(each, Bytes):
-            if each.data:
-                yield each.data
-        else:
-            yield each
-
-
-def _lines(items: Iterable[Any]) -> Iterator[Any]:
-    for each in items:
-        if isinstance(each, str):
-            yield json.dumps({"text": each}).encode() + b"\n"
-        elif isinstance(each, Usage):
-            usage = {"in": each.input_tokens, "out": each.output_tokens}
-            yield json.dumps({"usage": usage}).encode() + b"\n"
-        elif isinstance(each, Pause | Bytes | Cut | Stall):
-            yield each
-    yield b'{"done": true}\n'
 
 
 async def _received(reader: asyncio.StreamReader) -> Received:
@@ -329,8 +273,8 @@ async def _refuse(writer: asyncio.StreamWriter, received: Received, refusal: Ref
     body = refusal.body
     if body is None:
         fields: Mapping[str, Any] = {"error": refusal.message}
-        if received.speech:
-            fields = received.speech.error(refusal.status, refusal.message)
+        if received.wire:
+            fields = server_of(received.wire).error(refusal.status, refusal.message)
         body = json.dumps(fields).encode()
     headers = {"Content-Type": "application/json", **refusal.headers}
     writer.write(_head(refusal.status, headers, len(body)) + body)

@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, model_validator
 
 from chatwright.deltas import Delta, Reasoning, ToolCallDelta, Usage
 from chatwright.errors import OutputError
-from chatwright.wrap.reading import Reported, TotalsReader
+from chatwright.wires.reader import Reported, TotalsReader
 
 __all__ = ["DescribedReader", "ResponseSpec", "UsageSpec"]
 

@@ -19,6 +19,7 @@ from chatwright.errors import (
     SourceError,
     SourceTimeoutError,
 )
+from chatwright.wires import WIRES
 from chatwright.wrap.jsonio import dumps, loads
 
 __all__ = ["SHOWN_BYTES", "Mask", "failure", "reported", "retry_after"]
@@ -35,23 +36,9 @@ _KINDS: Mapping[int, type[SourceError]] = {
     504: SourceTimeoutError,
 }
 _NAMED: Mapping[str, int] = {
-    # OpenAI's and Anthropic's `type` or `code` of an error, and the status that goes with it
-    "api_error": 500,
-    "authentication_error": 401,
-    "exceed_context_size_error": 400,
-    "insufficient_quota": 429,
-    "invalid_api_key": 401,
-    "invalid_request_error": 400,
-    "model_not_found": 404,
-    "not_found_error": 404,
-    "overloaded_error": 529,
-    "permission_error": 403,
-    "rate_limit_error": 429,
-    "rate_limit_exceeded": 429,
-    "request_too_large": 413,
-    "server_error": 500,
-    "timeout_error": 504,
+    name: status for wire in WIRES.values() for name, status in wire.errors.items()
 }
+"""An error's `type` or `code`, on any wire, and the status that goes with it."""
 _TOO_LONG = re.compile(
     r"context[_ ](length|size|window)|maximum context|too many tokens|prompt is too long"
     r"|exceeds? the (available )?context|exceed_context",

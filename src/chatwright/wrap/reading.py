@@ -1,48 +1,19 @@
 """Reading an answer: bytes in, deltas out, whatever they came by. No I/O."""
 
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 from chatwright.deltas import Delta, Finish, Usage
 from chatwright.errors import OutputError, SourceConnectionError, SourceError
+from chatwright.wires.framing import FRAMINGS, ErrorPayload
+from chatwright.wires.reader import Reader, Reported
 from chatwright.wrap.failure import Mask, reported
-from chatwright.wrap.framing import FRAMINGS, ErrorPayload
 from chatwright.wrap.jsonio import loads
 
-__all__ = ["Reader", "Reading", "Reported", "TotalsReader"]
+__all__ = ["Reading"]
 
 _ASIDE = (Finish, Usage)
 _SHOWN = 200
-
-
-class Reader(Protocol):
-    """Reads one answer: payloads in, deltas out. No I/O."""
-
-    ended: bool
-    """Whether the answer is known to be complete."""
-
-    def read(self, payload: Any, /) -> Sequence[Delta]:
-        """Return what a payload says.
-
-        Raises:
-            SourceError: The server reports a failure, or what came can't be read.
-        """
-
-    def flush(self) -> Sequence[Delta]:
-        """Return what is left to say at the end."""
-
-
-class Reported(Exception):  # noqa: N818  it never leaves `Reading`
-    """A reader has come upon a failure that the server, or the program, reports.
-
-    Args:
-        said: What it says of it.
-    """
-
-    def __init__(self, said: Any) -> None:
-        """Keep what was said."""
-        super().__init__(said)
-        self.said = said
 
 
 class Reading:
@@ -145,18 +116,3 @@ class Reading:
             raise OutputError(
                 f"{self._name}: the answer can't be read ({error}): {self._mask(text)[:_SHOWN]}"
             ) from None
-
-
-class TotalsReader:
-    """What readers keep until the end of an answer: why it ended, and what is known of it."""
-
-    def __init__(self) -> None:
-        """Start with nothing."""
-        self.ended = False
-        self._reason: str | None = None
-        self._metadata: dict[str, Any] = {}
-
-    def flush(self) -> Sequence[Delta]:
-        """Say how the answer ended; without what is None."""
-        known = {name: value for name, value in self._metadata.items() if value is not None}
-        return [Finish(self._reason or "stop", known)]

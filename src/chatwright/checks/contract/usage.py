@@ -1,6 +1,5 @@
 """Usage: token counts, which bills are made of."""
 
-import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -12,7 +11,6 @@ from chatwright.checks.stage import OnUpstream
 from chatwright.checks.trial import LOOK_UP, Trial
 from chatwright.checks.ways import able, streaming
 from chatwright.deltas import Finish, ToolCallDelta, Usage
-from chatwright.testing import Received, Refuse
 
 COUNTS = ("input_tokens", "output_tokens", "total_tokens")
 ODD_NAME = "checked/model:1.5-Q4"
@@ -158,7 +156,7 @@ def details_are_parts(trial: Trial) -> None:
     """
     usages = [*_usages(trial).items()]
     if trial.scripted:
-        model = trial.model(_detailed)
+        model = trial.model(_DETAILED)
         for way in _answers(trial):
             call = trial.call(way, "Hi", model=model)
             usage = call.message.usage_metadata or {}
@@ -180,41 +178,6 @@ def details_are_parts(trial: Trial) -> None:
 
 
 _DETAILED: list[Any] = ["The mat.", Usage(9, 6, {"cache_read": 7}, {"reasoning": 3})]
-_IN_WORDS = {
-    "openai": (
-        b'"completion_tokens": 6',
-        (
-            b'"completion_tokens": 6, "prompt_tokens_details": {"cached_tokens": 7},'
-            b'"completion_tokens_details": {"reasoning_tokens": 3}'
-        ),
-    ),
-    "responses": (
-        b'"output_tokens": 6',
-        (
-            b'"output_tokens": 6, "input_tokens_details": {"cached_tokens": 7}, '
-            b'"output_tokens_details": {"reasoning_tokens": 3}'
-        ),
-    ),
-    "anthropic": (
-        b'"input_tokens": 9',
-        b'"input_tokens": 2, "cache_read_input_tokens": 7, "cache_creation_input_tokens": 0',
-    ),
-}
-"""What the wires say in place of what; the doubles' scripts have no details for them."""
-
-
-def _detailed(received: Received) -> Iterable[Any]:
-    """Answer with details of the usage, in the words of the request's wire."""
-    speech, asked = received.speech, received.asked
-    told = _IN_WORDS.get(OnUpstream.wire_of(received)) if speech else None
-    if speech is None or asked is None or told is None:
-        return _DETAILED
-    if asked.stream:
-        pieces = [each for each in speech.stream(_DETAILED, asked) if isinstance(each, bytes)]
-        raw, media = b"".join(pieces), speech.media_type
-    else:
-        raw, media = json.dumps(speech.whole(_DETAILED, asked)).encode(), "application/json"
-    return [Refuse(200, headers={"Content-Type": media}, body=raw.replace(*told))]
 
 
 @rule(
@@ -278,7 +241,7 @@ def estimates_say_so(trial: Trial) -> None:
         trial.call(way, "Hi", model=model)
         script.pop()
         call = trial.call(way, "Hi", model=model)
-        if any(OnUpstream.wire_of(each) == "anthropic" for each in call.received if each.speech):
+        if any(OnUpstream.wire_of(each) == "anthropic" for each in call.received):
             skip("the wire always tells counts")
         message = call.message
         usage = message.usage_metadata

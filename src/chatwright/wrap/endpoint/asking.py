@@ -9,9 +9,9 @@ from langchain_core.messages import BaseMessage
 from chatwright.core.answer import Answer
 from chatwright.errors import LoadError, SourceConnectionError, SourceError
 from chatwright.langchain.request import Request
+from chatwright.wires.quirks import Quirks
+from chatwright.wires.wire import Written
 from chatwright.wrap.endpoint.model import ChatEndpoint
-from chatwright.wrap.endpoint.quirks import Quirks
-from chatwright.wrap.endpoint.wire import Written
 from chatwright.wrap.failure import Mask, failure
 from chatwright.wrap.jsonio import loads
 from chatwright.wrap.reading import Reading

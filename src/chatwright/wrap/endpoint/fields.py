@@ -9,11 +9,11 @@ from langchain_core.utils.utils import secret_from_env
 from pydantic import BeforeValidator, Field, SecretStr, field_validator, model_validator
 
 from chatwright.langchain.model import ChatModel
+from chatwright.wires import WIRES
+from chatwright.wires.quirks import Quirks
 from chatwright.wrap.endpoint.auth import secret
 from chatwright.wrap.endpoint.http import Auth, BasicAuth, Client
-from chatwright.wrap.endpoint.quirks import Quirks
 from chatwright.wrap.endpoint.spec import WireSpec
-from chatwright.wrap.endpoint.wires import WIRES
 
 __all__ = ["EndpointFields", "as_secrets"]
 

@@ -4,7 +4,7 @@ import json
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from chatwright.wrap.endpoint.quirks import Quirks
+from chatwright.wires.quirks import Quirks
 
 __all__ = ["Finding", "Findings"]
 

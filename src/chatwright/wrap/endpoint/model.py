@@ -13,13 +13,14 @@ from chatwright.errors import ParameterError
 from chatwright.langchain.binding import BoundModel
 from chatwright.langchain.capabilities import Capabilities
 from chatwright.langchain.request import Request
+from chatwright.wires import WIRES
+from chatwright.wires.quirks import Quirks
+from chatwright.wires.wire import Ask, Wire, Written
 from chatwright.wrap.endpoint.auth import KeyAuth, secret
+from chatwright.wrap.endpoint.clients import client
 from chatwright.wrap.endpoint.exchange import Exchange, Retries
 from chatwright.wrap.endpoint.fields import EndpointFields, as_secrets
-from chatwright.wrap.endpoint.http import Network, Response, client
-from chatwright.wrap.endpoint.quirks import Quirks
-from chatwright.wrap.endpoint.wire import Ask, Wire, Written
-from chatwright.wrap.endpoint.wires import WIRES
+from chatwright.wrap.endpoint.http import Network, Response
 from chatwright.wrap.failure import Mask
 from chatwright.wrap.jsonio import dumps
 from chatwright.wrap.reading import Reading

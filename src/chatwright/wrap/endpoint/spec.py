@@ -11,14 +11,13 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, model_validator
 
 from chatwright.langchain.openai import as_openai
 from chatwright.langchain.transcript import Transcript, known_transcript, transcript
+from chatwright.wires.quirks import Quirks
+from chatwright.wires.wire import ROLES, Ask, Wire, Written
 from chatwright.wrap.described import DescribedReader, ResponseSpec, as_text
-from chatwright.wrap.endpoint.quirks import Quirks
-from chatwright.wrap.endpoint.wire import Ask, Wire, Written
 
 __all__ = ["WireSpec"]
 
 _HOLE = re.compile(r"\$\$|\$\{([^}]*)\}")
-_ROLES = {"system": "system", "human": "user", "ai": "assistant", "tool": "tool"}
 _MESSAGE = frozenset({"content", "name", "role", "text", "tool_call_id", "tool_calls"})
 _BODY = frozenset(
     {
@@ -162,7 +161,7 @@ class WireSpec(BaseModel):
 
     def _message(self, message: BaseMessage) -> Any:
         (made,) = as_openai([message])
-        role: Any = _ROLES.get(message.type, "user")
+        role: Any = ROLES.get(message.type, "user")
         values = {
             "content": made.get("content"),
             "name": message.name,

@@ -1,19 +1,21 @@
-"""Anthropic's Messages. https://docs.anthropic.com/en/api/messages-streaming."""
+"""The client's end of Anthropic's Messages: requests out, answers in."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
 
-from chatwright.deltas import Delta, Reasoning, Refusal, ToolCallDelta, Usage
+from chatwright.deltas import Delta, Reasoning, Refusal, ToolCallDelta
 from chatwright.errors import ContentError
 from chatwright.langchain.tools import chosen_name, tool_name
-from chatwright.wrap.endpoint.quirks import Quirks
-from chatwright.wrap.endpoint.wire import USUAL, Ask, Wire, Written
-from chatwright.wrap.endpoint.wires.openai import counted
-from chatwright.wrap.reading import TotalsReader
+from chatwright.wires.anthropic.names import PATH, USAGE
+from chatwright.wires.reader import TotalsReader
+from chatwright.wires.wire import Ask, Written
 
-__all__ = ["WIRE"]
+__all__ = ["ACCEPTS", "Reader", "write"]
+
+ACCEPTS = frozenset({"metadata", "service_tier", "thinking", "top_k"})
+"""Call parameters beside the model's fields."""
 
 MAX_TOKENS = 4096
 """The longest answer where nothing else is said: the wire wants a number."""
@@ -30,7 +32,8 @@ _PARAMETERS = (
 )
 
 
-def _write(ask: Ask) -> Written:
+def write(ask: Ask) -> Written:
+    """Write a request."""
     request = ask.request
     system = [each for each in request.messages if each.type == "system"]
     others = [each for each in request.messages if each.type != "system"]
@@ -50,7 +53,7 @@ def _write(ask: Ask) -> Written:
         parallel = request.parameters.get("parallel_tool_calls")
         if (choice := _choice(request.tool_choice, parallel=parallel)) is not None:
             body["tool_choice"] = choice
-    return Written(f"{ask.base_url}/messages", body, {})
+    return Written(f"{ask.base_url}{PATH}", body, {})
 
 
 def _tool(tool: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -128,16 +131,18 @@ def _block(block: Mapping[str, Any]) -> dict[str, Any]:
     return {"type": kinds[block["type"]], "source": source}
 
 
-class _Reader(TotalsReader):
+class Reader(TotalsReader):
     """Reads events; each names its type."""
 
     def __init__(self, ask: Ask) -> None:
+        """Start with nothing."""
         super().__init__()
         self._reports_stop = ask.quirks.stop == "reported"
         self._thoughts: dict[int, dict[str, Any]] = {}
         self._calls: dict[int, int] = {}  # blocks that are calls, and which call each is
 
     def read(self, payload: Any) -> Sequence[Delta]:
+        """Return what a payload says."""
         match payload.get("type"):
             case "content_block_delta":
                 return [*self._delta(payload["delta"], payload.get("index", 0))]
@@ -146,7 +151,7 @@ class _Reader(TotalsReader):
             case "message_start":
                 message = payload["message"]
                 self._metadata["id"] = message.get("id")
-                return [self._usage(message.get("usage") or {})]
+                return [USAGE.read(message.get("usage") or {})]
             case "message_delta":
                 return [*self._end(payload["delta"], payload.get("usage") or {})]
             case "message_stop":
@@ -192,35 +197,14 @@ class _Reader(TotalsReader):
         self._reason = delta.get("stop_reason") or self._reason
         if self._reason == "refusal":  # its words, if there are any, came as text
             yield Refusal((delta.get("stop_details") or {}).get("explanation") or "")
-        yield self._usage(usage)
+        yield USAGE.read(usage)
         if self._reports_stop and (stop := delta.get("stop_sequence")):
             yield from self.flush()  # the stop sequence ends the answer
             yield stop
 
-    def _usage(self, usage: Mapping[str, Any]) -> Usage:
-        """Count as LangChain does: input includes what was read from the cache, or put there."""
-        read, made = usage.get("cache_read_input_tokens"), usage.get("cache_creation_input_tokens")
-        spent = usage.get("input_tokens")
-        return Usage(
-            None if spent is None else spent + (read or 0) + (made or 0),
-            usage.get("output_tokens"),
-            counted(cache_read=read, cache_creation=made),
-        )
-
     def flush(self) -> Sequence[Delta]:
+        """Say how the answer ended."""
         # Signed thoughts have to go back as they came, where tools are called.
         signed = [each for each in self._thoughts.values() if each.keys() & {"data", "signature"}]
         self._metadata[_THOUGHTS] = signed or None
         return super().flush()
-
-
-WIRE = Wire(
-    write=_write,
-    reader=_Reader,
-    framing="sse",
-    quirks=Quirks(stop="reported", response_format="none", developer="system").over(USUAL),
-    accepts=frozenset({"metadata", "service_tier", "thinking", "top_k"}),
-    key_header="x-api-key",
-    key_prefix="",
-    headers={"anthropic-version": "2023-06-01"},
-)

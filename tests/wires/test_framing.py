@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chatwright.errors import EngineError, OutputError
-from chatwright.wrap.framing import (
+from chatwright.wires.framing import (
     FRAMINGS,
     ErrorPayload,
     NdjsonDecoder,

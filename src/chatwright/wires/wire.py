@@ -1,14 +1,25 @@
-"""What a wire is: how a request is written, and how an answer is read."""
+"""What a wire is: how a client, and how a server, writes and reads it."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from chatwright.langchain.request import Request
-from chatwright.wrap.endpoint.quirks import Quirks
-from chatwright.wrap.reading import Reader
+from chatwright.wires.asked import Asked
+from chatwright.wires.framing import MEDIA_TYPES
+from chatwright.wires.quirks import Quirks
+from chatwright.wires.reader import Reader
+from chatwright.wires.writer import Writer
 
-__all__ = ["USUAL", "Ask", "Wire", "Written"]
+__all__ = ["ROLES", "USUAL", "Ask", "Server", "Wire", "Written", "error_kind"]
+
+ROLES: Mapping[str, str] = {
+    "ai": "assistant",
+    "human": "user",
+    "system": "system",
+    "tool": "tool",
+}
+"""The wires' roles by LangChain's types of messages."""
 
 
 class Ask(NamedTuple):
@@ -81,14 +92,33 @@ USUAL = Quirks(
 
 
 @dataclass(frozen=True, kw_only=True)
-class Wire:
-    """How a server is spoken to.
+class Server:
+    """How a server speaks a wire.
 
     Args:
-        write: Writes a request.
-        reader: Makes the reader of its answer.
+        read: Reads a request's body.
+        writer: Makes the writer of its answer.
+        error: Writes an error's body, of an HTTP status and a message.
+    """
+
+    read: Callable[[Mapping[str, Any]], Asked]
+    writer: Callable[[Asked], Writer]
+    error: Callable[[int, str], Mapping[str, Any]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wire:
+    """How a client and a server speak with each other.
+
+    Args:
+        write: Writes a request, at the client's end.
+        reader: Makes the reader of its answer, at the client's end.
+        server: The server's end; None where that is not known.
+        name: What it is called; empty for one that a user describes.
+        path: What stands after the base URL; empty where `write` alone knows.
         framing: How the answer is cut into payloads: a key of `FRAMINGS`.
         quirks: What servers of this wire do unless theirs say otherwise.
+        errors: The names that its servers have for errors, and their HTTP statuses.
         accepts: Call parameters beside the model's fields.
         key_header: The header that carries the key; empty for none.
         key_prefix: What stands before the key there.
@@ -98,10 +128,32 @@ class Wire:
 
     write: Callable[[Ask], Written]
     reader: Callable[[Ask], Reader]
+    server: Server | None = None
+    name: str = ""
+    path: str = ""
     framing: str
     quirks: Quirks
+    errors: Mapping[str, int] = field(default_factory=dict)
     accepts: frozenset[str] = frozenset()
     key_header: str = "Authorization"
     key_prefix: str = "Bearer "
     headers: Mapping[str, str] = field(default_factory=dict)
     done_marker: str = "[DONE]"
+
+    @property
+    def media_type(self) -> str:
+        """What HTTP calls a stream of it."""
+        return MEDIA_TYPES[self.framing]
+
+
+def error_kind(errors: Mapping[str, int], status: int) -> str:
+    """Return the name of an error by its HTTP status: the first, or that of 400 or 500.
+
+    Args:
+        errors: The names, and their statuses.
+        status: The status.
+    """
+    usual = 400 if status < 500 else 500  # noqa: PLR2004  the client's fault, or the server's
+    return next(
+        name for wanted in (status, usual) for name, each in errors.items() if each == wanted
+    )

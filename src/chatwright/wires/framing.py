@@ -1,10 +1,11 @@
-"""Bytes in, payloads out: what a server or a program writes, cut into pieces. No I/O.
+"""Bytes in, payloads out, and payloads in, bytes out: how wires tell payloads apart. No I/O.
 
 Each decoder has `feed(bytes)` and `flush()`, both of which give a list of payloads; wherever the
 bytes are cut, the payloads are the same.
 """
 
 import codecs
+import json
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol, TypeAlias
 
@@ -13,12 +14,16 @@ from chatwright.errors import EngineError
 __all__ = [
     "FRAMINGS",
     "LIMIT",
+    "MEDIA_TYPES",
     "Decoder",
     "ErrorPayload",
     "NdjsonDecoder",
     "SseDecoder",
     "TextDecoder",
     "WholeDecoder",
+    "json_line",
+    "named_sse_event",
+    "sse_event",
 ]
 
 LIMIT = 32 * 2**20
@@ -258,6 +263,29 @@ FRAMINGS: Mapping[str, Framing] = {
     "sse": SseDecoder,
     "text": TextDecoder,
 }
+
+MEDIA_TYPES: Mapping[str, str] = {
+    "json": "application/json",
+    "ndjson": "application/x-ndjson",
+    "sse": "text/event-stream",
+    "text": "text/plain",
+}
+"""What a stream is called in HTTP, by its framing."""
+
+
+def json_line(payload: Any) -> bytes:
+    """Return a payload as a line of JSON."""
+    return json.dumps(payload, ensure_ascii=False).encode() + b"\n"
+
+
+def sse_event(payload: Any) -> bytes:
+    """Return a payload as a server-sent event."""
+    return f"data: {json.dumps(payload, ensure_ascii=False)}\n\n".encode()
+
+
+def named_sse_event(payload: Mapping[str, Any]) -> bytes:
+    """Return a payload as a server-sent event by the name that is its `type`."""
+    return f"event: {payload['type']}\n".encode() + sse_event(payload)
 
 
 def too_long(limit: int) -> EngineError:

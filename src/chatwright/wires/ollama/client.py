@@ -1,21 +1,18 @@
-"""Ollama's own chat, in lines of JSON.
-
-https://github.com/ollama/ollama/blob/main/docs/api.md#generate-a-chat-completion
-"""
+"""The client's end of Ollama's chat: requests out, answers in."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
 
-from chatwright.deltas import Delta, Reasoning, ToolCallDelta, Usage
+from chatwright.deltas import Delta, Reasoning, ToolCallDelta
 from chatwright.errors import ContentError
 from chatwright.langchain.request import schema_of
-from chatwright.wrap.endpoint.quirks import Quirks
-from chatwright.wrap.endpoint.wire import USUAL, Ask, Wire, Written
-from chatwright.wrap.reading import TotalsReader
+from chatwright.wires.ollama.names import PATH, USAGE
+from chatwright.wires.reader import TotalsReader
+from chatwright.wires.wire import ROLES, Ask, Written
 
-__all__ = ["WIRE"]
+__all__ = ["ACCEPTS", "Reader", "write"]
 
 _OPTIONS = frozenset(
     {
@@ -25,11 +22,13 @@ _OPTIONS = frozenset(
     }
 )
 _TOP = frozenset({"keep_alive", "logprobs", "think", "top_logprobs"})
-_ROLES = {"ai": "assistant", "human": "user", "system": "system", "tool": "tool"}
+ACCEPTS = _OPTIONS | _TOP
+"""Call parameters beside the model's fields."""
 _NANOSECONDS_PER_MS = 1e6
 
 
-def _write(ask: Ask) -> Written:
+def write(ask: Ask) -> Written:
+    """Write a request."""
     request = ask.request
     options = ask.parameters(*_OPTIONS)
     if stops := ask.stops():
@@ -46,11 +45,11 @@ def _write(ask: Ask) -> Written:
         body["tools"] = request.tools
     if request.response_format is not None:
         body["format"] = schema_of(request.response_format) or "json"
-    return Written(f"{ask.base_url}/api/chat", body, {})
+    return Written(f"{ask.base_url}{PATH}", body, {})
 
 
 def _message(message: BaseMessage) -> dict[str, Any]:
-    made: dict[str, Any] = {"role": _ROLES.get(message.type, message.type), "content": message.text}
+    made: dict[str, Any] = {"role": ROLES.get(message.type, message.type), "content": message.text}
     if isinstance(message.content, list) and (images := [*_images(message.content)]):
         made["images"] = images
     if isinstance(message, ToolMessage) and message.name:
@@ -74,19 +73,21 @@ def _images(content: Sequence[Any]) -> Iterator[str]:
             yield block["base64"]
 
 
-class _Reader(TotalsReader):
+class Reader(TotalsReader):
     """Reads lines; the last one has `done` and the counts."""
 
     def __init__(self, ask: Ask) -> None:
+        """Start with nothing."""
         del ask
         super().__init__()
         self._calls = 0
 
     def read(self, payload: Any) -> Sequence[Delta]:
+        """Return what a payload says."""
         deltas = [*self._message(payload.get("message") or {})]
         if payload.get("done"):
             self.ended, self._reason = True, payload.get("done_reason")
-            deltas.append(Usage(payload.get("prompt_eval_count"), payload.get("eval_count")))
+            deltas.append(USAGE.read(payload))
             durations = ("total_duration", "load_duration", "eval_duration")
             self._metadata["timings"] = {
                 f"{name.removesuffix('_duration')}_ms": payload[name] / _NANOSECONDS_PER_MS
@@ -106,14 +107,3 @@ class _Reader(TotalsReader):
                 self._calls, call.get("id"), function.get("name"), function.get("arguments") or {}
             )
             self._calls += 1
-
-
-WIRE = Wire(
-    write=_write,
-    reader=_Reader,
-    framing="ndjson",
-    quirks=Quirks(
-        tool_choice=frozenset({"auto"}), developer="system", max_tokens="num_predict"
-    ).over(USUAL),
-    accepts=_OPTIONS | _TOP,
-)

@@ -1,23 +1,32 @@
-"""OpenAI's Responses. https://platform.openai.com/docs/api-reference/responses."""
+"""The client's end of OpenAI's Responses: requests out, answers in."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
 
-from chatwright.deltas import Delta, Reasoning, Refusal, ToolCallDelta, Usage
+from chatwright.deltas import Delta, Reasoning, Refusal, ToolCallDelta
 from chatwright.errors import ContentError
 from chatwright.langchain.openai import as_openai
 from chatwright.langchain.tools import chosen_name, tool_name
-from chatwright.wrap.endpoint.quirks import Quirks
-from chatwright.wrap.endpoint.wire import USUAL, Ask, Wire, Written
-from chatwright.wrap.endpoint.wires.openai import counted
-from chatwright.wrap.reading import Reported, TotalsReader
+from chatwright.wires.reader import Reported, TotalsReader
+from chatwright.wires.responses.names import PATH, USAGE
+from chatwright.wires.wire import Ask, Written
 
-__all__ = ["WIRE"]
+__all__ = ["ACCEPTS", "Reader", "write"]
+
+ACCEPTS = frozenset(
+    {
+        *("include", "instructions", "max_tool_calls", "metadata", "previous_response_id"),
+        *("reasoning", "safety_identifier", "service_tier", "store", "top_logprobs"),
+        *("truncation", "user"),
+    }
+)
+"""Call parameters beside the model's fields."""
 
 
-def _write(ask: Ask) -> Written:
+def write(ask: Ask) -> Written:
+    """Write a request."""
     request = ask.request
     body: dict[str, Any] = {
         **ask.named(),
@@ -35,7 +44,7 @@ def _write(ask: Ask) -> Written:
         body["tool_choice"] = {"type": "function", "name": name} if name else request.tool_choice
     if request.response_format is not None:
         body["text"] = {"format": _format(request.response_format)}
-    return Written(f"{ask.base_url}/responses", body, {})
+    return Written(f"{ask.base_url}{PATH}", body, {})
 
 
 def _tool(tool: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -86,16 +95,18 @@ def _part(part: Mapping[str, Any]) -> dict[str, Any]:
     raise ContentError(f"OpenAI's Responses have no form for {part['type']!r} content")
 
 
-class _Reader(TotalsReader):
+class Reader(TotalsReader):
     """Reads events; each names its type."""
 
     def __init__(self, ask: Ask) -> None:
+        """Start with nothing."""
         del ask
         super().__init__()
         self._argued: set[int] = set()
         self._calls: dict[int, int] = {}  # items that are calls, and which call each is
 
     def read(self, payload: Any) -> Sequence[Delta]:
+        """Return what a payload says."""
         kind = payload.get("type")
         match kind:
             case "response.output_text.delta":
@@ -149,27 +160,4 @@ class _Reader(TotalsReader):
         details = response.get("incomplete_details") or {}
         self._reason = details.get("reason") or response.get("status")
         self._metadata["id"] = response.get("id")
-        usage = response.get("usage") or {}
-        inputs = usage.get("input_tokens_details") or {}
-        outputs = usage.get("output_tokens_details") or {}
-        yield Usage(
-            usage.get("input_tokens"),
-            usage.get("output_tokens"),
-            counted(cache_read=inputs.get("cached_tokens")),
-            counted(reasoning=outputs.get("reasoning_tokens")),
-        )
-
-
-WIRE = Wire(
-    write=_write,
-    reader=_Reader,
-    framing="sse",
-    quirks=Quirks(max_tokens="max_output_tokens").over(USUAL),
-    accepts=frozenset(
-        {
-            *("include", "instructions", "max_tool_calls", "metadata", "previous_response_id"),
-            *("reasoning", "safety_identifier", "service_tier", "store", "top_logprobs"),
-            *("truncation", "user"),
-        }
-    ),
-)
+        yield USAGE.read(response.get("usage") or {})

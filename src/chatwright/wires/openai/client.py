@@ -1,23 +1,31 @@
-"""OpenAI's chat completions, and what vLLM, llama.cpp, Ollama, TGI and gateways make of them.
-
-https://platform.openai.com/docs/api-reference/chat
-"""
+"""The client's end of OpenAI's chat completions: requests out, answers in."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from chatwright.deltas import Delta, Reasoning, Refusal, ToolCallDelta, Usage
+from chatwright.deltas import Delta, Reasoning, Refusal, ToolCallDelta
 from chatwright.langchain.openai import as_openai
-from chatwright.wrap.endpoint.quirks import Quirks
-from chatwright.wrap.endpoint.wire import USUAL, Ask, Wire, Written
-from chatwright.wrap.reading import TotalsReader
+from chatwright.wires.openai.names import PATH, REASONING, USAGE
+from chatwright.wires.reader import TotalsReader
+from chatwright.wires.wire import Ask, Written
 
-__all__ = ["WIRE"]
+__all__ = ["ACCEPTS", "Reader", "write"]
+
+ACCEPTS = frozenset(
+    {
+        *("frequency_penalty", "logit_bias", "logprobs", "metadata", "min_p", "modalities"),
+        *("prediction", "presence_penalty", "reasoning_effort", "repetition_penalty"),
+        *("safety_identifier", "service_tier", "store", "top_k", "top_logprobs", "user"),
+        *("chat_template_kwargs", "verbosity", "web_search_options"),
+    }
+)
+"""Call parameters beside the model's fields."""
 
 _KEPT = ("id", "service_tier", "system_fingerprint", "timings")
 
 
-def _write(ask: Ask) -> Written:
+def write(ask: Ask) -> Written:
+    """Write a request."""
     quirks, request = ask.quirks, ask.request
     body: dict[str, Any] = {
         **ask.named(),
@@ -37,29 +45,31 @@ def _write(ask: Ask) -> Written:
         body["tool_choice"] = request.tool_choice
     if request.response_format is not None:
         body["response_format"] = request.response_format
-    return Written(f"{ask.base_url}/chat/completions", body, {})
+    return Written(f"{ask.base_url}{PATH}", body, {})
 
 
 def _messages(ask: Ask) -> list[dict[str, Any]]:
     messages = as_openai(ask.request.messages)
     name = ask.quirks.reasoning
-    if name and name != "reasoning_content":
+    if name and name != REASONING:
         for message in messages:
-            if "reasoning_content" in message:
-                message[name] = message.pop("reasoning_content")
+            if REASONING in message:
+                message[name] = message.pop(REASONING)
     return messages
 
 
-class _Reader(TotalsReader):
+class Reader(TotalsReader):
     """Reads chunks, and whole answers: they differ in `delta` and `message` only."""
 
     def __init__(self, ask: Ask) -> None:
+        """Start with nothing."""
         super().__init__()
         self._reports_stop = ask.quirks.stop == "reported"
         self._stops = frozenset(ask.request.stop)
         self._calls = -1
 
     def read(self, payload: Any) -> Sequence[Delta]:
+        """Return what a payload says."""
         if (text := _only_text(payload)) is not None:
             return (text,) if text else ()
         deltas: list[Delta] = []
@@ -72,7 +82,7 @@ class _Reader(TotalsReader):
             self._metadata |= {key: payload[key] for key in _KEPT if payload.get(key)}
             deltas = [*self.flush(), *deltas]
         usage = payload.get("usage")
-        return [_usage(usage), *deltas] if usage else deltas
+        return [USAGE.read(usage), *deltas] if usage else deltas
 
     def _choice(self, choice: Mapping[str, Any]) -> Iterator[Delta]:
         delta = choice.get("delta") or choice.get("message") or {}
@@ -126,7 +136,7 @@ def _only_text(payload: Any) -> str | None:
 
 def _reasoning(delta: Mapping[str, Any]) -> str:
     """Return the reasoning in a delta; there are three names for it, and some send it twice."""
-    found = delta.get("reasoning_content") or delta.get("reasoning")
+    found = delta.get(REASONING) or delta.get("reasoning")
     if not found and (details := delta.get("reasoning_details")):
         return "".join(each.get("text") or each.get("summary") or "" for each in details)
     return found if type(found) is str else ""
@@ -142,35 +152,3 @@ def _parts(parts: Sequence[Mapping[str, Any]]) -> Iterator[Delta]:
             yield Reasoning(thinking)
         elif text := part.get("text"):
             yield text
-
-
-def _usage(usage: Mapping[str, Any]) -> Usage:
-    prompt = usage.get("prompt_tokens_details") or {}
-    completion = usage.get("completion_tokens_details") or {}
-    return Usage(
-        usage.get("prompt_tokens"),
-        usage.get("completion_tokens"),
-        counted(cache_read=prompt.get("cached_tokens"), audio=prompt.get("audio_tokens")),
-        counted(reasoning=completion.get("reasoning_tokens"), audio=completion.get("audio_tokens")),
-    )
-
-
-def counted(**counts: int | None) -> dict[str, int]:
-    """Return the counts that a server gave."""
-    return {name: count for name, count in counts.items() if count is not None}
-
-
-WIRE = Wire(
-    write=_write,
-    reader=_Reader,
-    framing="sse",
-    quirks=Quirks(stream_usage=True, reasoning="reasoning_content").over(USUAL),
-    accepts=frozenset(
-        {
-            *("frequency_penalty", "logit_bias", "logprobs", "metadata", "min_p", "modalities"),
-            *("prediction", "presence_penalty", "reasoning_effort", "repetition_penalty"),
-            *("safety_identifier", "service_tier", "store", "top_k", "top_logprobs", "user"),
-            *("chat_template_kwargs", "verbosity", "web_search_options"),
-        }
-    ),
-)

@@ -1,0 +1,194 @@
+"""What scripts hold beside deltas, and how they are played by the servers' ends of the wires."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from chatwright.deltas import Finish, Text, Usage
+from chatwright.testing.doubles import Pause
+from chatwright.wires import DIALECTS, WIRES
+from chatwright.wires.asked import Asked
+from chatwright.wires.framing import json_line
+from chatwright.wires.wire import Server, Wire
+
+__all__ = [
+    "Bytes",
+    "Cut",
+    "Refuse",
+    "Stall",
+    "cut_at_stop",
+    "lines",
+    "paced",
+    "pieces",
+    "server_of",
+    "spoken",
+    "whole",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Bytes:
+    """A script's item: send these bytes as they are.
+
+    Args:
+        data: The bytes.
+    """
+
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """A script's item: end the connection.
+
+    Args:
+        reset: By a reset instead of an orderly close.
+        politely: After the body's proper end, as if the answer were complete.
+    """
+
+    reset: bool = False
+    politely: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Stall:
+    """A script's item: send nothing more, and keep the connection open."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refuse:
+    """A script's first item: answer with another status than 200.
+
+    Args:
+        status: The status.
+        message: What the error says.
+        headers: Further headers.
+        body: The body, in place of an error in the wire's own form.
+    """
+
+    status: int
+    message: str = "refused"
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes | None = None
+
+
+_Act = Pause | Bytes | Cut | Stall
+
+
+def spoken(path: str, body: Any) -> tuple[Wire, Asked] | None:
+    """Return the wire of a request, and what it asks; None where it is of no wire.
+
+    A dialect is told by its name in the path: `/mistral/v1/chat/completions`.
+    """
+    wires = [wire for name, wire in DIALECTS.items() if f"/{name}/" in path]
+    for wire in [*wires, *WIRES.values()]:
+        if path.endswith(wire.path) and isinstance(body, dict):
+            return wire, server_of(wire).read(body)
+    return None
+
+
+def server_of(wire: Wire) -> Server:
+    """Return the server's end of one of our own wires."""
+    assert wire.server is not None, f"{wire.name} has no server's end"  # noqa: S101  ours have
+    return wire.server
+
+
+def pieces(items: Iterable[Any], wire: Wire, asked: Asked) -> Iterator[Any]:
+    """Yield a script as the pieces of a stream, and what else it holds as it is."""
+    writer = server_of(wire).writer(asked)
+    for each in _stopped(items, wire, asked):
+        if isinstance(each, _Act):
+            yield from writer.begin()
+            yield each
+        else:
+            yield from writer.feed(each)
+    yield from writer.end()
+
+
+async def whole(items: Iterable[Any], wire: Wire, asked: Asked) -> Mapping[str, Any] | Cut | Stall:
+    """Return a script as one JSON object; or what ends it before."""
+    writer = server_of(wire).writer(asked)
+    async for each in paced(_stopped(items, wire, asked)):
+        if isinstance(each, Cut | Stall):
+            return each
+        if not isinstance(each, bytes):
+            writer.add(each)
+    return writer.whole()
+
+
+def _stopped(items: Iterable[Any], wire: Wire, asked: Asked) -> Iterable[Any]:
+    """Return a script as a server plays it that reports the stop sequences it has honoured."""
+    reports = wire.quirks.stop == "reported" and asked.stop
+    return cut_at_stop(items, asked.stop, report=True) if reports else items
+
+
+async def paced(items: Iterable[Any]) -> AsyncIterator[Any]:
+    """Yield the items in their time; of `Bytes` the bytes."""
+    for each in items:
+        if isinstance(each, Pause):
+            await asyncio.sleep(each.seconds)
+        elif isinstance(each, Bytes):
+            if each.data:
+                yield each.data
+        else:
+            yield each
+
+
+def lines(items: Iterable[Any]) -> Iterator[Any]:
+    """Yield a script as lines of JSON of no wire."""
+    for each in items:
+        if isinstance(each, str):
+            yield json_line({"text": each})
+        elif isinstance(each, Usage):
+            yield json_line({"usage": {"in": each.input_tokens, "out": each.output_tokens}})
+        elif isinstance(each, _Act):
+            yield each
+    yield json_line({"done": True})
+
+
+def cut_at_stop(
+    items: Iterable[Any], stops: Sequence[str], *, report: bool = False
+) -> Iterator[Any]:
+    """Yield a script as a server does that ends at the first stop sequence, and leaves it out.
+
+    Text that may be the beginning of a stop sequence is held back; after one, counts are all that
+    comes.
+
+    Args:
+        items: The script.
+        stops: The stop sequences.
+        report: Whether the script then ends with a `Finish` that has the stop sequence in its
+            metadata, as `stop_sequence`. Default: False.
+    """
+    held, stop = "", ""
+    for each in items:
+        if isinstance(each, Text):
+            each = each.text  # noqa: PLW2901  the same
+        if stop:
+            if isinstance(each, Usage):
+                yield each
+        elif not isinstance(each, str):
+            if held:  # nothing can continue it
+                yield held
+            held = ""
+            yield each
+        else:
+            held += each
+            found = [(held.find(stop), stop) for stop in stops if stop in held]
+            at, stop = min(found, default=(0, ""), key=lambda one: one[0])
+            keep = at if stop else len(held) - _begun(held, stops)
+            if held[:keep]:
+                yield held[:keep]
+            held = "" if stop else held[keep:]
+    if held:
+        yield held
+    if stop and report:
+        yield Finish("stop", {"stop_sequence": stop})
+
+
+def _begun(text: str, stops: Sequence[str]) -> int:
+    """Return how long the end of a text is that may be the beginning of a stop sequence."""
+    sizes = range(min(len(text), max(map(len, stops)) - 1), 0, -1)
+    ends = ((size, text[-size:]) for size in sizes)
+    return next((n for n, end in ends if any(stop.startswith(end) for stop in stops)), 0)

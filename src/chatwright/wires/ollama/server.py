@@ -1,0 +1,81 @@
+"""The server's end of Ollama's chat: requests in, answers out."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+from chatwright.deltas import Delta, Reasoning, Refusal
+from chatwright.wires.asked import Asked
+from chatwright.wires.framing import json_line
+from chatwright.wires.ollama.names import USAGE
+from chatwright.wires.openai import server as openai
+from chatwright.wires.writer import CallSoFar
+from chatwright.wires.writer import Writer as BaseWriter
+
+__all__ = ["Writer", "error", "read"]
+
+
+def read(body: Mapping[str, Any]) -> Asked:
+    """Read a request."""
+    wanted = body.get("format")
+    asked = openai.read({**body, "stop": (body.get("options") or {}).get("stop")})
+    return replace(
+        asked,
+        schema={} if wanted == "json" else wanted or None,
+        stream=bool(body.get("stream", True)),
+    )
+
+
+class Writer(BaseWriter):
+    """Writes an answer as lines, or as one object; a refusal is text, as the wire has no other."""
+
+    encode = staticmethod(json_line)
+
+    def _payloads(self, delta: Delta) -> Iterator[Any]:
+        match delta:
+            case str():
+                yield self._line({"content": delta})
+            case Reasoning():
+                yield self._line({"thinking": delta.text})
+            case Refusal():
+                yield self._line({"content": delta.text})
+
+    def _tail(self) -> Iterator[Any]:
+        if self.totals.calls:  # Ollama sends each call whole
+            yield self._line({"tool_calls": _calls(self.totals.calls.values())})
+        yield self._line({}, **self._end())
+
+    def whole(self) -> Mapping[str, Any]:
+        """Return the answer as one object."""
+        totals = self.totals
+        message: dict[str, Any] = {"content": totals.text + (totals.refusal or "")}
+        if totals.reasoning:
+            message["thinking"] = totals.reasoning
+        if totals.calls:
+            message["tool_calls"] = _calls(totals.calls.values())
+        return self._line(message, **self._end())
+
+    def _line(self, message: Mapping[str, Any], **more: Any) -> dict[str, Any]:
+        return {
+            "model": self.asked.model,
+            "created_at": datetime.fromtimestamp(self.asked.created, UTC).isoformat(),
+            "message": {"role": "assistant", "content": "", **message},
+            "done": False,
+            **more,
+        }
+
+    def _end(self) -> dict[str, Any]:
+        totals = self.totals
+        made = {"done": True, "done_reason": "length" if totals.reason == "length" else "stop"}
+        return made | (USAGE.write(totals.usage) if totals.usage else {})
+
+
+def _calls(calls: Iterable[CallSoFar]) -> list[dict[str, Any]]:
+    return [{"function": {"name": each.name, "arguments": each.parsed()}} for each in calls]
+
+
+def error(status: int, message: str) -> Mapping[str, Any]:
+    """Write an error."""
+    del status
+    return {"error": message}

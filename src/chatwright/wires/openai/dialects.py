@@ -1,0 +1,40 @@
+"""How providers speak OpenAI's chat completions their own way, as data."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from chatwright.wires.openai.names import REASONING
+from chatwright.wires.quirks import Quirks
+
+__all__ = ["DIALECTS", "OPENAI", "Dialect"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dialect:
+    """How a provider's servers speak the wire.
+
+    Args:
+        whole_calls: Whether a stream has each call in one piece.
+        usage: The path to a stream's counts in the chunk that tells the reason of its end; None
+            where they come after it, in a chunk of their own.
+        last: What else that chunk holds.
+        reasoning: The field of the reasoning.
+        quirks: What clients have to know.
+    """
+
+    whole_calls: bool = False
+    usage: tuple[str, ...] | None = None
+    last: Mapping[str, Any] = field(default_factory=dict)
+    reasoning: str = REASONING
+    quirks: Quirks = field(default_factory=Quirks)
+
+
+OPENAI = Dialect()
+DIALECTS: Mapping[str, Dialect] = {
+    # https://docs.mistral.ai/api
+    "mistral": Dialect(whole_calls=True, usage=("usage",)),
+    # https://console.groq.com/docs/api-reference
+    "groq": Dialect(whole_calls=True, usage=("x_groq", "usage"), last={"x_groq": {"id": "req_1"}}),
+}
+"""Dialects by their providers."""

@@ -1,0 +1,36 @@
+"""What both ends of OpenAI's chat completions know of them."""
+
+from collections.abc import Mapping
+
+from chatwright.wires.usage import UsageFields
+
+__all__ = ["DONE", "ERRORS", "PATH", "REASONING", "USAGE"]
+
+PATH = "/chat/completions"
+DONE = "[DONE]"
+"""The payload that says that nothing more comes."""
+REASONING = "reasoning_content"
+"""The field of the reasoning, which OpenAI's own servers keep to themselves."""
+USAGE = UsageFields(
+    input="prompt_tokens",
+    output="completion_tokens",
+    total="total_tokens",
+    input_details={
+        "cache_read": ("prompt_tokens_details", "cached_tokens"),
+        "audio": ("prompt_tokens_details", "audio_tokens"),
+    },
+    output_details={
+        "reasoning": ("completion_tokens_details", "reasoning_tokens"),
+        "audio": ("completion_tokens_details", "audio_tokens"),
+    },
+)
+ERRORS: Mapping[str, int] = {
+    "invalid_request_error": 400,
+    "exceed_context_size_error": 400,  # llama.cpp's
+    "invalid_api_key": 401,
+    "model_not_found": 404,
+    "rate_limit_exceeded": 429,
+    "insufficient_quota": 429,
+    "server_error": 500,
+}
+"""OpenAI's `type` or `code` of an error."""

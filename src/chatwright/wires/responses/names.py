@@ -1,0 +1,26 @@
+"""What both ends of OpenAI's Responses know of them."""
+
+from collections.abc import Mapping
+
+from chatwright.wires.openai.names import ERRORS
+from chatwright.wires.usage import UsageFields
+
+__all__ = ["ERRORS", "MAX_TOKENS", "PATH", "REASONS", "USAGE"]
+
+PATH = "/responses"
+MAX_TOKENS = "max_output_tokens"
+"""The parameter that bounds an answer, and the reason of the end of one that it has cut."""
+REASONS: Mapping[str, str] = {"length": MAX_TOKENS, "content_filter": "content_filter"}
+"""Why answers are incomplete: the wire's names by those of chat completions."""
+USAGE = UsageFields(
+    input="input_tokens",
+    output="output_tokens",
+    total="total_tokens",
+    input_details={"cache_read": ("input_tokens_details", "cached_tokens")},
+    output_details={"reasoning": ("output_tokens_details", "reasoning_tokens")},
+    always=(
+        ("input_tokens_details", "cached_tokens"),
+        ("input_tokens_details", "cache_write_tokens"),
+        ("output_tokens_details", "reasoning_tokens"),
+    ),
+)
