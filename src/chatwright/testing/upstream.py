@@ -156,14 +156,16 @@ class Upstream:
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
         self.connections += 1
+        with contextlib.suppress(
+            ConnectionError, asyncio.CancelledError, asyncio.IncompleteReadError, ssl.SSLError
+        ):
+            while await self._answer(reader, writer):
+                pass
+        writer.close()
         try:
-            with contextlib.suppress(
-                ConnectionError, asyncio.CancelledError, asyncio.IncompleteReadError, ssl.SSLError
-            ):
-                while await self._answer(reader, writer):
-                    pass
-        finally:  # a script that can't be played is an error, and no reason to wait
-            await _closed(writer)
+            await asyncio.wait_for(writer.wait_closed(), CLOSE_SECONDS)
+        except (ConnectionError, ssl.SSLError, TimeoutError):  # TLS may wait for the other side
+            writer.transport.abort()
 
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
         """Answer one request; return whether the connection goes on."""
@@ -229,14 +231,6 @@ class Upstream:
         writer.write(b"0\r\n\r\n")
         await writer.drain()
         return True
-
-
-async def _closed(writer: asyncio.StreamWriter) -> None:
-    writer.close()
-    try:
-        await asyncio.wait_for(writer.wait_closed(), CLOSE_SECONDS)
-    except (ConnectionError, ssl.SSLError, TimeoutError):  # TLS may wait for the other side
-        writer.transport.abort()
 
 
 async def _gone(reader: asyncio.StreamReader) -> None:
