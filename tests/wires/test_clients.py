@@ -135,11 +135,8 @@ def test_anthropics_conversations_are_written_as_its_reference_has_them():
         },
         {
             "role": "user",
-            "content": [{"type": "tool_result", "tool_use_id": "c1", "content": "rain"}],
-        },
-        {
-            "role": "user",
             "content": [
+                {"type": "tool_result", "tool_use_id": "c1", "content": "rain"},
                 {"type": "text", "text": "and this?"},
                 {
                     "type": "image",
@@ -171,7 +168,12 @@ def test_conversations_of_responses_are_written_as_its_reference_has_them():
     assert body["max_output_tokens"] == 9
     assert body["store"] is False
     assert body["input"][2:5] == [
-        {"role": "assistant", "content": "Let me see."},
+        {
+            "type": "message",
+            "role": "assistant",
+            "status": "completed",
+            "content": [{"type": "output_text", "text": "Let me see.", "annotations": []}],
+        },
         {
             "type": "function_call",
             "call_id": "c1",

@@ -9,6 +9,7 @@ from chatwright.deltas import Delta, Reasoning, Refusal, ToolCallDelta
 from chatwright.errors import ContentError
 from chatwright.langchain.tools import chosen_name, tool_name
 from chatwright.wires.anthropic.names import PATH, USAGE
+from chatwright.wires.keep import Place, arranged, kept
 from chatwright.wires.reader import TotalsReader
 from chatwright.wires.wire import Ask, Written
 
@@ -20,7 +21,9 @@ ACCEPTS = frozenset({"metadata", "service_tier", "thinking", "top_k"})
 MAX_TOKENS = 4096
 """The longest answer where nothing else is said: the wire wants a number."""
 
-_THOUGHTS = "thinking_blocks"
+THOUGHTS = "thinking_blocks"
+"""Where a message keeps signed thoughts, which have to go back where tools are called."""
+
 _PARAMETERS = (
     "max_tokens",
     "metadata",
@@ -37,15 +40,19 @@ def write(ask: Ask) -> Written:
     request = ask.request
     system = [each for each in request.messages if each.type == "system"]
     others = [each for each in request.messages if each.type != "system"]
+    limit = ask.quirks.max_tokens or "max_tokens"
     body: dict[str, Any] = {
         **ask.named(),
-        ask.quirks.max_tokens or "max_tokens": MAX_TOKENS,
-        "messages": [_message(each) for each in others],
+        limit: MAX_TOKENS,
+        "messages": _turns(others),
         "stream": bool(ask.quirks.stream),
         **ask.parameters(*_PARAMETERS),
     }
+    budget = (body.get("thinking") or {}).get("budget_tokens") or 0
+    if budget >= body[limit]:  # it counts as part of the answer, and has to be less
+        body[limit] += budget
     if system:
-        body["system"] = "\n\n".join(each.text for each in system)
+        body["system"] = _system(system)
     if stops := ask.stops():
         body["stop_sequences"] = stops
     if request.tools:
@@ -68,7 +75,7 @@ def _tool(tool: Mapping[str, Any]) -> Mapping[str, Any]:
         made["description"] = description
     if "strict" in function:
         made["strict"] = function["strict"]
-    return made
+    return {**made, **_marks(tool)}
 
 
 def _choice(choice: Any, *, parallel: bool | None) -> dict[str, Any] | None:
@@ -83,7 +90,30 @@ def _choice(choice: Any, *, parallel: bool | None) -> dict[str, Any] | None:
     return made
 
 
-def _message(message: BaseMessage) -> dict[str, Any]:
+def _system(messages: Sequence[BaseMessage]) -> str | list[dict[str, Any]]:
+    if all(isinstance(each.content, str) for each in messages):
+        return "\n\n".join(each.text for each in messages)
+    return [block for each in messages for block in _blocks(_content(each.content))]
+
+
+def _turns(messages: Sequence[BaseMessage]) -> list[dict[str, Any]]:
+    """Return the messages: none is empty, and the results of one turn's calls stand in one."""
+    turns: list[dict[str, Any]] = []
+    for message in messages:
+        role = "assistant" if isinstance(message, AIMessage) else "user"
+        content = _turn(message)
+        if role == "assistant" and not content:
+            continue  # the wire refuses it
+        if turns and turns[-1]["role"] == role == "user":
+            turns[-1]["content"] = [*_blocks(turns[-1]["content"]), *_blocks(content)]
+        else:
+            turns.append({"role": role, "content": content})
+    if turns and turns[-1]["role"] == "assistant":
+        _end_without_blanks(turns[-1]["content"])
+    return turns
+
+
+def _turn(message: BaseMessage) -> str | list[dict[str, Any]]:
     if isinstance(message, ToolMessage):
         result: dict[str, Any] = {
             "type": "tool_result",
@@ -92,35 +122,55 @@ def _message(message: BaseMessage) -> dict[str, Any]:
         }
         if message.status == "error":
             result["is_error"] = True
-        return {"role": "user", "content": [result]}
-    if not isinstance(message, AIMessage):
-        return {"role": "user", "content": _content(message.content)}
-    return {"role": "assistant", "content": [*_answer(message)] or message.text}
+        return [result]
+    return [*_answer(message)] if isinstance(message, AIMessage) else _content(message.content)
 
 
 def _answer(message: AIMessage) -> Iterator[dict[str, Any]]:
-    yield from message.response_metadata.get(_THOUGHTS) or ()
-    if message.text:
-        yield {"type": "text", "text": message.text}
-    for call in message.tool_calls:
-        yield {"type": "tool_use", "id": call["id"], "name": call["name"], "input": call["args"]}
-    for invalid in message.invalid_tool_calls:  # its result refers to it
-        yield {
+    calls = [
+        {"type": "tool_use", "id": call["id"], "name": call["name"], "input": call["args"]}
+        for call in message.tool_calls
+    ]
+    calls += [  # their results refer to them
+        {
             "type": "tool_use",
             "id": invalid["id"],
             "name": invalid["name"],
             "input": {"invalid": invalid["args"] or ""},
         }
+        for invalid in message.invalid_tool_calls
+    ]
+    for each in arranged(message, THOUGHTS, calls):
+        if not isinstance(each, str):
+            yield each
+        elif each.strip():  # the wire refuses blanks
+            yield {"type": "text", "text": each}
+
+
+def _end_without_blanks(content: list[dict[str, Any]]) -> None:
+    """Cut what the wire refuses at the end of a conversation: blanks of an answer to go on with."""
+    last = content[-1]
+    if last["type"] == "text":
+        content[-1] = {**last, "text": last["text"].rstrip()}
 
 
 def _content(content: Any) -> str | list[dict[str, Any]]:
     return content if isinstance(content, str) else [_block(each) for each in content]
 
 
+def _blocks(content: str | list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [{"type": "text", "text": content}] if isinstance(content, str) else content
+
+
+def _marks(of: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the mark of what the server keeps in its cache, and the user pays for."""
+    return {"cache_control": of["cache_control"]} if of.get("cache_control") else {}
+
+
 def _block(block: Mapping[str, Any]) -> dict[str, Any]:
     kinds = {"image": "image", "file": "document"}
     if block["type"] == "text":
-        return {"type": "text", "text": block["text"]}
+        return {"type": "text", "text": block["text"], **_marks(block)}
     if block["type"] not in kinds:
         raise ContentError(f"Anthropic's wire has no form for {block['type']!r} content")
     if "base64" in block:
@@ -139,6 +189,8 @@ class Reader(TotalsReader):
         super().__init__()
         self._reports_stop = ask.quirks.stop == "reported"
         self._thoughts: dict[int, dict[str, Any]] = {}
+        self._places: dict[int, Place] = {}  # of the thoughts
+        self._said = 0  # characters
         self._calls: dict[int, int] = {}  # blocks that are calls, and which call each is
 
     def read(self, payload: Any) -> Sequence[Delta]:
@@ -167,9 +219,10 @@ class Reader(TotalsReader):
     def _block(self, block: Mapping[str, Any], index: int) -> Iterator[Delta]:
         match block.get("type"):
             case "text" if block.get("text"):
-                yield block["text"]
+                yield self._say(block["text"])
             case "thinking" | "redacted_thinking":
                 self._thoughts[index] = dict(block)
+                self._places[index] = self._said, len(self._calls)
                 if thinking := block.get("thinking"):
                     yield Reasoning(thinking)
             case "tool_use":
@@ -180,7 +233,7 @@ class Reader(TotalsReader):
     def _delta(self, delta: Mapping[str, Any], index: int) -> Iterator[Delta]:
         match delta.get("type"):
             case "text_delta" if delta["text"]:
-                yield delta["text"]
+                yield self._say(delta["text"])
             case "thinking_delta":
                 self._think(index, "thinking", delta["thinking"])
                 yield Reasoning(delta["thinking"])
@@ -188,6 +241,10 @@ class Reader(TotalsReader):
                 self._think(index, "signature", delta["signature"])
             case "input_json_delta" if index in self._calls:
                 yield ToolCallDelta(self._calls[index], args=delta.get("partial_json") or "")
+
+    def _say(self, text: str) -> str:
+        self._said += len(text)
+        return text
 
     def _think(self, index: int, key: str, more: str) -> None:
         thought = self._thoughts.setdefault(index, {"type": "thinking"})
@@ -204,7 +261,7 @@ class Reader(TotalsReader):
 
     def flush(self) -> Sequence[Delta]:
         """Say how the answer ended."""
-        # Signed thoughts have to go back as they came, where tools are called.
-        signed = [each for each in self._thoughts.values() if each.keys() & {"data", "signature"}]
-        self._metadata[_THOUGHTS] = signed or None
+        thoughts = ((each, self._places.get(n, (0, 0))) for n, each in self._thoughts.items())
+        signed = [each for each in thoughts if each[0].keys() & {"data", "signature"}]
+        self._metadata |= kept(THOUGHTS, signed)
         return super().flush()

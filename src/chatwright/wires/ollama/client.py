@@ -35,7 +35,7 @@ def write(ask: Ask) -> Written:
         options["stop"] = stops
     body: dict[str, Any] = {
         **ask.named(),
-        "messages": [_message(each) for each in request.messages],
+        "messages": [*_messages(request.messages)],
         "stream": bool(ask.quirks.stream),
         **ask.parameters(*_TOP),
     }
@@ -48,12 +48,23 @@ def write(ask: Ask) -> Written:
     return Written(f"{ask.base_url}{PATH}", body, {})
 
 
+def _messages(messages: Sequence[BaseMessage]) -> Iterator[dict[str, Any]]:
+    """Write messages: results name their tools, as calls have no ids here."""
+    names: dict[str | None, str] = {}
+    for message in messages:
+        if isinstance(message, AIMessage):
+            names |= {each["id"]: each["name"] for each in message.tool_calls}
+        made = _message(message)
+        if isinstance(message, ToolMessage):
+            name = message.name or names.get(message.tool_call_id)
+            made |= {"tool_name": name} if name else {}
+        yield made
+
+
 def _message(message: BaseMessage) -> dict[str, Any]:
     made: dict[str, Any] = {"role": ROLES.get(message.type, message.type), "content": message.text}
     if isinstance(message.content, list) and (images := [*_images(message.content)]):
         made["images"] = images
-    if isinstance(message, ToolMessage) and message.name:
-        made["tool_name"] = message.name
     if isinstance(message, AIMessage):
         if message.tool_calls:
             made["tool_calls"] = [

@@ -9,11 +9,15 @@ from chatwright.deltas import Delta, Reasoning, Refusal, ToolCallDelta
 from chatwright.errors import ContentError
 from chatwright.langchain.openai import as_openai
 from chatwright.langchain.tools import chosen_name, tool_name
+from chatwright.wires.keep import arranged
 from chatwright.wires.reader import Reported, TotalsReader
 from chatwright.wires.responses.names import PATH, USAGE
 from chatwright.wires.wire import Ask, Written
 
 __all__ = ["ACCEPTS", "Reader", "write"]
+
+THOUGHTS = "reasoning_items"
+"""Where a message keeps reasoning that the server encrypted, which has to go back."""
 
 ACCEPTS = frozenset(
     {
@@ -69,19 +73,32 @@ def _items(message: BaseMessage) -> Iterator[dict[str, Any]]:
     (made,) = as_openai([message])
     content = made.get("content")
     if isinstance(message, AIMessage):
-        if message.text:
-            yield {"role": "assistant", "content": message.text}
-        for call in made.get("tool_calls") or ():
-            function = call["function"]
-            yield {
-                "type": "function_call",
-                "call_id": call["id"],
-                "name": function["name"],
-                "arguments": function["arguments"],
-            }
+        calls = [_call(each) for each in made.get("tool_calls") or ()]
+        for each in arranged(message, THOUGHTS, calls):
+            yield _said(each) if isinstance(each, str) else each
         return
     parts = content if isinstance(content, str) else [_part(each) for each in content or ()]
     yield {"role": made["role"], "content": parts}
+
+
+def _call(call: Mapping[str, Any]) -> dict[str, Any]:
+    function = call["function"]
+    return {
+        "type": "function_call",
+        "call_id": call["id"],
+        "name": function["name"],
+        "arguments": function["arguments"],
+    }
+
+
+def _said(text: str) -> dict[str, Any]:
+    """Write an earlier answer in full: llama.cpp's server takes no shorter form."""
+    return {
+        "type": "message",
+        "role": "assistant",
+        "status": "completed",
+        "content": [{"type": "output_text", "text": text, "annotations": []}],
+    }
 
 
 def _part(part: Mapping[str, Any]) -> dict[str, Any]:
