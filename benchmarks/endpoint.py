@@ -9,12 +9,16 @@ import multiprocessing
 import os
 import statistics
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any
 
+import aiohttp
 import httpx2
 import orjson
 import psutil
+from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import AIMessageChunk
+from langchain_core.outputs import ChatGenerationChunk, ChatResult
 
 from benchmarks.harness import Row, turns
 from chatwright import ChatEndpoint
@@ -115,6 +119,34 @@ def openais(url: str) -> Any:
 async def drained(model: Any) -> None:
     async for _ in model.astream("hello"):
         pass
+
+
+class Stock(BaseChatModel):
+    """Does nothing but JSON, over raw aiohttp: a client of chat completions can't do less."""
+
+    base_url: str
+
+    def _generate(self, *args: Any, **kwargs: Any) -> ChatResult:
+        raise NotImplementedError
+
+    async def _astream(self, messages: Any, *args: Any, **kwargs: Any) -> AsyncIterator[Any]:
+        async with (
+            aiohttp.ClientSession() as session,
+            session.post(f"{self.base_url}/chat/completions", json=BODY) as response,
+        ):
+            async for line in response.content:
+                if line.startswith(b"data: ") and line != b"data: [DONE]\n":
+                    delta = orjson.loads(line[6:])["choices"][0]["delta"]
+                    message = AIMessageChunk(content=delta.get("content") or "")
+                    yield ChatGenerationChunk(message=message)
+
+    @property
+    def _llm_type(self) -> str:
+        return "stock"
+
+
+def stock(url: str) -> Any:
+    return Stock(base_url=url)
 
 
 async def raw(client: httpx2.AsyncClient, url: str) -> None:
@@ -243,6 +275,10 @@ def rows() -> list[Row]:
             work = f"CPU per token, {STREAMS} streams, `ChatEndpoint.astream`, {name}"
             mine, theirs, ratio = turns(many(make, slow), many(openais, slow), ROUNDS)
             found.append(Row(work, mine, theirs, "µs", ratio, ("<=", 0.167), "ChatOpenAI"))
+            mine, theirs, ratio = turns(many(make, slow), many(stock, slow), ROUNDS)
+            bound = 1.05 if make is ours else 1.6
+            peer = "a stock `astream` over raw aiohttp"
+            found.append(Row("the same", mine, theirs, "µs", ratio, ("<=", bound), peer))
             mine, theirs, ratio = turns(many(make, slow), many_raw(slow), ROUNDS)
             found.append(Row("the same", mine, theirs, "µs", ratio, ("<=", 1.5), "httpx2 + orjson"))
             for way, measure in (("stream", ready), ("astream", aready)):
