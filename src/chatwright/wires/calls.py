@@ -71,9 +71,9 @@ class Call:
         last = self._said[-1] if self._said else ""
         return last.rstrip().endswith("}") and _read("".join(self._said)) is not None
 
-    def repeats(self, args: str) -> bool:
+    def repeats(self, args: Any) -> bool:
         """Tell whether arguments are those that it has, written this way or that."""
-        return _read(args) == _read("".join(self._said))
+        return bool(_read(args) == _read("".join(self._said)))
 
     def _first(self, args: str) -> str:
         """Return the first arguments that are fit to be told."""
@@ -187,5 +187,5 @@ def _decoded(args: str) -> str:
     return args
 
 
-def _read(args: str) -> Any:
-    return read_object(_decoded(args.strip()))[0]
+def _read(args: Any) -> Any:
+    return read_object(_decoded(_as_text(args).strip()))[0]

@@ -16,7 +16,7 @@ __all__ = ["Reading"]
 _ASIDE = (Finish, Usage)
 _SHOWN = 200
 _MARGIN = 16
-"""How much longer than the mark of the end a payload may be that is it, or nothing, all the same."""
+"""How much longer than the mark of the end a payload may be that is looked at for what it is."""
 _KEEP_ALIVE = frozenset({b"", b"heartbeat", b"keep-alive", b"keepalive", b"null", b"ping"})
 _NOTHING = object()
 
@@ -115,11 +115,11 @@ class Reading:
             if event is _NOTHING:
                 return ()
             if type(payload) is ErrorPayload or (type(event) is dict and event.get("error")):
-                raise Reported(event)
-            deltas = self._reader.read(event)
-            if is_apart or self._halves.holds:
-                return self._halves.joined(deltas)
-            return deltas
+                raise reported(whole(event), name=self._name, mask=self._mask)
+            read = self._reader.read
+            return (
+                self._halves.joined(read(event)) if is_apart or self._halves.holds else read(event)
+            )
         except Reported as failure:
             raise reported(whole(failure.said), name=self._name, mask=self._mask) from None
         except (AttributeError, IndexError, KeyError, OutputError, TypeError, ValueError) as error:
