@@ -242,7 +242,7 @@ AB = ([("look", {"w": "a"}), ("look", {"w": "b"})], [])
 A = AB[0][:1], []
 
 
-def part(args, id=None, name=None, **more):
+def part(args, id=None, name=None, **more):  # noqa: A002
     function = {"arguments": args} | ({} if name is None else {"name": name})
     return {"function": function, **({} if id is None else {"id": id}), **more}
 

@@ -116,10 +116,7 @@ class Reading:
                 return ()
             if type(payload) is ErrorPayload or (type(event) is dict and event.get("error")):
                 raise reported(whole(event), name=self._name, mask=self._mask)
-            read = self._reader.read
-            return (
-                self._halves.joined(read(event)) if is_apart or self._halves.holds else read(event)
-            )
+            return self._joined(self._reader.read(event), is_apart=is_apart)
         except Reported as failure:
             raise reported(whole(failure.said), name=self._name, mask=self._mask) from None
         except (AttributeError, IndexError, KeyError, OutputError, TypeError, ValueError) as error:
@@ -127,6 +124,9 @@ class Reading:
             raise OutputError(
                 f"{self._name}: the answer can't be read ({error}): {self._mask(text)[:_SHOWN]}"
             ) from None
+
+    def _joined(self, deltas: Sequence[Delta], *, is_apart: bool) -> Sequence[Delta]:
+        return self._halves.joined(deltas) if is_apart or self._halves.holds else deltas
 
     def _is_nothing(self, payload: Any) -> bool:
         """Tell whether a payload is the mark of the end, which it notes, or keeps alive only."""

@@ -4,7 +4,7 @@ from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from typing import Any
 
 from chatwright.deltas import Delta, Reasoning, Refusal
-from chatwright.wires.calls import Call, Calls, given
+from chatwright.wires.calls import Calls, given
 from chatwright.wires.reader import Reported, TotalsReader
 from chatwright.wires.responses.names import USAGE
 from chatwright.wires.wire import Ask
@@ -24,6 +24,12 @@ _MADE: Mapping[str, Callable[[str], Delta]] = {
     "reasoning_text": Reasoning,
     "refusal": Refusal,
 }
+_ARGUMENTS = frozenset(
+    {"response.function_call_arguments.delta", "response.function_call_arguments.done"}
+)
+_ENDS = frozenset(
+    {"response.cancelled", "response.completed", "response.failed", "response.incomplete"}
+)
 _PARTS = frozenset({"response.content_part.done", "response.reasoning_summary_part.done"})
 _UNFINISHED = frozenset({"in_progress", "queued"})
 
@@ -65,29 +71,26 @@ class Reader(TotalsReader):
         match event:
             case "error":
                 raise Reported(payload)
-            case "response.created" | "response.in_progress" if not self._introduced:
+            case "response.created":
                 yield from self._introduce(payload.get("response") or {}, "id")
-            case (
-                "response.completed"
-                | "response.incomplete"
-                | "response.failed"
-                | "response.cancelled"
-            ):
+            case _ if event in _ENDS:
                 yield from self._whole(payload["response"], event.removeprefix("response."))
             case "response.output_item.added" | "response.output_item.done":
-                item = payload.get("item") or {}
-                done = event.endswith("done")
-                if item.get("type") == "function_call":
-                    yield from self._call(item, payload.get("output_index"), done=done)
-                elif done:
-                    for part, number, text in _texts(item):
-                        place = _place({**payload, "item_id": item.get("id")}, number)
-                        yield from self._rest(part, place, text)
-            case "response.function_call_arguments.delta" | "response.function_call_arguments.done":
+                yield from self._item(payload, done=event.endswith("done"))
+            case _ if event in _ARGUMENTS:
                 yield from self._arguments(payload)
             case _ if event in _PARTS:
                 for part, _, text in _texts({"content": [payload.get("part")]}):
                     yield from self._rest(part, _place(payload), text)
+
+    def _item(self, payload: Mapping[str, Any], *, done: bool) -> Iterator[Delta]:
+        item = payload.get("item") or {}
+        if item.get("type") == "function_call":
+            yield from self._call(item, payload.get("output_index"), done=done)
+        elif done:
+            for part, number, text in _texts(item):
+                place = _place({**payload, "item_id": item.get("id")}, number)
+                yield from self._rest(part, place, text)
 
     # Texts.
 
@@ -122,7 +125,8 @@ class Reader(TotalsReader):
 
     def _arguments(self, payload: Mapping[str, Any]) -> Iterator[Delta]:
         places = _places(id=payload.get("item_id"), index=payload.get("output_index"))
-        call: Call = self._calls.at(*(places or [None])) or self._calls.new(*places)
+        known = self._calls.at(*places) if places else self._calls.at(None)
+        call = known or self._calls.new(*places)
         if "delta" in payload:
             yield from call.fragment(payload["delta"])
         else:
@@ -132,14 +136,14 @@ class Reader(TotalsReader):
 
     def _whole(self, response: Mapping[str, Any], event: str) -> Iterator[Delta]:
         """Yield what an answer as a whole holds that is new, and how it ended."""
-        status = given(response.get("status")) or event
+        status = given(response.get("status")) or event or "completed"
         if event == "failed" or status in {"cancelled", "failed"}:
-            raise Reported(response.get("error") or f"the response is {status or event}")
+            raise Reported(response.get("error") or f"the response is {status}")
         if not event and status in _UNFINISHED:
             message = f"the response is {status}: it is made in the background, and not read here"
             raise Reported({"message": message, "status": 400})
         details = response.get("incomplete_details") or {}
-        self.ended, self._reason = True, given(details.get("reason")) or event or status or None
+        self.ended, self._reason = True, given(details.get("reason")) or event or status
         # What is known of the answer goes first: its text may end it.
         yield self._counted(USAGE, response.get("usage"))
         yield from self._introduce(response, "id")
@@ -155,10 +159,11 @@ class Reader(TotalsReader):
                 told[part] += text
                 if not before[part]:
                     yield from self._say(part, None, text)
-        text = response.get("output_text")  # of servers that give no items
-        if type(text) is str and not told["output_text"]:
-            told["output_text"] = text
-            yield from () if before["output_text"] else self._say("output_text", None, text)
+        short = response.get("output_text")  # of servers that give no items
+        if type(short) is str and not told["output_text"]:
+            told["output_text"] = short
+            if not before["output_text"]:
+                yield from self._say("output_text", None, short)
         for part, said in before.items():
             if said:
                 yield from self._say(part, None, _new(told[part], said))
@@ -190,7 +195,7 @@ def _texts(item: Mapping[str, Any]) -> Iterator[tuple[str, int, str]]:
         parts = item.get(place) or ()
         for number, each in enumerate([parts] if isinstance(parts, str) else parts):
             part = {"text": each} if isinstance(each, str) else each or {}
-            kind = part.get("type")
+            kind = str(part.get("type"))
             if refusal := part.get("refusal"):
                 yield "refusal", number, refusal
             elif text := part.get("text"):
