@@ -5,6 +5,7 @@ import json
 
 import pytest
 
+from chatwright.deltas import Finish, Usage
 from chatwright.errors import OutputError, SourceConnectionError, SourceError, SourceTimeoutError
 from chatwright.langchain.request import Request
 from chatwright.testing import Bytes, Cut, Pause, Stall
@@ -228,12 +229,13 @@ def test_a_character_that_two_chunks_share_is_one(name, size):
         ),
     ],
 )
-def test_the_model_that_answers_is_told_even_where_the_answer_is_ended_here(wire, events):
-    answer = at([Bytes(data(*events)), Stall()], wire, quirks=Quirks(stop="kept")).invoke(
-        "x", stop=["END"]
-    )
-    assert answer.response_metadata["model_name"] == "m-7"
-    assert answer.usage_metadata is None  # a placeholder is no count
+def test_what_is_known_of_an_answer_comes_before_its_text_which_may_end_it(wire, events):
+    deltas = reading(wire).feed(data(*events))
+    assert deltas[-1] == "a END"
+    (finish,) = (each for each in deltas if isinstance(each, Finish))
+    assert finish.metadata["model_name"] == "m-7"
+    # What stands in the place of a count is none.
+    assert all(each.output_tokens is None for each in deltas if isinstance(each, Usage))
 
 
 # Calls.
