@@ -15,23 +15,14 @@ class Halves:
     def __init__(self) -> None:
         """Start with none."""
         self._held: dict[Hashable, tuple[Delta, str]] = {}
-        self._met = False
-
-    @property
-    def holds(self) -> bool:
-        """Whether a first half waits for the other one."""
-        return bool(self._held)
 
     def joined(self, deltas: Sequence[Delta], *, last: bool = False) -> Sequence[Delta]:
         """Return deltas without lone surrogates.
 
         Args:
-            deltas: Some of which may have them, unless none came before the last ones.
+            deltas: Some of which may have them.
             last: Whether nothing more comes.
         """
-        if last and not self._met:
-            return deltas
-        self._met = True
         made = [joined for each in deltas for joined in self._join(each)]
         if last:
             made = [*(_with(each, whole(half)) for each, half in self._held.values()), *made]

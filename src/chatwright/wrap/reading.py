@@ -18,7 +18,7 @@ _SHOWN = 200
 _MARGIN = 16
 """How much longer than the mark of the end a payload may be that is looked at for what it is."""
 _KEEP_ALIVE = frozenset({b"", b"heartbeat", b"keep-alive", b"keepalive", b"null", b"ping"})
-_NOTHING = object()
+_UNREAD: Any = object()
 
 
 class Reading:
@@ -50,6 +50,7 @@ class Reading:
         self._short = len(self._done_marker) + _MARGIN
         self._streams = framing in {"ndjson", "sse"}
         self._halves = Halves()
+        self._apart = False  # whether characters have been met that are cut in half
         self.began = False
         self.done = False
         self._error: SourceError | None = None
@@ -92,7 +93,11 @@ class Reading:
         """
         if self._error is not None:
             raise self._error
-        return self._halves.joined(self._reader.flush(), last=True)
+        return (
+            self._halves.joined(self._reader.flush(), last=True)
+            if self._apart
+            else self._reader.flush()
+        )
 
     def _deltas(self, decode: Callable[..., list[Any]], *data: bytes) -> Sequence[Delta]:
         deltas: list[Delta] = []
@@ -108,25 +113,26 @@ class Reading:
     def _read(self, payload: Any) -> Sequence[Delta]:
         if self.done or (len(payload) < self._short and self._is_nothing(payload)):
             return ()
+        event = _UNREAD
         try:
             if type(payload) is str:
                 return self._reader.read(payload)
-            event, is_apart = self._parsed(payload)
-            if event is _NOTHING:
-                return ()
+            # orjson takes no subclass of bytes
+            event, is_apart = loads_apart(payload if type(payload) is bytes else bytes(payload))
             if type(payload) is ErrorPayload or (type(event) is dict and event.get("error")):
                 raise reported(whole(event), name=self._name, mask=self._mask)
-            return self._joined(self._reader.read(event), is_apart=is_apart)
+            self._apart = self._apart or is_apart
+            read = self._reader.read(event)
+            return self._halves.joined(read) if self._apart else read
         except Reported as failure:
             raise reported(whole(failure.said), name=self._name, mask=self._mask) from None
         except (AttributeError, IndexError, KeyError, OutputError, TypeError, ValueError) as error:
+            if event is _UNREAD and type(payload) is bytes and self._reader.settled:
+                return ()  # nothing of the answer can follow
             text = payload if type(payload) is str else payload.decode("utf-8", "replace")
             raise OutputError(
                 f"{self._name}: the answer can't be read ({error}): {self._mask(text)[:_SHOWN]}"
             ) from None
-
-    def _joined(self, deltas: Sequence[Delta], *, is_apart: bool) -> Sequence[Delta]:
-        return self._halves.joined(deltas) if is_apart or self._halves.holds else deltas
 
     def _is_nothing(self, payload: Any) -> bool:
         """Tell whether a payload is the mark of the end, which it notes, or keeps alive only."""
@@ -137,14 +143,6 @@ class Reading:
             self.done = self._reader.ended = True
             return True
         return text in _KEEP_ALIVE
-
-    def _parsed(self, payload: bytes) -> tuple[Any, bool]:
-        try:  # orjson takes no subclass of bytes
-            return loads_apart(payload if type(payload) is bytes else bytes(payload))
-        except OutputError:
-            if self._reader.settled and type(payload) is bytes:
-                return _NOTHING, False  # nothing of the answer could follow
-            raise
 
 
 def _bare(payload: bytes) -> bytes:
