@@ -30,6 +30,8 @@ LIMIT = 32 * 2**20
 """The longest payload, in bytes, that is taken; a longer one is refused."""
 
 _BOM = b"\xef\xbb\xbf"
+_KEEP_ALIVE = frozenset({b"heartbeat", b"keep-alive", b"keepalive", b"ping"})
+"""Names of events that hold nothing."""
 
 
 class ErrorPayload(bytes):
@@ -137,7 +139,8 @@ class SseDecoder:
 
     Beside the standard: an event that only the end of the bytes ends counts; so does a JSON object
     that stands there bare, on one line or over the rest of the bytes, as servers answer that don't
-    stream after all.
+    stream after all. Where no empty line parts two events, the end of a JSON object does. What only
+    keeps the connection alive, by its event's name, is none.
 
     Args:
         limit: The longest event, in bytes.
@@ -149,7 +152,7 @@ class SseDecoder:
         self._lines = _Lines(limit)
         self._data: list[bytes] = []
         self._size = 0
-        self._is_error = False
+        self._name = b""
         self._bare: list[bytes] = []
 
     def feed(self, data: bytes) -> list[bytes]:
@@ -179,26 +182,37 @@ class SseDecoder:
 
     def _is_idle(self) -> bool:
         """Tell whether nothing of an event is kept; then a byte order mark is behind, too."""
-        return not (self._data or self._bare or self._is_error or self._lines.holds)
+        return not (self._data or self._bare or self._name or self._lines.holds)
 
     def _line(self, line: bytes, payloads: list[bytes]) -> None:
         if self._bare:
             self._add(self._bare, line)
         elif line.startswith(b"data:"):
-            self._add(self._data, line[6:] if line[5:6] == b" " else line[5:])
+            line = line[6:] if line[5:6] == b" " else line[5:]
+            if self._data and line.lstrip().startswith((b"{", b"[")) and self._is_object():
+                self._end(payloads)
+            self._add(self._data, line)
         elif not line:
-            if self._data:
-                data = self._data[0] if len(self._data) == 1 else b"\n".join(self._data)
-                payloads.append(ErrorPayload(data) if self._is_error else data)
-                self._data = []
-            self._size, self._is_error = 0, False
+            self._end(payloads)
         elif line.startswith(b"event:"):
-            self._is_error = line[6:].strip() == b"error"
+            if self._data and self._is_object():
+                self._end(payloads)
+            self._name = line[6:].strip().lower()
         elif line.lstrip().startswith((b"{", b"[")):
             if line.rstrip().endswith((b"}", b"]")):
                 payloads.append(line)
             else:
                 self._add(self._bare, line)
+
+    def _is_object(self) -> bool:
+        """Tell whether a JSON object may be whole: no line that opens another one is part of it."""
+        return self._data[0].lstrip().startswith(b"{") and self._data[-1].rstrip().endswith(b"}")
+
+    def _end(self, payloads: list[bytes]) -> None:
+        if self._data and self._name not in _KEEP_ALIVE:
+            data = self._data[0] if len(self._data) == 1 else b"\n".join(self._data)
+            payloads.append(ErrorPayload(data) if self._name == b"error" else data)
+        self._data, self._size, self._name = [], 0, b""
 
     def _add(self, lines: list[bytes], line: bytes) -> None:
         lines.append(line)

@@ -1,9 +1,10 @@
 """What reads an answer at the client's end of a wire: payloads in, deltas out. No I/O."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
-from chatwright.deltas import Delta, Finish
+from chatwright.deltas import Delta, Finish, Usage
+from chatwright.wires.usage import UsageFields
 
 __all__ = ["Reader", "Reported", "TotalsReader"]
 
@@ -12,7 +13,11 @@ class Reader(Protocol):
     """Reads one answer: payloads in, deltas out. No I/O."""
 
     ended: bool
-    """Whether the answer is known to be complete."""
+    """Whether the server has marked the end of the answer: what ends its bytes cuts nothing off."""
+
+    @property
+    def settled(self) -> bool:
+        """Whether nothing of the answer can follow, so that only its usage is waited for."""
 
     def read(self, payload: Any, /) -> Sequence[Delta]:
         """Return what a payload says.
@@ -46,8 +51,37 @@ class TotalsReader:
         self.ended = False
         self._reason: str | None = None
         self._metadata: dict[str, Any] = {}
+        self._counts: dict[str, Any] = {}
+        self._introduced = False
+
+    @property
+    def settled(self) -> bool:
+        """Whether nothing of the answer can follow."""
+        return self.ended
 
     def flush(self) -> Sequence[Delta]:
+        """Return what is left to say at the end."""
+        return [self._finish()]
+
+    def _finish(self) -> Finish:
         """Say how the answer ended; without what is None."""
         known = {name: value for name, value in self._metadata.items() if value is not None}
-        return [Finish(self._reason or "stop", known)]
+        return Finish(self._reason or "stop", known)
+
+    def _note(self, payload: Mapping[str, Any], *names: str) -> None:
+        """Keep what is known of the answer, and the model that gives it."""
+        self._metadata |= {name: payload[name] for name in names if payload.get(name)}
+        if isinstance(model := payload.get("model"), str) and model.strip():
+            self._metadata["model_name"] = model
+
+    def _introduce(self, payload: Mapping[str, Any], *names: str) -> Sequence[Delta]:
+        """Say what is known of the answer before it: no more may be read than its beginning."""
+        self._introduced = True
+        self._note(payload, *names)
+        return [self._finish()]
+
+    def _counted(self, fields: UsageFields, counts: Any) -> Usage:
+        """Return the counts known so far: servers repeat some of them as 0, or leave them out."""
+        told = counts.items() if isinstance(counts, Mapping) else ()
+        self._counts |= {name: each for name, each in told if each or name not in self._counts}
+        return fields.read(self._counts)

@@ -1,6 +1,7 @@
 """`UsageFields`: where a wire has its counts of tokens, for both of its ends."""
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,6 +22,7 @@ class UsageFields:
         total: The field of their sum; empty for none.
         input_details: The paths to parts of the prompt's tokens, by LangChain's names for them.
         output_details: The paths to parts of the answer's tokens, likewise.
+        also: Further paths to the same parts, as some servers have them; read, not written.
         apart: Whether `input` leaves out what `input_details` count; LangChain includes it.
         always: The paths to parts that are there even where nothing is known of them, as 0.
     """
@@ -30,16 +32,32 @@ class UsageFields:
     total: str = ""
     input_details: Mapping[str, Path] = field(default_factory=dict)
     output_details: Mapping[str, Path] = field(default_factory=dict)
+    also: Mapping[str, Sequence[Path]] = field(default_factory=dict)
     apart: bool = False
     always: tuple[Path, ...] = ()
 
     def read(self, counts: Mapping[str, Any]) -> Usage:
-        """Return the counts that a server tells."""
-        details = _found(self.input_details, counts)
-        spent = counts.get(self.input)
-        if spent is not None and self.apart:
-            spent += sum(details.values())
-        return Usage(spent, counts.get(self.output), details, _found(self.output_details, counts))
+        """Return the counts that a server tells; what is no count is not known.
+
+        A part is never more than its total: a server whose total leaves a part out is told by
+        that, or by a sum of both totals that is more than they are (Gemini's, on OpenAI's wire,
+        leaves reasoning out of the answer's tokens).
+        """
+        spent, made = _count(counts.get(self.input)), _count(counts.get(self.output))
+        inputs = _found(self.input_details, self.also, counts)
+        outputs = _found(self.output_details, self.also, counts)
+        if spent is not None:
+            cached = sum(count for name, count in inputs.items() if name.startswith("cache_"))
+            spent += cached if self.apart or cached > spent else 0
+        total = _count(counts.get(self.total)) if self.total else None
+        if made is not None:
+            apart = total - spent - made if total and spent is not None else 0
+            reasoned = outputs.get("reasoning", 0)
+            if apart > 0:
+                made, outputs["reasoning"] = made + apart, max(apart, reasoned)
+            elif reasoned > made:
+                made += reasoned
+        return Usage(spent, made, inputs, outputs)
 
     def write(self, usage: Usage) -> dict[str, Any]:
         """Return the counts as a server tells them; those of its totals that are unknown as 0."""
@@ -64,13 +82,31 @@ class UsageFields:
         return counts
 
 
-def _found(paths: Mapping[str, Path], counts: Mapping[str, Any]) -> dict[str, int]:
+def _found(
+    paths: Mapping[str, Path], also: Mapping[str, Sequence[Path]], counts: Mapping[str, Any]
+) -> dict[str, int]:
     """Return the parts that a server tells."""
     found = {}
     for name, path in paths.items():
-        value: Any = counts
-        for key in path:
-            value = value.get(key) if value else None
-        if value is not None:
-            found[name] = value
+        told = (_at(each, counts) for each in (path, *also.get(name, ())))
+        if (count := next((each for each in told if each is not None), None)) is not None:
+            found[name] = count
     return found
+
+
+def _at(path: Path, counts: Any) -> int | None:
+    for key in path:
+        counts = counts.get(key) if isinstance(counts, Mapping) else None
+    return _count(counts)
+
+
+def _count(value: Any) -> int | None:
+    """Return a count, which some servers give as text or as a float."""
+    if isinstance(value, str):
+        try:
+            value = float(value)
+        except ValueError:
+            return None
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return round(value) if 0 <= value < math.inf else None

@@ -9,7 +9,7 @@ from pydantic import SecretStr
 
 from chatwright.errors import OutputError, ParameterError
 
-__all__ = ["dumps", "loads"]
+__all__ = ["dumps", "loads", "loads_apart", "whole"]
 
 
 def loads(payload: bytes | str) -> Any:
@@ -18,24 +18,37 @@ def loads(payload: bytes | str) -> Any:
     Raises:
         OutputError: It is no JSON, or nested deeper than 1,024 levels (orjson's limit).
     """
+    value, is_apart = loads_apart(payload)
+    return whole(value) if is_apart else value
+
+
+def loads_apart(payload: bytes | str) -> tuple[Any, bool]:
+    """Return the value, as `loads`, and whether it may hold lone surrogates, kept as they are.
+
+    Raises:
+        OutputError: As `loads`.
+    """
     try:
-        return orjson.loads(payload)
+        return orjson.loads(payload), False
     except orjson.JSONDecodeError as error:
         # The standard library's reader also takes lone surrogates, which some servers cut apart.
         text = payload.decode("utf-8", "replace") if isinstance(payload, bytes) else payload
         with contextlib.suppress(ValueError, RecursionError):
-            return _whole(json.loads(text))
+            return json.loads(text), True
         raise OutputError(f"this is no JSON: {error}") from None
 
 
-def _whole(value: Any) -> Any:
-    """Return a value whose texts hold no lone surrogates, which nothing could write again."""
+def whole(value: Any) -> Any:
+    """Return a value whose texts hold no lone surrogates, which nothing could write again.
+
+    Two that stand together become the character that they are the halves of; a lone one, U+FFFD.
+    """
     if isinstance(value, str):
         return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     if isinstance(value, list):
-        return [_whole(each) for each in value]
+        return [whole(each) for each in value]
     if isinstance(value, dict):
-        return {_whole(key): _whole(each) for key, each in value.items()}
+        return {whole(key): whole(each) for key, each in value.items()}
     return value
 
 

@@ -8,12 +8,17 @@ from chatwright.errors import OutputError, SourceConnectionError, SourceError
 from chatwright.wires.framing import FRAMINGS, ErrorPayload
 from chatwright.wires.reader import Reader, Reported
 from chatwright.wrap.failure import Mask, reported
-from chatwright.wrap.jsonio import loads
+from chatwright.wrap.halves import Halves
+from chatwright.wrap.jsonio import loads_apart, whole
 
 __all__ = ["Reading"]
 
 _ASIDE = (Finish, Usage)
 _SHOWN = 200
+_MARGIN = 16
+"""How much longer than the mark of the end a payload may be that is looked at for what it is."""
+_KEEP_ALIVE = frozenset({b"", b"heartbeat", b"keep-alive", b"keepalive", b"null", b"ping"})
+_UNREAD: Any = object()
 
 
 class Reading:
@@ -41,7 +46,11 @@ class Reading:
         done_marker: str = "[DONE]",
     ) -> None:
         """Start with nothing."""
-        self._done_marker = done_marker.encode()
+        self._done_marker = _bare(done_marker.encode())
+        self._short = len(self._done_marker) + _MARGIN
+        self._streams = framing in {"ndjson", "sse"}
+        self._halves = Halves()
+        self._apart = False  # whether characters have been met that are cut in half
         self.began = False
         self.done = False
         self._error: SourceError | None = None
@@ -54,7 +63,7 @@ class Reading:
     @property
     def ended(self) -> bool:
         """Whether the answer is known to be complete; its usage may still come."""
-        return self._reader.ended
+        return self._reader.settled
 
     def feed(self, data: bytes) -> Sequence[Delta]:
         """Return what the next bytes say.
@@ -84,7 +93,11 @@ class Reading:
         """
         if self._error is not None:
             raise self._error
-        return self._reader.flush()
+        return (
+            self._halves.joined(self._reader.flush(), last=True)
+            if self._apart
+            else self._reader.flush()
+        )
 
     def _deltas(self, decode: Callable[..., list[Any]], *data: bytes) -> Sequence[Delta]:
         deltas: list[Delta] = []
@@ -98,21 +111,40 @@ class Reading:
         return deltas
 
     def _read(self, payload: Any) -> Sequence[Delta]:
-        if payload == self._done_marker or self.done:
-            self.done = self._reader.ended = True
+        if self.done or (len(payload) < self._short and self._is_nothing(payload)):
             return ()
+        event = _UNREAD
         try:
             if type(payload) is str:
                 return self._reader.read(payload)
             # orjson takes no subclass of bytes
-            event = loads(payload if type(payload) is bytes else bytes(payload))
+            event, is_apart = loads_apart(payload if type(payload) is bytes else bytes(payload))
             if type(payload) is ErrorPayload or (type(event) is dict and event.get("error")):
-                raise reported(event, name=self._name, mask=self._mask)
-            return self._reader.read(event)
+                raise reported(whole(event), name=self._name, mask=self._mask)
+            self._apart = self._apart or is_apart
+            read = self._reader.read(event)
+            return self._halves.joined(read) if self._apart else read
         except Reported as failure:
-            raise reported(failure.said, name=self._name, mask=self._mask) from None
+            raise reported(whole(failure.said), name=self._name, mask=self._mask) from None
         except (AttributeError, IndexError, KeyError, OutputError, TypeError, ValueError) as error:
+            if event is _UNREAD and type(payload) is bytes and self._reader.settled:
+                return ()  # nothing of the answer can follow
             text = payload if type(payload) is str else payload.decode("utf-8", "replace")
             raise OutputError(
                 f"{self._name}: the answer can't be read ({error}): {self._mask(text)[:_SHOWN]}"
             ) from None
+
+    def _is_nothing(self, payload: Any) -> bool:
+        """Tell whether a payload is the mark of the end, which it notes, or keeps alive only."""
+        if not self._streams or type(payload) is ErrorPayload:
+            return False
+        text = _bare(payload)
+        if text == self._done_marker:
+            self.done = self._reader.ended = True
+            return True
+        return text in _KEEP_ALIVE
+
+
+def _bare(payload: bytes) -> bytes:
+    """Return a mark as it is compared: some servers quote it, or write it small."""
+    return payload.strip().strip(b'"').strip().lower()

@@ -5,10 +5,11 @@ from typing import Any
 
 from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
 
-from chatwright.deltas import Delta, Reasoning, Refusal, ToolCallDelta
+from chatwright.deltas import Delta, Finish, Reasoning, Refusal
 from chatwright.errors import ContentError
 from chatwright.langchain.tools import chosen_name, tool_name
 from chatwright.wires.anthropic.names import PATH, USAGE
+from chatwright.wires.calls import Calls, given
 from chatwright.wires.keep import Place, arranged, kept
 from chatwright.wires.reader import TotalsReader
 from chatwright.wires.wire import Ask, Written
@@ -191,7 +192,7 @@ class Reader(TotalsReader):
         self._thoughts: dict[int, dict[str, Any]] = {}
         self._places: dict[int, Place] = {}  # of the thoughts
         self._said = 0  # characters
-        self._calls: dict[int, int] = {}  # blocks that are calls, and which call each is
+        self._calls = Calls()
 
     def read(self, payload: Any) -> Sequence[Delta]:
         """Return what a payload says."""
@@ -201,20 +202,25 @@ class Reader(TotalsReader):
             case "content_block_start":
                 return [*self._block(payload["content_block"], payload.get("index", 0))]
             case "message_start":
-                message = payload["message"]
-                self._metadata["id"] = message.get("id")
-                return [USAGE.read(message.get("usage") or {})]
+                return self._start(payload["message"])
             case "message_delta":
-                return [*self._end(payload["delta"], payload.get("usage") or {})]
+                return [*self._end(payload["delta"], payload.get("usage"))]
             case "message_stop":
                 self.ended = True
             case "message":  # a whole answer
                 blocks = enumerate(payload.get("content") or ())
                 deltas = [each for n, block in blocks for each in self._block(block, n)]
-                self._metadata["id"] = payload.get("id")
                 self.ended = True
-                return [*deltas, *self._end(payload, payload.get("usage") or {})]
+                ending = [*self._end(payload, payload.get("usage"))]
+                # What is known of the answer goes first: its text may end it.
+                return [*self._introduce(payload, "id"), ending[0], *deltas, *ending[1:]]
         return ()
+
+    def _start(self, message: Mapping[str, Any]) -> Sequence[Delta]:
+        """Say what is known before the answer; its output tokens are only a placeholder there."""
+        counts = {**(message.get("usage") or {})}
+        counts.pop(USAGE.output, None)
+        return [self._counted(USAGE, counts), *self._introduce(message, "id")]
 
     def _block(self, block: Mapping[str, Any], index: int) -> Iterator[Delta]:
         match block.get("type"):
@@ -226,21 +232,21 @@ class Reader(TotalsReader):
                 if thinking := block.get("thinking"):
                     yield Reasoning(thinking)
             case "tool_use":
-                call = self._calls[index] = len(self._calls)
-                args = block.get("input") or ""
-                yield ToolCallDelta(call, block.get("id"), block.get("name"), args)
+                call = self._calls.new(index)
+                yield from call.begin(block.get("id"), block.get("name"), block.get("input"))
 
     def _delta(self, delta: Mapping[str, Any], index: int) -> Iterator[Delta]:
         match delta.get("type"):
-            case "text_delta" if delta["text"]:
+            case "text_delta" if delta.get("text"):
                 yield self._say(delta["text"])
             case "thinking_delta":
                 self._think(index, "thinking", delta["thinking"])
                 yield Reasoning(delta["thinking"])
             case "signature_delta":
                 self._think(index, "signature", delta["signature"])
-            case "input_json_delta" if index in self._calls:
-                yield ToolCallDelta(self._calls[index], args=delta.get("partial_json") or "")
+            case "input_json_delta":
+                if call := self._calls.at(index):
+                    yield from call.fragment(delta.get("partial_json"))
 
     def _say(self, text: str) -> str:
         self._said += len(text)
@@ -250,18 +256,22 @@ class Reader(TotalsReader):
         thought = self._thoughts.setdefault(index, {"type": "thinking"})
         thought[key] = thought.get(key, "") + more
 
-    def _end(self, delta: Mapping[str, Any], usage: Mapping[str, Any]) -> Iterator[Delta]:
-        self._reason = delta.get("stop_reason") or self._reason
+    def _end(self, delta: Mapping[str, Any], usage: Any) -> Iterator[Delta]:
+        self._reason = given(delta.get("stop_reason")) or self._reason
+        yield self._counted(USAGE, usage)
         if self._reason == "refusal":  # its words, if there are any, came as text
             yield Refusal((delta.get("stop_details") or {}).get("explanation") or "")
-        yield USAGE.read(usage)
         if self._reports_stop and (stop := delta.get("stop_sequence")):
             yield from self.flush()  # the stop sequence ends the answer
             yield stop
 
     def flush(self) -> Sequence[Delta]:
-        """Say how the answer ended."""
+        """Return what is left to say at the end."""
+        return [*self._calls.flush(), self._finish()]
+
+    def _finish(self) -> Finish:
+        """Say how the answer ended, with the thoughts that have to go back."""
         thoughts = ((each, self._places.get(n, (0, 0))) for n, each in self._thoughts.items())
         signed = [each for each in thoughts if each[0].keys() & {"data", "signature"}]
         self._metadata |= kept(THOUGHTS, signed)
-        return super().flush()
+        return super()._finish()

@@ -20,6 +20,7 @@ USAGE = UsageFields(
         "cache_read": ("cache_read_input_tokens",),
         "cache_creation": ("cache_creation_input_tokens",),
     },
+    output_details={"reasoning": ("output_tokens_details", "thinking_tokens")},
     apart=True,
 )
 ERRORS: Mapping[str, int] = {

@@ -5,9 +5,10 @@ from typing import Any
 
 from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
 
-from chatwright.deltas import Delta, Reasoning, ToolCallDelta
+from chatwright.deltas import Delta, Reasoning
 from chatwright.errors import ContentError
 from chatwright.langchain.request import schema_of
+from chatwright.wires.calls import Calls, given
 from chatwright.wires.ollama.names import PATH, USAGE
 from chatwright.wires.reader import TotalsReader
 from chatwright.wires.wire import ROLES, Ask, Written
@@ -91,30 +92,30 @@ class Reader(TotalsReader):
         """Start with nothing."""
         del ask
         super().__init__()
-        self._calls = 0
+        self._calls = Calls()
 
     def read(self, payload: Any) -> Sequence[Delta]:
         """Return what a payload says."""
-        deltas = [*self._message(payload.get("message") or {})]
-        if payload.get("done"):
-            self.ended, self._reason = True, payload.get("done_reason")
-            deltas.append(USAGE.read(payload))
-            durations = ("total_duration", "load_duration", "eval_duration")
-            self._metadata["timings"] = {
-                f"{name.removesuffix('_duration')}_ms": payload[name] / _NANOSECONDS_PER_MS
-                for name in durations
-                if name in payload
-            } or None
-        return deltas
+        said = self._message(payload.get("message") or {})
+        if not payload.get("done"):
+            return [*said] if self._introduced else [*self._introduce(payload), *said]
+        self.ended, self._reason = True, given(payload.get("done_reason"))
+        durations = ("total_duration", "load_duration", "eval_duration")
+        self._metadata["timings"] = {
+            f"{name.removesuffix('_duration')}_ms": payload[name] / _NANOSECONDS_PER_MS
+            for name in durations
+            if name in payload
+        } or None
+        # What is known of the answer goes first: its text may end it.
+        return [self._counted(USAGE, payload), *self._introduce(payload), *said]
 
     def _message(self, message: Mapping[str, Any]) -> Iterator[Delta]:
         if thinking := message.get("thinking"):
             yield Reasoning(thinking)
         if text := message.get("content"):
             yield text
-        for call in message.get("tool_calls") or ():  # each comes whole
-            function = call.get("function") or {}
-            yield ToolCallDelta(
-                self._calls, call.get("id"), function.get("name"), function.get("arguments") or {}
-            )
-            self._calls += 1
+        for each in message.get("tool_calls") or ():  # each comes whole
+            function, call = each.get("function") or {}, self._calls.new()
+            args = function.get("arguments") or {}
+            yield from call.whole(args, each.get("id"), function.get("name"))
+            yield from call.end()

@@ -3,8 +3,9 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from chatwright.deltas import Delta, Reasoning, Refusal, ToolCallDelta
+from chatwright.deltas import Delta, Reasoning, Refusal
 from chatwright.langchain.openai import as_openai
+from chatwright.wires.calls import Calls, given
 from chatwright.wires.openai.names import PATH, REASONING, USAGE
 from chatwright.wires.reader import TotalsReader
 from chatwright.wires.wire import Ask, Written
@@ -22,6 +23,8 @@ ACCEPTS = frozenset(
 """Call parameters beside the model's fields."""
 
 _KEPT = ("id", "service_tier", "system_fingerprint", "timings")
+_TEXTS = ("text", "summary", "content", "thinking")
+_THOUGHTS = frozenset({"reasoning", "thinking"})
 
 
 def write(ask: Ask) -> Written:
@@ -66,59 +69,101 @@ class Reader(TotalsReader):
         super().__init__()
         self._reports_stop = ask.quirks.stop == "reported"
         self._stops = frozenset(ask.request.stop)
-        self._calls = -1
+        self._calls = Calls()
+        self._index: Any = None  # the choice's that is read
+        self._open = False  # whether a part of the answer came without a finish reason
+        self._overrun = False  # whether one came after a finish reason
+        self._settled = False
+
+    @property
+    def settled(self) -> bool:
+        """Whether nothing of the answer can follow.
+
+        A finish reason alone does not say so: some servers give one with each chunk, or with the
+        first (open-webui/open-webui#16377, #23921). It does where it stands in a chunk of its own,
+        earlier ones had none, and nothing came after one; or where a chunk of usage follows.
+        """
+        return self._settled
 
     def read(self, payload: Any) -> Sequence[Delta]:
         """Return what a payload says."""
-        if (text := _only_text(payload)) is not None:
-            return (text,) if text else ()
+        if self._introduced and (text := _only_text(payload)) is not None:
+            if not text:
+                return ()
+            self._open = True
+            if self.ended:
+                self._overrun, self._settled = True, False
+            return (text,)
         deltas: list[Delta] = []
-        for choice in payload.get("choices") or ():
-            if choice.get("index"):
-                continue  # one answer is all that was asked for
-            deltas += self._choice(choice)
+        choices = payload.get("choices") or ()
+        for choice in choices:
+            if self._is_ours(choice):
+                deltas += self._choice(choice)
+        usage = self._usage_in(payload, choices)
+        self._settled = self._settled or (self.ended and bool(usage) and not choices)
         # What is known of the answer goes first: its text may end it.
-        if self.ended:
-            self._metadata |= {key: payload[key] for key in _KEPT if payload.get(key)}
-            deltas = [*self.flush(), *deltas]
-        usage = payload.get("usage")
-        return [USAGE.read(usage), *deltas] if usage else deltas
+        if choices and (self.ended or not self._introduced):
+            deltas = [*self._introduce(payload, *_KEPT), *deltas]
+        elif self.ended:
+            self._note(payload, *_KEPT)
+        return [self._counted(USAGE, usage), *deltas] if usage else deltas
+
+    def flush(self) -> Sequence[Delta]:
+        """Return what is left to say at the end."""
+        return [*self._calls.flush(), self._finish()]
+
+    def _is_ours(self, choice: Mapping[str, Any]) -> bool:
+        """Tell whether a choice is of the answer: one is all that was asked for."""
+        index = choice.get("index") or 0
+        if self._index is None:
+            self._index = index
+        return bool(index == self._index)
+
+    @staticmethod
+    def _usage_in(payload: Mapping[str, Any], choices: Sequence[Mapping[str, Any]]) -> Any:
+        """Return the counts: Groq has them apart, Moonshot in the choice."""
+        apart = payload.get("usage") or (payload.get("x_groq") or {}).get("usage")
+        return apart or next((each["usage"] for each in choices if each.get("usage")), None)
 
     def _choice(self, choice: Mapping[str, Any]) -> Iterator[Delta]:
         delta = choice.get("delta") or choice.get("message") or {}
-        if reasoning := _reasoning(delta):
-            yield Reasoning(reasoning)
-        text = delta.get("content", choice.get("text"))  # `text`: the older completions
-        if text:
-            yield from (text,) if type(text) is str else _parts(text)
-        for call in delta.get("tool_calls") or ():
-            yield self._call(call, call.get("function") or {})
-        yield from self._rarities(choice, delta)
-        if reason := choice.get("finish_reason"):
+        deltas = [*self._said(delta, choice)]
+        yield from deltas
+        if logprobs := choice.get("logprobs"):
+            kept = self._metadata.setdefault("logprobs", {"content": []})
+            kept["content"] += logprobs.get("content") or ()
+        reason = given(choice.get("finish_reason"))
+        if deltas:
+            self._overrun = self._overrun or self.ended
+            self._open, self._settled = self._open or not reason, False
+        elif reason:
+            self._settled = self._open and not self._overrun
+        if reason:
             self.ended, self._reason = True, reason
             stop = choice.get("stop_reason")  # vLLM's
             if self._reports_stop and stop in self._stops:
                 yield stop
-        elif "message" in choice:  # a whole answer
+        elif "message" in choice and "delta" not in choice:  # a whole answer
             self.ended = True
 
-    def _rarities(self, choice: Mapping[str, Any], delta: Mapping[str, Any]) -> Iterator[Delta]:
+    def _said(self, delta: Mapping[str, Any], choice: Mapping[str, Any]) -> Iterator[Delta]:
+        if reasoning := _reasoning(delta):
+            yield Reasoning(reasoning)
+        text = delta.get("content") or choice.get("text")  # `text`: the older completions
+        if text:
+            yield from (text,) if type(text) is str else _parts(text)
         if refusal := delta.get("refusal"):
             yield Refusal(refusal)
-        if function := delta.get("function_call"):  # before there were tools
-            yield self._call({"index": 0}, function)
-        if logprobs := choice.get("logprobs"):
-            kept = self._metadata.setdefault("logprobs", {"content": []})
-            kept["content"] += logprobs.get("content") or ()
-
-    def _call(self, call: Mapping[str, Any], function: Mapping[str, Any]) -> ToolCallDelta:
-        index = call.get("index")
-        if index is None:  # a fragment with a name begins a call
-            self._calls += bool(function.get("name"))
-            index = max(self._calls, 0)
-        return ToolCallDelta(
-            int(index), call.get("id"), function.get("name"), function.get("arguments") or ""
-        )
+        for call in delta.get("tool_calls") or ():
+            function = call.get("function") or {}
+            yield from self._calls.fragment(
+                call.get("index"), call.get("id"), function.get("name"), function.get("arguments")
+            )
+        # Before there were tools; some servers give both.
+        if (function := delta.get("function_call")) and not delta.get("tool_calls"):
+            yield from self._calls.fragment(
+                "function_call", None, function.get("name"), function.get("arguments")
+            )
 
 
 def _only_text(payload: Any) -> str | None:
@@ -135,20 +180,26 @@ def _only_text(payload: Any) -> str | None:
 
 
 def _reasoning(delta: Mapping[str, Any]) -> str:
-    """Return the reasoning in a delta; there are three names for it, and some send it twice."""
-    found = delta.get(REASONING) or delta.get("reasoning")
-    if not found and (details := delta.get("reasoning_details")):
-        return "".join(each.get("text") or each.get("summary") or "" for each in details)
-    return found if type(found) is str else ""
+    """Return the reasoning in a delta; there are some names for it, and some send it twice."""
+    told = (_text(delta.get(name)) for name in (REASONING, "reasoning", "thinking"))
+    return next(filter(None, told), "") or _text(delta.get("reasoning_details"))
 
 
-def _parts(parts: Sequence[Mapping[str, Any]]) -> Iterator[Delta]:
+def _text(value: Any) -> str:
+    """Return the text of reasoning: some have it in parts."""
+    if isinstance(value, Mapping):
+        return _text(next((value[key] for key in _TEXTS if value.get(key)), ""))
+    if isinstance(value, list):
+        return "".join(map(_text, value))
+    return value if type(value) is str else ""
+
+
+def _parts(parts: Any) -> Iterator[Delta]:
     """Yield what a content list holds, as Mistral's reasoning models answer."""
-    for part in parts:
-        thinking = part.get("thinking")
-        if isinstance(thinking, list):
-            thinking = "".join(each.get("text", "") for each in thinking)
-        if thinking:
+    for part in [parts] if isinstance(parts, Mapping) else parts:
+        if type(part) is str:
+            yield part
+        elif thinking := _text(part.get("thinking")):
             yield Reasoning(thinking)
         elif text := part.get("text"):
-            yield text
+            yield Reasoning(text) if part.get("type") in _THOUGHTS else text

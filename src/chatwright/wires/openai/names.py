@@ -17,11 +17,16 @@ USAGE = UsageFields(
     total="total_tokens",
     input_details={
         "cache_read": ("prompt_tokens_details", "cached_tokens"),
+        "cache_creation": ("prompt_tokens_details", "cache_write_tokens"),
         "audio": ("prompt_tokens_details", "audio_tokens"),
     },
     output_details={
         "reasoning": ("completion_tokens_details", "reasoning_tokens"),
         "audio": ("completion_tokens_details", "audio_tokens"),
+    },
+    also={
+        "cache_read": (("prompt_cache_hit_tokens",), ("cached_tokens",)),  # DeepSeek's, Moonshot's
+        "reasoning": (("reasoning_tokens",),),
     },
 )
 ERRORS: Mapping[str, int] = {

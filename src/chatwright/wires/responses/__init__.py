@@ -1,7 +1,7 @@
 """OpenAI's Responses. https://platform.openai.com/docs/api-reference/responses."""
 
 from chatwright.wires.quirks import Quirks
-from chatwright.wires.responses import client, server
+from chatwright.wires.responses import client, reader, server
 from chatwright.wires.responses.names import ERRORS, MAX_TOKENS, PATH
 from chatwright.wires.wire import USUAL, Server, Wire
 
@@ -15,6 +15,6 @@ WIRE = Wire(
     quirks=Quirks(max_tokens=MAX_TOKENS).over(USUAL),
     accepts=client.ACCEPTS,
     write=client.write,
-    reader=client.Reader,
+    reader=reader.Reader,
     server=Server(read=server.read, writer=server.Writer, error=server.error),
 )

@@ -1,20 +1,18 @@
-"""The client's end of OpenAI's Responses: requests out, answers in."""
+"""The client's end of OpenAI's Responses: requests out."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
 
-from chatwright.deltas import Delta, Reasoning, Refusal, ToolCallDelta
 from chatwright.errors import ContentError
 from chatwright.langchain.openai import as_openai
 from chatwright.langchain.tools import chosen_name, tool_name
 from chatwright.wires.keep import arranged
-from chatwright.wires.reader import Reported, TotalsReader
-from chatwright.wires.responses.names import PATH, USAGE
+from chatwright.wires.responses.names import PATH
 from chatwright.wires.wire import Ask, Written
 
-__all__ = ["ACCEPTS", "Reader", "write"]
+__all__ = ["ACCEPTS", "write"]
 
 THOUGHTS = "reasoning_items"
 """Where a message keeps reasoning that the server encrypted, which has to go back."""
@@ -110,71 +108,3 @@ def _part(part: Mapping[str, Any]) -> dict[str, Any]:
         case "file":
             return {"type": "input_file", **part["file"]}
     raise ContentError(f"OpenAI's Responses have no form for {part['type']!r} content")
-
-
-class Reader(TotalsReader):
-    """Reads events; each names its type."""
-
-    def __init__(self, ask: Ask) -> None:
-        """Start with nothing."""
-        del ask
-        super().__init__()
-        self._argued: set[int] = set()
-        self._calls: dict[int, int] = {}  # items that are calls, and which call each is
-
-    def read(self, payload: Any) -> Sequence[Delta]:
-        """Return what a payload says."""
-        kind = payload.get("type")
-        match kind:
-            case "response.output_text.delta":
-                return [payload["delta"]]
-            case "response.reasoning_text.delta" | "response.reasoning_summary_text.delta":
-                return [Reasoning(payload["delta"])]
-            case "response.refusal.delta":
-                return [Refusal(payload["delta"])]
-            case "response.completed" | "response.incomplete":
-                return [*self._end(payload["response"])]
-            case "response.failed":
-                raise Reported(payload["response"].get("error") or "it failed")
-            case "error":
-                raise Reported(payload)
-            case None if payload.get("object") == "response":  # a whole answer
-                return [*self._whole(payload)]
-        return self._of_a_call(payload) if kind else ()
-
-    def _of_a_call(self, payload: Mapping[str, Any]) -> Sequence[Delta]:
-        index = payload.get("output_index", 0)
-        call = self._calls.get(index, 0)
-        match payload["type"]:
-            case "response.output_item.added":
-                item = payload.get("item") or {}
-                if item.get("type") == "function_call":
-                    return [self._begin(item, index)]
-            case "response.function_call_arguments.delta":
-                self._argued.add(call)
-                return [ToolCallDelta(call, args=payload["delta"])]
-            case "response.function_call_arguments.done" if call not in self._argued:
-                return [ToolCallDelta(call, args=payload.get("arguments") or "")]
-        return ()
-
-    def _begin(self, item: Mapping[str, Any], index: int, args: str = "") -> ToolCallDelta:
-        call = self._calls[index] = len(self._calls)
-        return ToolCallDelta(call, item.get("call_id"), item.get("name"), args)
-
-    def _whole(self, response: Mapping[str, Any]) -> Iterator[Delta]:
-        for index, item in enumerate(response.get("output") or ()):
-            if item.get("type") == "function_call":
-                yield self._begin(item, index, item.get("arguments") or "")
-            kind = Reasoning if item.get("type") == "reasoning" else str
-            for part in [*(item.get("summary") or ()), *(item.get("content") or ())]:
-                if refusal := part.get("refusal"):
-                    yield Refusal(refusal)
-                yield kind(part.get("text") or "")
-        yield from self._end(response)
-
-    def _end(self, response: Mapping[str, Any]) -> Iterator[Delta]:
-        self.ended = True
-        details = response.get("incomplete_details") or {}
-        self._reason = details.get("reason") or response.get("status")
-        self._metadata["id"] = response.get("id")
-        yield USAGE.read(response.get("usage") or {})

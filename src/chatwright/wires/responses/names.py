@@ -16,7 +16,10 @@ USAGE = UsageFields(
     input="input_tokens",
     output="output_tokens",
     total="total_tokens",
-    input_details={"cache_read": ("input_tokens_details", "cached_tokens")},
+    input_details={
+        "cache_read": ("input_tokens_details", "cached_tokens"),
+        "cache_creation": ("input_tokens_details", "cache_write_tokens"),
+    },
     output_details={"reasoning": ("output_tokens_details", "reasoning_tokens")},
     always=(
         ("input_tokens_details", "cached_tokens"),

@@ -1,0 +1,205 @@
+"""The client's end of OpenAI's Responses: answers in."""
+
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from typing import Any
+
+from chatwright.deltas import Delta, Reasoning, Refusal
+from chatwright.wires.calls import Calls, given
+from chatwright.wires.reader import Reported, TotalsReader
+from chatwright.wires.responses.names import USAGE
+from chatwright.wires.wire import Ask
+
+__all__ = ["Reader"]
+
+_EVENTS: Mapping[str, str] = {
+    "response.output_text": "output_text",
+    "response.reasoning_summary_text": "summary_text",
+    "response.reasoning_text": "reasoning_text",
+    "response.refusal": "refusal",
+}
+"""The kinds of parts, by what the events of their text begin with."""
+_MADE: Mapping[str, Callable[[str], Delta]] = {
+    "output_text": str,
+    "summary_text": Reasoning,
+    "reasoning_text": Reasoning,
+    "refusal": Refusal,
+}
+_ARGUMENTS = frozenset(
+    {"response.function_call_arguments.delta", "response.function_call_arguments.done"}
+)
+_ENDS = frozenset(
+    {"response.cancelled", "response.completed", "response.failed", "response.incomplete"}
+)
+_PARTS = frozenset({"response.content_part.done", "response.reasoning_summary_part.done"})
+_UNFINISHED = frozenset({"in_progress", "queued"})
+
+
+class Reader(TotalsReader):
+    """Reads events, each of which names its type, and whole answers.
+
+    What an answer holds is given several times over: in pieces, whole at the end of each part and
+    item, and once more at the end of all. Servers leave some of these out.
+    """
+
+    def __init__(self, ask: Ask) -> None:
+        """Start with nothing."""
+        del ask
+        super().__init__()
+        self._calls = Calls()
+        self._said: dict[str, dict[Hashable, list[str]]] = {kind: {} for kind in _MADE}
+
+    def read(self, payload: Any) -> Sequence[Delta]:
+        """Return what a payload says."""
+        event = payload.get("type")
+        if event == "response.output_text.delta":  # nearly always
+            return self._say("output_text", _place(payload), payload.get("delta"))
+        if event is None:
+            whole = payload.get("object") == "response" or "output" in payload
+            return [*self._whole(payload, "")] if whole else ()
+        stem, _, step = event.rpartition(".")
+        if part := _EVENTS.get(stem):
+            if step == "delta":
+                return self._say(part, _place(payload), payload.get("delta"))
+            return self._rest(part, _place(payload), payload.get("text") or payload.get("refusal"))
+        return [*self._event(event, payload)]
+
+    def flush(self) -> Sequence[Delta]:
+        """Return what is left to say at the end."""
+        return [*self._calls.flush(), self._finish()]
+
+    def _event(self, event: str, payload: Mapping[str, Any]) -> Iterator[Delta]:
+        match event:
+            case "error":
+                raise Reported(payload)
+            case "response.created":
+                yield from self._introduce(payload.get("response") or {}, "id")
+            case _ if event in _ENDS:
+                yield from self._whole(payload["response"], event.removeprefix("response."))
+            case "response.output_item.added" | "response.output_item.done":
+                yield from self._item(payload, done=event.endswith("done"))
+            case _ if event in _ARGUMENTS:
+                yield from self._arguments(payload)
+            case _ if event in _PARTS:
+                for part, _, text in _texts({"content": [payload.get("part")]}):
+                    yield from self._rest(part, _place(payload), text)
+
+    def _item(self, payload: Mapping[str, Any], *, done: bool) -> Iterator[Delta]:
+        item = payload.get("item") or {}
+        if item.get("type") == "function_call":
+            yield from self._call(item, payload.get("output_index"), done=done)
+        elif done:
+            for part, number, text in _texts(item):
+                place = _place({**payload, "item_id": item.get("id")}, number)
+                yield from self._rest(part, place, text)
+
+    # Texts.
+
+    def _say(self, part: str, place: Hashable, text: Any) -> Sequence[Delta]:
+        if not text:
+            return ()
+        self._said[part].setdefault(place, []).append(text)
+        return (_MADE[part](text),)
+
+    def _rest(self, part: str, place: tuple[Any, int], text: Any) -> Sequence[Delta]:
+        """Return what is new of the whole text of a part."""
+        said = self._said[part].get(place)
+        if not text:
+            return ()
+        if said is None and type(place[0]) is not int and self._all(part).endswith(text):
+            return ()  # some servers make up another id with each event
+        return self._say(part, place, _new(text, "".join(said or ())))
+
+    def _all(self, part: str) -> str:
+        return "".join(piece for pieces in self._said[part].values() for piece in pieces)
+
+    # Calls.
+
+    def _call(self, item: Mapping[str, Any], index: Any, *, done: bool) -> Iterator[Delta]:
+        id, name, args = item.get("call_id"), item.get("name"), item.get("arguments")  # noqa: A001
+        places = _places(id=item.get("id"), call_id=id, index=index)
+        call = self._calls.at(*(each for each in places if done or each[0] != "index"))
+        if call and call.id and id and call.id != id and call.is_whole and not call.repeats(args):
+            call = None
+        call = call or self._calls.new(*places)
+        yield from call.whole(args, id, name) if done else call.begin(id, name, args)
+
+    def _arguments(self, payload: Mapping[str, Any]) -> Iterator[Delta]:
+        places = _places(id=payload.get("item_id"), index=payload.get("output_index"))
+        known = self._calls.at(*places) if places else self._calls.at(None)
+        call = known or self._calls.new(*places)
+        if "delta" in payload:
+            yield from call.fragment(payload["delta"])
+        else:
+            yield from call.whole(payload.get("arguments"), None, payload.get("name"))
+
+    # The end.
+
+    def _whole(self, response: Mapping[str, Any], event: str) -> Iterator[Delta]:
+        """Yield what an answer as a whole holds that is new, and how it ended."""
+        status = given(response.get("status")) or event or "completed"
+        if event == "failed" or status in {"cancelled", "failed"}:
+            raise Reported(response.get("error") or f"the response is {status}")
+        if not event and status in _UNFINISHED:
+            message = f"the response is {status}: it is made in the background, and not read here"
+            raise Reported({"message": message, "status": 400})
+        details = response.get("incomplete_details") or {}
+        self.ended, self._reason = True, given(details.get("reason")) or event or status
+        # What is known of the answer goes first: its text may end it.
+        yield self._counted(USAGE, response.get("usage"))
+        yield from self._introduce(response, "id")
+        yield from self._output(response)
+
+    def _output(self, response: Mapping[str, Any]) -> Iterator[Delta]:
+        before = {part: self._all(part) for part in _MADE}
+        told = dict.fromkeys(_MADE, "")
+        for index, item in enumerate(response.get("output") or ()):
+            if item.get("type") == "function_call":
+                yield from self._call(item, index, done=True)
+            for part, _, text in _texts(item):
+                told[part] += text
+                if not before[part]:
+                    yield from self._say(part, None, text)
+        short = response.get("output_text")  # of servers that give no items
+        if type(short) is str and not told["output_text"]:
+            told["output_text"] = short
+            if not before["output_text"]:
+                yield from self._say("output_text", None, short)
+        for part, said in before.items():
+            if said:
+                yield from self._say(part, None, _new(told[part], said))
+
+
+def _new(whole: str, said: str) -> str:
+    """Return what comes after what has been said."""
+    return whole[len(said) :] if whole.startswith(said) else ""
+
+
+def _place(event: Mapping[str, Any], number: int | None = None) -> tuple[Any, int]:
+    """Return where a part stands: the number of its item, else its id, and its own number."""
+    item = event.get("output_index")
+    if number is None:
+        number = event.get("content_index", event.get("summary_index"))
+    return (event.get("item_id") if item is None else item, number or 0)
+
+
+def _places(*, id: Any, index: Any, call_id: Any = None) -> list[tuple[str, Any]]:  # noqa: A002
+    """Return where a call stands, by all of its names; the number of its item last."""
+    known = {"id": given(id), "call_id": given(call_id), "index": index}
+    return [each for each in known.items() if each[1] is not None]
+
+
+def _texts(item: Mapping[str, Any]) -> Iterator[tuple[str, int, str]]:
+    """Yield the texts of an item: their kinds, their numbers among the parts, and themselves."""
+    thoughts = item.get("type") == "reasoning"
+    for place in ("summary", "content"):
+        parts = item.get(place) or ()
+        for number, each in enumerate([parts] if isinstance(parts, str) else parts):
+            part = {"text": each} if isinstance(each, str) else each or {}
+            kind = str(part.get("type"))
+            if refusal := part.get("refusal"):
+                yield "refusal", number, refusal
+            elif text := part.get("text"):
+                if kind not in _MADE:
+                    thought = "summary_text" if place == "summary" else "reasoning_text"
+                    kind = thought if thoughts else "output_text"
+                yield kind, number, text
