@@ -8,6 +8,7 @@ import jmespath
 from jmespath.exceptions import JMESPathError
 from pydantic import AfterValidator, BaseModel, ConfigDict, model_validator
 
+from chatwright.core.finish import normalized_reason
 from chatwright.deltas import Delta, Reasoning, ToolCallDelta, Usage
 from chatwright.errors import OutputError
 from chatwright.wires.reader import Reported, TotalsReader
@@ -90,12 +91,14 @@ class DescribedReader(TotalsReader):
         self._spec = spec
         self._seen = ""
         self._calls = 0
+        self._matched = False  # whether a path has led to a piece of an answer
+        self._last: Any = None
 
     def read(self, payload: Any) -> Sequence[Delta]:
         """Return what a payload says."""
         if isinstance(payload, str):  # of the framing `text`
             return [payload]
-        spec = self._spec
+        spec, self._last = self._spec, payload
         if spec.error and (error := self._found(spec.error, payload)):
             raise Reported(error)
         deltas: list[Delta] = []
@@ -108,9 +111,23 @@ class DescribedReader(TotalsReader):
         deltas += self._usage(payload)
         if spec.finish_reason and (reason := self._found(spec.finish_reason, payload)):
             self.ended, self._reason = True, str(reason)
+            self._matched = self._matched or normalized_reason(self._reason) != "stop"
         if spec.framing == "json" or (spec.done and self._found(spec.done, payload)):
             self.ended = True
         return deltas
+
+    def flush(self) -> Sequence[Delta]:
+        """Return what is left to say at the end.
+
+        Raises:
+            OutputError: No path has led to anything: no answer is told from an empty one.
+        """
+        if self._spec.framing != "text" and not self._matched:
+            raise OutputError(
+                f"the path {self._spec.text!r} of the endpoint's response.text has led to nothing; "
+                f"the server sent {str(self._last)[:500]}"
+            )
+        return super().flush()
 
     @staticmethod
     def _found(path: str, payload: Any) -> Any:
@@ -121,6 +138,7 @@ class DescribedReader(TotalsReader):
 
     def _text(self, path: str, payload: Any) -> str:
         found = self._found(path, payload)
+        self._matched = self._matched or found is not None
         if isinstance(found, list):
             found = "".join(as_text(each) for each in found)
         if isinstance(found, dict):
@@ -139,6 +157,7 @@ class DescribedReader(TotalsReader):
 
     def _tool_calls(self, calls: Any) -> Iterator[Delta]:
         for call in calls or ():
+            self._matched = True
             function = call.get("function") or call
             if not isinstance(function, Mapping):
                 function = call

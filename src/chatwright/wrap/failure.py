@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
+from urllib.parse import quote, quote_plus
 
 from chatwright.errors import (
     AuthenticationError,
@@ -22,7 +23,7 @@ from chatwright.errors import (
 from chatwright.wires import WIRES
 from chatwright.wrap.jsonio import dumps, loads
 
-__all__ = ["SHOWN_BYTES", "Mask", "failure", "reported", "retry_after"]
+__all__ = ["SHOWN_BYTES", "Mask", "failure", "is_report", "reported", "retry_after"]
 
 SHOWN_BYTES = 2048
 """How much of a body an error shows."""
@@ -71,7 +72,8 @@ class Mask:
         """Hide this one, too; of `Bearer KEY`, the key as well."""
         for each in (secret, *secret.split(" ")):
             if len(each) >= self.SHORTEST and each not in {"Bearer", "Basic"}:
-                self._secrets.add(each)
+                self._secrets |= {each, quote(each, safe=""), quote_plus(each), quote(each)}
+                self._secrets.add(dumps(each).decode().strip('"'))  # as JSON escapes it
         if secret.startswith("Basic "):
             with contextlib.suppress(ValueError):
                 password = base64.b64decode(secret.removeprefix("Basic ")).decode().partition(":")
@@ -111,7 +113,8 @@ def failure(
 
 def reported(error: Any, *, name: str, mask: Mask) -> SourceError:
     """Return what an error stands for that a server reports inside of its answer."""
-    fields = error if isinstance(error, Mapping) else {"message": str(error)}
+    first = error[0] if isinstance(error, list) and error else error
+    fields = first if isinstance(first, Mapping) else {"message": str(first)}
     inner = fields.get("error")
     if isinstance(inner, Mapping):
         fields = inner
@@ -119,14 +122,60 @@ def reported(error: Any, *, name: str, mask: Mask) -> SourceError:
         fields = {**fields, "message": inner}
     status = _status(fields)
     shown = mask(dumps(error).decode())[:SHOWN_BYTES]
-    message = mask(str(fields.get("message") or fields.get("detail") or shown))[:SHOWN_BYTES]
+    message = mask(str(_words(fields) or shown))[:SHOWN_BYTES]
     made = _made(status, f"{name}: the server reports in its answer: {message}")
     made.body = shown
     return made
 
 
+def is_report(event: Any) -> bool:
+    """Tell whether what a server sends in place of a piece of its answer reports a failure.
+
+    There are many shapes beside `{"error": …}`: vLLM's `object`, FastAPI's `detail`, MiniMax's
+    `base_resp`, Cloudflare's `errors`, FastChat's `error_code`, and `code` beside `msg` of many.
+
+    Args:
+        event: A payload of which nothing could be read.
+    """
+    if isinstance(event, list):
+        return bool(event) and any(isinstance(e, Mapping) and e.get("error") for e in event)
+    if not isinstance(event, Mapping) or event.get("choices"):
+        return False
+    if event.get("error") or event.get("errors") or event.get("object") == "error":
+        return True
+    base = event.get("base_resp")
+    if isinstance(base, Mapping) and base.get("status_code"):
+        return True
+    if any(event.get(name) for name in _CODES):
+        return True
+    words = any(isinstance(event.get(name), str) and event[name].strip() for name in _WORDS)
+    code = event.get("code")
+    failed = code is not None and str(code).lower() not in _FINE
+    return (words and (failed or "choices" in event)) or bool(event.get("detail"))
+
+
+_CODES = ("errorCode", "errorMessage", "error_code", "error_message", "error_msg")
+_WORDS = ("detail", "message", "msg")
+_FINE = frozenset({"", "0", "200", "ok", "success"})
+
+
+def _words(fields: Mapping[str, Any]) -> Any:
+    """Return the words in which a failure is told, wherever they stand; None without any."""
+    for name in ("message", "detail", "msg", "status_msg", "error_message", "errorMessage"):
+        if fields.get(name):
+            return fields[name]
+    for name in ("error_msg", "errors", "base_resp", "error", "text"):
+        inner = fields.get(name)
+        inner = inner[0] if isinstance(inner, list) and inner else inner
+        if isinstance(inner, Mapping) and (found := _words(inner)):
+            return found
+        if isinstance(inner, str) and inner:
+            return inner
+    return None
+
+
 def _status(fields: Mapping[str, Any]) -> int:
-    for key in ("status", "status_code", "code", "type"):
+    for key in ("status", "status_code", "code", "error_code", "type"):
         value = fields.get(key)
         if isinstance(value, str) and value.isdigit():
             value = int(value)

@@ -7,7 +7,7 @@ from chatwright.deltas import Delta, Finish, Usage
 from chatwright.errors import OutputError, SourceConnectionError, SourceError
 from chatwright.wires.framing import FRAMINGS, ErrorPayload
 from chatwright.wires.reader import Reader, Reported
-from chatwright.wrap.failure import Mask, reported
+from chatwright.wrap.failure import Mask, is_report, reported
 from chatwright.wrap.halves import Halves
 from chatwright.wrap.jsonio import loads_apart, whole
 
@@ -51,6 +51,9 @@ class Reading:
         self._streams = framing in {"ndjson", "sse"}
         self._halves = Halves()
         self._apart = False  # whether characters have been met that are cut in half
+        self._answered = False  # whether anything of an answer could be read
+        self._last: Any = b""  # what came that says nothing of one
+        self._head = b""
         self.began = False
         self.done = False
         self._error: SourceError | None = None
@@ -71,12 +74,16 @@ class Reading:
         What can't be read, or is a failure that the server reports, makes `done` true; what came
         before it is returned all the same, and `end` raises it.
         """
+        if not self._answered and len(self._head) < _SHOWN:
+            self._head += bytes(data[:_SHOWN])
         return self._deltas(self._decoder.feed, data)
 
     def finish(self) -> Sequence[Delta]:
         """Return what the last bytes say: no more come."""
         deltas = self._deltas(self._decoder.flush)
-        if not self.done and self._ends and not self._reader.ended:
+        if self._error is None and not self._answered and self._head.strip():
+            self._error = self._no_answer()
+        elif not self.done and self._ends and not self._reader.ended:
             self._error = SourceConnectionError(
                 f"{self._name}: the answer broke off: its bytes ended, but nothing marked its end "
                 "(for a server that never does, set the quirk ends=False)"
@@ -93,10 +100,20 @@ class Reading:
         """
         if self._error is not None:
             raise self._error
-        return (
-            self._halves.joined(self._reader.flush(), last=True)
-            if self._apart
-            else self._reader.flush()
+        try:
+            rest = self._reader.flush()
+        except OutputError as error:
+            raise OutputError(f"{self._name}: {self._mask(str(error))}") from None
+        return self._halves.joined(rest, last=True) if self._apart else rest
+
+    def _no_answer(self) -> SourceError:
+        """Return the error for a server that says something else than an answer."""
+        if is_report(self._last):
+            return reported(whole(self._last), name=self._name, mask=self._mask)
+        text = " ".join(self._mask(self._head.decode("utf-8", "replace")).split())
+        return OutputError(
+            f"{self._name}: nothing of an answer could be read in what the server sent: "
+            f"{text[:_SHOWN]} (are the address and the wire right?)"
         )
 
     def _deltas(self, decode: Callable[..., list[Any]], *data: bytes) -> Sequence[Delta]:
@@ -116,23 +133,42 @@ class Reading:
         event = _UNREAD
         try:
             if type(payload) is str:
+                self._answered = True
                 return self._reader.read(payload)
             # orjson takes no subclass of bytes
             event, is_apart = loads_apart(payload if type(payload) is bytes else bytes(payload))
-            if type(payload) is ErrorPayload or (type(event) is dict and event.get("error")):
-                raise reported(whole(event), name=self._name, mask=self._mask)
             self._apart = self._apart or is_apart
-            read = self._reader.read(event)
+            read = self._event(event, failed=type(payload) is ErrorPayload)
             return self._halves.joined(read) if self._apart else read
         except Reported as failure:
             raise reported(whole(failure.said), name=self._name, mask=self._mask) from None
         except (AttributeError, IndexError, KeyError, OutputError, TypeError, ValueError) as error:
             if event is _UNREAD and type(payload) is bytes and self._reader.settled:
                 return ()  # nothing of the answer can follow
+            if is_report(event):
+                raise reported(whole(event), name=self._name, mask=self._mask) from None
             text = payload if type(payload) is str else payload.decode("utf-8", "replace")
             raise OutputError(
                 f"{self._name}: the answer can't be read ({error}): {self._mask(text)[:_SHOWN]}"
             ) from None
+
+    def _event(self, event: Any, *, failed: bool) -> Sequence[Delta]:
+        """Return what a payload says, now that it is parsed.
+
+        Raises:
+            Reported: It tells of a failure, in whatever shape, instead.
+        """
+        told = event.get("error") if type(event) is dict else is_report(event)
+        if failed or told:
+            raise Reported(event)
+        read = self._reader.read(event)
+        if read or self._reader.ended or (type(event) is dict and event.get("choices")):
+            self._answered = True
+        elif is_report(event):
+            raise Reported(event)
+        else:
+            self._last = event
+        return read
 
     def _is_nothing(self, payload: Any) -> bool:
         """Tell whether a payload is the mark of the end, which it notes, or keeps alive only."""

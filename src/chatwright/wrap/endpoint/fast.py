@@ -124,5 +124,7 @@ def _translated() -> Iterator[None]:
         raise httpx2.ConnectError(str(error)) from error
     except aiohttp.InvalidURL as error:
         raise httpx2.UnsupportedProtocol(str(error)) from error
+    except aiohttp.ClientResponseError as error:  # it shows the URL, where a key may stand
+        raise httpx2.ReadError(f"{error.status} {error.message}") from None
     except (aiohttp.ClientError, ConnectionError) as error:
         raise httpx2.ReadError(str(error) or type(error).__name__) from error

@@ -276,8 +276,9 @@ class ChatEndpoint(EndpointFields):
         return super()._get_invocation_params(stop, **shown)
 
     def _get_llm_string(self, stop: list[str] | None = None, **kwargs: Any) -> str:
-        shown = {name: value for name, value in kwargs.items() if name not in _HIDDEN}
-        return super()._get_llm_string(stop, **shown)
+        if "headers" in kwargs:  # they may decide who answers
+            kwargs["headers"] = as_secrets(kwargs["headers"])
+        return super()._get_llm_string(stop, **kwargs)
 
     @property
     def lc_attributes(self) -> dict[str, Any]:
