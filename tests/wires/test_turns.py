@@ -1,12 +1,15 @@
 """Conversations that go on: what servers refuse is not sent, what they gave goes back."""
 
+import json
 import pickle
 
 import pytest
 from langchain_core.load import dumps, loads
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, ToolMessage
 
-from wires.test_clients import at, raw, sent
+from chatwright import ContentError, Quirks
+from chatwright.testing import Refuse
+from wires.test_clients import at, chunk, raw, sent
 
 
 def calling(*names):
@@ -129,3 +132,133 @@ def test_interleaved_thoughts_go_back_in_their_order(through, streamed):
         {"type": "thinking", "thinking": "so", "signature": "S2"},
         {"type": "tool_use", "id": "t1", "name": "look", "input": {"a": 1}},
     ]
+
+
+def whole(message, reason="stop"):
+    choice = {"index": 0, "message": message, "finish_reason": reason}
+    return at([Refuse(200, body=json.dumps({"id": "1", "choices": [choice]}).encode())])
+
+
+def summed(chunks):
+    answer, *rest = chunks
+    for each in rest:
+        answer += each
+    return answer
+
+
+def went_back(answer, *, wire="openai", **fields):
+    """Return how an earlier answer goes back to a server."""
+    results = [ToolMessage("1", tool_call_id=each["id"]) for each in answer.tool_calls]
+    at(["ok"], wire, **fields).invoke([HumanMessage("hi"), answer, *results, HumanMessage("go")])
+    return sent()["messages"][1]
+
+
+CALL = {"id": "c1", "type": "function", "function": {"name": "look", "arguments": '{"a": 1}'}}
+SIGNED = {**CALL, "extra_content": {"google": {"thought_signature": "S"}}}
+KEPT = [again, lambda m: pickle.loads(pickle.dumps(m)), lambda m: loads(dumps(m))]
+
+
+@pytest.mark.parametrize("through", KEPT)
+def test_what_a_server_put_beside_a_call_goes_back(through):
+    answer = whole({"content": None, "tool_calls": [SIGNED]}, "tool_calls").invoke("hi")
+    assert went_back(through(answer))["tool_calls"][0]["extra_content"] == SIGNED["extra_content"]
+    parts = [chunk({"tool_calls": [{"index": 0, **SIGNED}]}), chunk({}, "tool_calls")]
+    answer = summed(raw(*parts).stream("hi"))
+    assert went_back(through(answer))["tool_calls"][0]["extra_content"] == SIGNED["extra_content"]
+
+
+@pytest.mark.parametrize("field", ["reasoning_content", "reasoning"])
+@pytest.mark.parametrize("text", ["hm", ""])
+def test_reasoning_goes_back_by_the_name_that_it_came_by(field, text):
+    answer = whole({"content": "a", field: text}).invoke("hi")
+    assert went_back(answer)[field] == text
+    assert field not in went_back(answer, keep_reasoning=False)
+    answer = summed(raw(chunk({field: text}), chunk({"content": "a"}, "stop")).stream("hi"))
+    assert went_back(answer)[field] == text
+
+
+def test_no_reasoning_is_sent_where_the_server_gave_none():
+    answer = whole({"content": "a", "reasoning_content": None}).invoke("hi")
+    assert went_back(answer).keys() == {"role", "content"}
+    foreign = AIMessage([{"type": "thinking", "thinking": "hm", "signature": "S"}, "a"])
+    assert went_back(foreign).keys() == {"role", "content"}
+
+
+def test_reasoning_details_grow_and_go_back():
+    parts = [
+        chunk({"reasoning_details": [{"type": "reasoning.text", "index": 0, "text": "h"}]}),
+        chunk({"reasoning_details": [{"type": "reasoning.text", "index": 0, "text": "m"}]}),
+        chunk({"reasoning_details": [{"type": "reasoning.encrypted", "index": 1, "data": "E"}]}),
+        chunk({"content": "a"}, "stop"),
+    ]
+    answer = summed(raw(*parts).stream("hi"))
+    details = [
+        {"type": "reasoning.text", "index": 0, "text": "hm"},
+        {"type": "reasoning.encrypted", "index": 1, "data": "E"},
+    ]
+    assert went_back(answer)["reasoning_details"] == details
+    assert "reasoning_details" not in went_back(answer, keep_reasoning=False)
+
+
+def broken():
+    call = {"name": "look", "args": '{"word": "a', "id": "c1", "error": "cut"}
+    return AIMessage("", invalid_tool_calls=[call])
+
+
+def test_a_call_that_could_not_be_read_goes_back_as_json():
+    arguments = went_back(broken())["tool_calls"][0]["function"]["arguments"]
+    assert json.loads(arguments) == {"invalid_arguments": '{"word": "a'}
+    assert went_back(broken(), wire="anthropic")["content"][0]["input"] == json.loads(arguments)
+    ollamas = went_back(broken(), wire="ollama")["tool_calls"][0]["function"]
+    assert ollamas["arguments"] == json.loads(arguments)
+
+
+def test_nothing_but_calls_has_no_content():
+    assert went_back(calling("look"))["content"] is None
+
+
+def test_ids_of_other_providers_fit_anthropics_and_results_follow():
+    call = {"name": "look", "args": {}, "id": "functions.look:0"}
+    talk = [HumanMessage("hi"), AIMessage("", tool_calls=[call])]
+    at(["ok"], "anthropic").invoke([*talk, ToolMessage("1", tool_call_id="functions.look:0")])
+    _, said, result = sent()["messages"]
+    used = said["content"][0]["id"]
+    assert used.replace("_", "").replace("-", "").isalnum()
+    assert result["content"][0]["tool_use_id"] == used
+
+
+def test_names_are_cleaned_or_left_out():
+    talk = [
+        HumanMessage("hi", name="Ann Bee"),
+        AIMessage("a", name="User Onboarding Agent"),
+        HumanMessage("go"),
+    ]
+    at(["ok"]).invoke(talk)
+    assert [each.get("name") for each in sent()["messages"]] == ["Ann_Bee", None, None]
+
+
+def test_four_stop_sequences_go_out_and_all_hold():
+    stops = ["1", "2", "3", "4", "5"]
+    model = at(["a5b"], quirks=Quirks(stop="kept"))
+    assert model.invoke("hi", stop=stops).text == "a5"
+    assert sent()["stop"] == stops[:4]
+
+
+def test_marks_stay_on_the_wire():
+    part = {"type": "text", "text": "Long.", "cache_control": {"type": "ephemeral"}}
+    at(["ok"]).invoke([HumanMessage([part])])
+    assert sent()["messages"][0]["content"] == [part]
+
+
+def test_what_another_model_said_its_own_way_is_left_out():
+    search = {"type": "web_search_call", "id": "ws", "status": "completed"}
+    answer = AIMessage([search, {"type": "text", "text": "Bern."}])
+    assert went_back(answer)["content"] == "Bern."
+    with pytest.raises(ContentError, match="web_search_call"):
+        at(["ok"]).invoke([HumanMessage([search])])
+
+
+def test_what_a_tool_gives_in_a_form_of_its_own_is_told():
+    result = ToolMessage([{"type": "json", "json": {"a": "found"}}], tool_call_id="c0")
+    at(["ok"]).invoke([HumanMessage("hi"), calling("look"), result])
+    assert "found" in sent()["messages"][2]["content"]

@@ -163,6 +163,7 @@ class Abilities(Settings):
             messages,
             inputs=can.inputs,
             keep_reasoning=self.keep_reasoning,
+            opaque=can.opaque,
             model=self.model_name,
         )
 

@@ -42,6 +42,8 @@ class Capabilities:
         inputs: Content beside text that it reads: `image`, `audio`, `video`, `file`. Others are
             refused.
         roles: What it makes of roles.
+        opaque: Whether it is given what is meant for a server's eyes: marks such as
+            `cache_control`, and the reasoning that the server itself has given.
     """
 
     tools: bool = False
@@ -50,3 +52,4 @@ class Capabilities:
     schema_in_prompt: bool = False
     inputs: frozenset[Medium] = frozenset()
     roles: RolePolicy = AS_THEY_ARE
+    opaque: bool = False

@@ -1,15 +1,22 @@
 """Messages as a source gets them: one form for every way in which content can be written."""
 
+import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolCall, ToolMessage
 from langchain_core.messages.tool import tool_call
 
 from chatwright.errors import ContentError
 
-__all__ = ["normalized"]
+__all__ = ["REASONING_FIELD", "normalized"]
 
+REASONING_FIELD = "reasoning_field"
+"""Where an answer's `response_metadata` has the field by which a server gave its reasoning."""
+_DETAILS = "reasoning_details"
+_MARK = "cache_control"
+
+_MEDIA = frozenset({"audio", "file", "image", "text-plain", "video"})
 _REASONING = frozenset({"reasoning", "reasoning_content", "redacted_thinking", "thinking"})
 _PLAIN_ROLES = frozenset({"human", "system"})
 _CALLS = frozenset(
@@ -24,8 +31,9 @@ def normalized(
     messages: Sequence[BaseMessage],
     *,
     inputs: Collection[str],
-    keep_reasoning: bool,
+    keep_reasoning: bool | None,
     model: str,
+    opaque: bool = False,
 ) -> Sequence[BaseMessage]:
     """Return the messages in the one form that sources get; the caller's are never changed.
 
@@ -36,8 +44,10 @@ def normalized(
     Args:
         messages: The conversation.
         inputs: The media that the source reads.
-        keep_reasoning: Whether earlier answers keep their reasoning.
+        keep_reasoning: Whether earlier answers keep their reasoning. None: what a server gave, if
+            the source is one (`opaque`).
         model: The model's name, for errors.
+        opaque: Whether marks such as `cache_control` reach the source. Default: no.
 
     Raises:
         ContentError: A block that the source does not read.
@@ -47,12 +57,22 @@ def normalized(
     return [
         each
         for message in messages
-        for each in _normalized(message, inputs, model, keep_reasoning=keep_reasoning)
+        for each in _normalized(
+            message, Reads(inputs, f"{model} does not take", opaque), keep_reasoning
+        )
     ]
 
 
+class Reads(NamedTuple):
+    """What a source reads, and how an error begins about what it does not."""
+
+    inputs: Collection[str]
+    refusal: str
+    opaque: bool
+
+
 def _normalized(
-    message: BaseMessage, inputs: Collection[str], model: str, *, keep_reasoning: bool
+    message: BaseMessage, reads: Reads, keep_reasoning: bool | None
 ) -> Iterator[BaseMessage]:
     update: dict[str, Any] = {}
     blocks: Sequence[Mapping[str, Any]] = ()
@@ -60,14 +80,17 @@ def _normalized(
         update["artifact"] = None  # it is for the program, not for the LLM
     if isinstance(message.content, list):
         blocks = _blocks(message.content)
-        refusal = f"{model} does not take"
-        results = [*_results(blocks, inputs, refusal)]
+        results = [*_results(blocks, reads)]
         yield from results
-        content = _content(blocks, inputs, refusal, message.type)
+        content = _content(blocks, reads, message.type)
         if results and not content:
             return
         update["content"] = content
     if isinstance(message, AIMessage):
+        if keep_reasoning is False:
+            message = _without_reasoning(message)
+        elif keep_reasoning is None:
+            keep_reasoning = reads.opaque and REASONING_FIELD in message.response_metadata
         update |= _answer(message, blocks, keep_reasoning=keep_reasoning)
     yield message.model_copy(update=update) if update else message
 
@@ -118,9 +141,12 @@ def _media(kind: str, url: str) -> dict[str, Any]:
 
 
 def _content(
-    blocks: Sequence[Mapping[str, Any]], inputs: Collection[str], refusal: str, role: str
+    blocks: Sequence[Mapping[str, Any]], reads: Reads, role: str
 ) -> str | list[dict[str, Any]]:
     """Return what of the blocks a source reads: a str, if that is text only.
+
+    What a model has said in a form of its provider's (a search, an image that it made) is left out
+    of its messages, so that another one can go on with them; what a tool gives is told as JSON.
 
     Raises:
         ContentError: A block that the source does not read.
@@ -129,17 +155,20 @@ def _content(
     for position, block in enumerate(blocks):
         kind = block.get("type")
         if kind in {"text", "text-plain"} and isinstance(block.get("text"), str):
-            kept.append({"type": "text", "text": block["text"]})
+            mark = {_MARK: block[_MARK]} if reads.opaque and block.get(_MARK) else {}
+            kept.append({"type": "text", "text": block["text"], **mark})
         elif kind == "refusal":
             kept.append({"type": "text", "text": str(block.get("refusal", ""))})
-        elif kind in inputs or (kind == "text-plain" and "file" in inputs):
+        elif kind in reads.inputs or (kind == "text-plain" and "file" in reads.inputs):
             kept.append(dict(block))
-        elif kind not in _CALLS | _REASONING and not _is_result(block):
+        elif role == "tool" and kind not in _MEDIA:
+            kept.append({"type": "text", "text": json.dumps(block, ensure_ascii=False)})
+        elif role != "ai" and kind not in _CALLS | _REASONING and not _is_result(block):
             raise ContentError(
-                f"{refusal} {kind or 'untyped'!r} content; block {position} of the {role} message "
-                f"is {_shown(block)}; it takes {', '.join(['text', *sorted(inputs)])}"
+                f"{reads.refusal} {kind or 'untyped'!r} content; block {position} of the {role} "
+                f"message is {_shown(block)}; it takes {', '.join(['text', *sorted(reads.inputs)])}"
             )
-    if any(block["type"] != "text" for block in kept):
+    if any(block.keys() != {"type", "text"} for block in kept):
         return kept
     return "".join(block["text"] for block in kept)
 
@@ -154,20 +183,28 @@ def _is_result(block: Mapping[str, Any]) -> bool:
     return block.get("type") == "tool_result"
 
 
-def _results(
-    blocks: Sequence[Mapping[str, Any]], inputs: Collection[str], refusal: str
-) -> Iterator[ToolMessage]:
+def _results(blocks: Sequence[Mapping[str, Any]], reads: Reads) -> Iterator[ToolMessage]:
     """Yield the tool results that Anthropic's form has in user messages."""
     for block in filter(_is_result, blocks):
         parts = block.get("content") or ""
-        content = (
-            parts if isinstance(parts, str) else _content(_blocks(parts), inputs, refusal, "tool")
-        )
+        content = parts if isinstance(parts, str) else _content(_blocks(parts), reads, "tool")
         yield ToolMessage(
             cast("Any", content),
             tool_call_id=block.get("tool_use_id", ""),
             status="error" if block.get("is_error") else "success",
         )
+
+
+def _without_reasoning(message: AIMessage) -> AIMessage:
+    """Return an answer without what a server gave of its reasoning for safe-keeping."""
+    told, kwargs = message.response_metadata, message.additional_kwargs
+    if REASONING_FIELD not in told and _DETAILS not in kwargs:
+        return message
+    update = {
+        "response_metadata": {k: each for k, each in told.items() if k != REASONING_FIELD},
+        "additional_kwargs": {k: each for k, each in kwargs.items() if k != _DETAILS},
+    }
+    return message.model_copy(update=update)
 
 
 def _answer(

@@ -1,5 +1,6 @@
 """Messages in the form of OpenAI's chat completions, which llama.cpp and most servers take."""
 
+import contextlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -10,7 +11,7 @@ from langchain_core.messages import (
     convert_to_openai_messages,
 )
 
-__all__ = ["as_openai"]
+__all__ = ["as_openai", "unread"]
 
 
 def as_openai(messages: Sequence[BaseMessage]) -> list[dict[str, Any]]:
@@ -40,14 +41,41 @@ def _converted(message: BaseMessage) -> dict[str, Any]:
         assert isinstance(bare, dict)  # noqa: S101  one message makes one dict
         return {**bare, "content": message.content}
     assert isinstance(converted, dict)  # noqa: S101  likewise
+    if isinstance(message.content, list) and any("cache_control" in b for b in message.content):
+        converted["content"] = [*_marked(message, converted["content"])]
     return converted
+
+
+def _marked(message: BaseMessage, parts: Any) -> Iterator[Mapping[str, Any]]:
+    """Yield the parts of content with the marks that core drops; it joins texts, too."""
+    if isinstance(parts, str):
+        parts = message.content
+    for part, block in zip(parts, message.content, strict=True):
+        mark = block.get("cache_control") if isinstance(block, dict) else None
+        yield {**part, "cache_control": mark} if mark else part
 
 
 def _calls(message: AIMessage) -> Iterator[Mapping[str, Any]]:
     for call in message.tool_calls:
         yield _call(call["id"], call["name"], json.dumps(call["args"], ensure_ascii=False))
     for invalid in message.invalid_tool_calls:
-        yield _call(invalid["id"], invalid["name"], invalid["args"])
+        args = json.dumps(unread(invalid["args"]), ensure_ascii=False)
+        yield _call(invalid["id"], invalid["name"], args)
+
+
+def unread(args: str | None) -> dict[str, Any]:
+    """Return arguments that could not be read in a form that every server takes.
+
+    vLLM, llama.cpp and Kimi refuse a conversation for good that holds a call whose arguments are
+    no JSON (vllm-project/vllm#43995, MoonshotAI/kimi-cli#2165); the LLM still sees what it wrote.
+
+    Args:
+        args: The arguments as they were written.
+    """
+    with contextlib.suppress(ValueError):
+        if isinstance(read := json.loads(args or ""), dict):
+            return read
+    return {"invalid_arguments": args or ""}
 
 
 def _call(call_id: str | None, name: str | None, args: str | None) -> Mapping[str, Any]:

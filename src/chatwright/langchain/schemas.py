@@ -21,7 +21,16 @@ from chatwright.errors import ParameterError, SchemaError
 from chatwright.langchain.request import schema_of
 from chatwright.langchain.validation import VALUES, check_schema, resolved, validated
 
-__all__ = ["Target", "as_format", "bounded", "hoisted", "target_of", "traced"]
+__all__ = [
+    "Target",
+    "as_format",
+    "bounded",
+    "hoisted",
+    "refers_to_itself",
+    "rooted",
+    "target_of",
+    "traced",
+]
 
 Json = Mapping[str, Any]
 
@@ -204,9 +213,8 @@ def _json_schema(schema: Any, strict: bool | None) -> dict[str, Any]:
     adapter = _adapter(schema) if isinstance(schema, type) else None
     if adapter is not None and not strict:
         own = adapter.json_schema()
-        if not is_basemodel_subclass(schema) or _refers_to_itself(own):
-            root = own.pop("$ref", "").removeprefix("#/$defs/")
-            return _described({**own.get("$defs", {}).get(root, {}), **own}, schema)
+        if not is_basemodel_subclass(schema) or refers_to_itself(own):
+            return _described(rooted(own), schema)
     return convert_to_json_schema(schema, strict=strict)
 
 
@@ -222,11 +230,17 @@ def _adapter(schema: type) -> TypeAdapter[Any] | None:
         return None
 
 
-def _refers_to_itself(schema: Json) -> bool:
+def rooted(schema: Json) -> dict[str, Any]:
+    """Return a schema whose root is no reference, as pydantic's of a recursive class is."""
+    own = dict(schema)
+    root = own.pop("$ref", "").removeprefix("#/$defs/")
+    return {**own.get("$defs", {}).get(root, {}), **own}
+
+
+def refers_to_itself(schema: Json) -> bool:
     """Tell whether a definition leads back to itself, which can't be written without references."""
-    leads = {
-        name: set(_REFERENCE.findall(json.dumps(d))) for name, d in schema.get("$defs", {}).items()
-    }
+    definitions = {**schema.get("definitions", {}), **schema.get("$defs", {})}
+    leads = {name: set(_REFERENCE.findall(json.dumps(d))) for name, d in definitions.items()}
 
     def reached(name: str, seen: frozenset[str]) -> bool:
         return name in seen or any(reached(n, seen | {name}) for n in leads.get(name, ()))
@@ -234,7 +248,7 @@ def _refers_to_itself(schema: Json) -> bool:
     return any(reached(name, frozenset()) for name in leads)
 
 
-_REFERENCE = re.compile(r'"#/\$defs/([^"]+)"')
+_REFERENCE = re.compile(r'"#/(?:\$defs|definitions)/([^"]+)"')
 
 
 def _described(json_schema: dict[str, Any], schema: type) -> dict[str, Any]:

@@ -97,8 +97,9 @@ class Settings(BaseChatModel):
     whatever comes is handed over, for a caller that looks at it itself."""
     reasoning_tags: Annotated[ReasoningTags, AfterValidator(_not_empty)] | None = ReasoningTags()
     """What stands around reasoning in the text. None: the text is left as it is."""
-    keep_reasoning: bool = False
-    """Whether earlier answers keep their reasoning when they are sent back; servers differ."""
+    keep_reasoning: bool | None = None
+    """Whether earlier answers keep their reasoning when they are sent back. Default None: what a
+    server has given itself goes back to servers, as many want it where tools are called."""
     roles: RolePolicy | None = None
     """What roles have to look like. Default None: what the source declares."""
     cache_key: str | None = None

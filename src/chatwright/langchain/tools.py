@@ -6,8 +6,10 @@ from typing import Any, TypeAlias
 
 from langchain_core.tools import BaseTool
 from langchain_core.utils.function_calling import convert_to_openai_tool
+from pydantic import BaseModel
 
 from chatwright.errors import ParameterError
+from chatwright.langchain.schemas import refers_to_itself, rooted
 
 __all__ = ["ToolLike", "as_choice", "as_tools", "chosen_name", "is_forced", "tool_name"]
 
@@ -70,12 +72,46 @@ def _from_dict(tool: Tool, strict: bool | None) -> Tool:
 
 def _convert(tool: ToolLike, strict: bool | None) -> Tool:
     try:
-        return convert_to_openai_tool(tool, strict=strict)
+        return _completed(convert_to_openai_tool(tool, strict=strict), tool)
     except (TypeError, ValueError) as error:
         raise ParameterError(
             f"{tool!r} can't be a tool; a tool is a LangChain tool, a function with a docstring "
             f"and typed arguments, a pydantic class, a TypedDict or a JSON schema: {error}"
         ) from error
+
+
+def _completed(converted: Tool, tool: Any) -> Tool:
+    """Return a tool as core converted it, with what core loses on the way.
+
+    A recursive schema is cut by it, its marks for a server's cache are dropped, and where there are
+    no arguments, servers want `properties` all the same.
+    """
+    function = dict(converted["function"])
+    if isinstance(own := _schema(tool), dict) and refers_to_itself(own):
+        described = {"description", "name", "title"}
+        whole = rooted(own).items()
+        function["parameters"] = {k: each for k, each in whole if k not in described}
+    parameters = function.get("parameters") or {"type": "object"}
+    if parameters.get("type") == "object" and "properties" not in parameters:
+        parameters = {**parameters, "properties": {}}
+    function["parameters"] = parameters
+    extras = tool if isinstance(tool, dict) else getattr(tool, "extras", None) or {}
+    marks = {_MARK: extras[_MARK]} if isinstance(extras, Mapping) and _MARK in extras else {}
+    return {**converted, "function": function, **marks}
+
+
+_MARK = "cache_control"
+
+
+def _schema(tool: Any) -> Any:
+    """Return the whole schema of a tool's arguments, as the tool itself has it."""
+    if isinstance(tool, BaseTool):
+        return _schema(tool.tool_call_schema)
+    if isinstance(tool, type) and issubclass(tool, BaseModel):
+        return tool.model_json_schema()
+    if isinstance(tool, dict):
+        return tool.get("input_schema") or tool.get("parameters") or tool
+    return None
 
 
 def tool_name(tool: Mapping[str, Any]) -> str | None:

@@ -4,12 +4,14 @@ Signed or encrypted thoughts are such. They stand in a message's `response_metad
 whatever keeps messages, and go back as they came, between the same words and calls.
 """
 
+import hashlib
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from langchain_core.messages import AIMessage
 
-__all__ = ["arranged", "kept"]
+__all__ = ["arranged", "kept", "wire_id"]
 
 Place = tuple[int, int]
 """How many characters of text, and how many calls, stood before an item."""
@@ -50,3 +52,20 @@ def arranged(message: AIMessage, name: str, calls: Sequence[Any]) -> Iterator[An
     if text[told:]:
         yield text[told:]
     yield from calls[called:]
+
+
+def wire_id(call_id: str | None) -> str:
+    """Return a call's id in letters, digits, `_` and `-`: other providers' ids hold more.
+
+    Args:
+        call_id: The id. What changes in it is made up for by a hash, so that no two become one.
+    """
+    known = call_id or "call"
+    made = re.sub(r"[^A-Za-z0-9_-]", "_", known)[:MAX_ID]
+    if made == known:
+        return known
+    return f"{made[: MAX_ID - 9]}_{hashlib.blake2b(known.encode(), digest_size=4).hexdigest()}"
+
+
+MAX_ID = 64
+"""How long an id may be: OpenAI refuses longer ones."""

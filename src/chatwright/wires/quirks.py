@@ -46,7 +46,8 @@ class Quirks(BaseModel):
     parameters: dict[str, str] | None = None
     """Other names for parameters; an empty one leaves the parameter out."""
     reasoning: str | None = None
-    """The field by which earlier reasoning goes back, where `keep_reasoning` is True."""
+    """The field by which earlier reasoning goes back, where `keep_reasoning` is True; what the
+    server gave itself goes back by the name that it came by."""
     inputs: frozenset[Medium] | None = None
     """Content beside text that it reads: `image`, `audio`, `video`, `file`."""
     context_tokens: int | None = Field(default=None, ge=1)
@@ -65,6 +66,7 @@ class Quirks(BaseModel):
             tool_choice={"required", "function"} <= choices,
             response_format=self.response_format == "json_schema",
             inputs=self.inputs or frozenset(),
+            opaque=True,
             roles=RolePolicy(
                 system=self.system or "keep",
                 merge=bool(self.merge),

@@ -51,6 +51,7 @@ class TotalsReader:
         self.ended = False
         self._reason: str | None = None
         self._metadata: dict[str, Any] = {}
+        self._kwargs: dict[str, Any] = {}  # what goes back to the server as it came
         self._counts: dict[str, Any] = {}
         self._introduced = False
 
@@ -66,7 +67,7 @@ class TotalsReader:
     def _finish(self) -> Finish:
         """Say how the answer ended; without what is None."""
         known = {name: value for name, value in self._metadata.items() if value is not None}
-        return Finish(self._reason or "stop", known)
+        return Finish(self._reason or "stop", known, self._kwargs)
 
     def _note(self, payload: Mapping[str, Any], *names: str) -> None:
         """Keep what is known of the answer, and the model that gives it."""

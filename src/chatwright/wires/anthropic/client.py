@@ -7,10 +7,11 @@ from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
 
 from chatwright.deltas import Delta, Finish, Reasoning, Refusal
 from chatwright.errors import ContentError
+from chatwright.langchain.openai import unread
 from chatwright.langchain.tools import chosen_name, tool_name
 from chatwright.wires.anthropic.names import PATH, USAGE
 from chatwright.wires.calls import Calls, given
-from chatwright.wires.keep import Place, arranged, kept
+from chatwright.wires.keep import Place, arranged, kept, wire_id
 from chatwright.wires.reader import TotalsReader
 from chatwright.wires.wire import Ask, Written
 
@@ -118,7 +119,7 @@ def _turn(message: BaseMessage) -> str | list[dict[str, Any]]:
     if isinstance(message, ToolMessage):
         result: dict[str, Any] = {
             "type": "tool_result",
-            "tool_use_id": message.tool_call_id,
+            "tool_use_id": wire_id(message.tool_call_id),
             "content": _content(message.content),
         }
         if message.status == "error":
@@ -128,16 +129,16 @@ def _turn(message: BaseMessage) -> str | list[dict[str, Any]]:
 
 
 def _answer(message: AIMessage) -> Iterator[dict[str, Any]]:
-    calls = [
-        {"type": "tool_use", "id": call["id"], "name": call["name"], "input": call["args"]}
+    calls: list[dict[str, Any]] = [
+        {"type": "tool_use", "id": wire_id(call["id"]), "name": call["name"], "input": call["args"]}
         for call in message.tool_calls
     ]
     calls += [  # their results refer to them
         {
             "type": "tool_use",
-            "id": invalid["id"],
+            "id": wire_id(invalid["id"]),
             "name": invalid["name"],
-            "input": {"invalid": invalid["args"] or ""},
+            "input": unread(invalid["args"]),
         }
         for invalid in message.invalid_tool_calls
     ]

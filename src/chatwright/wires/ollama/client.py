@@ -7,6 +7,8 @@ from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
 
 from chatwright.deltas import Delta, Reasoning
 from chatwright.errors import ContentError
+from chatwright.langchain.content import REASONING_FIELD
+from chatwright.langchain.openai import unread
 from chatwright.langchain.request import schema_of
 from chatwright.wires.calls import Calls, given
 from chatwright.wires.ollama.names import PATH, USAGE
@@ -54,7 +56,8 @@ def _messages(messages: Sequence[BaseMessage]) -> Iterator[dict[str, Any]]:
     names: dict[str | None, str] = {}
     for message in messages:
         if isinstance(message, AIMessage):
-            names |= {each["id"]: each["name"] for each in message.tool_calls}
+            calls = [*message.tool_calls, *message.invalid_tool_calls]
+            names |= {each["id"]: each["name"] or "" for each in calls}
         made = _message(message)
         if isinstance(message, ToolMessage):
             name = message.name or names.get(message.tool_call_id)
@@ -67,10 +70,11 @@ def _message(message: BaseMessage) -> dict[str, Any]:
     if isinstance(message.content, list) and (images := [*_images(message.content)]):
         made["images"] = images
     if isinstance(message, AIMessage):
-        if message.tool_calls:
+        invalid = ((each["name"], unread(each["args"])) for each in message.invalid_tool_calls)
+        calls = [*((each["name"], each["args"]) for each in message.tool_calls), *invalid]
+        if calls:
             made["tool_calls"] = [
-                {"function": {"name": each["name"], "arguments": each["args"]}}
-                for each in message.tool_calls
+                {"function": {"name": name, "arguments": args}} for name, args in calls
             ]
         if reasoning := message.additional_kwargs.get("reasoning_content"):
             made["thinking"] = reasoning
@@ -111,6 +115,7 @@ class Reader(TotalsReader):
 
     def _message(self, message: Mapping[str, Any]) -> Iterator[Delta]:
         if thinking := message.get("thinking"):
+            self._metadata[REASONING_FIELD] = "thinking"
             yield Reasoning(thinking)
         if text := message.get("content"):
             yield text

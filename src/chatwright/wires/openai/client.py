@@ -1,9 +1,13 @@
 """The client's end of OpenAI's chat completions: requests out, answers in."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from langchain_core.messages import AIMessage, BaseMessage
+
 from chatwright.deltas import Delta, Reasoning, Refusal
+from chatwright.langchain.content import REASONING_FIELD
 from chatwright.langchain.openai import as_openai
 from chatwright.wires.calls import Calls, given
 from chatwright.wires.openai.names import PATH, REASONING, USAGE
@@ -23,6 +27,14 @@ ACCEPTS = frozenset(
 """Call parameters beside the model's fields."""
 
 _KEPT = ("id", "service_tier", "system_fingerprint", "timings")
+DETAILS = "reasoning_details"
+"""OpenRouter's reasoning, some of it encrypted, which goes back as it came."""
+EXTRAS = "tool_call_extras"
+"""Where a message's `additional_kwargs` keep what a server put beside its calls, by their ids."""
+MOST_STOPS = 4
+"""How many stop sequences OpenAI takes; all of them hold, as they are looked for here anyway."""
+MAX_NAME = 64
+"""How long OpenAI lets a name be."""
 _TEXTS = ("text", "summary", "content", "thinking")
 _THOUGHTS = frozenset({"reasoning", "thinking"})
 
@@ -39,7 +51,7 @@ def write(ask: Ask) -> Written:
     if quirks.stream and quirks.stream_usage:
         body["stream_options"] = {"include_usage": True}
     if stops := ask.stops():
-        body["stop"] = stops
+        body["stop"] = stops[:MOST_STOPS]
     if request.tools:
         body["tools"] = request.tools
     else:
@@ -52,13 +64,32 @@ def write(ask: Ask) -> Written:
 
 
 def _messages(ask: Ask) -> list[dict[str, Any]]:
-    messages = as_openai(ask.request.messages)
-    name = ask.quirks.reasoning
-    if name and name != REASONING:
-        for message in messages:
-            if REASONING in message:
-                message[name] = message.pop(REASONING)
-    return messages
+    return [_message(each, ask.quirks.reasoning) for each in ask.request.messages]
+
+
+def _message(message: BaseMessage, field: str | None) -> dict[str, Any]:
+    (made,) = as_openai([message])
+    if name := made.pop("name", None):  # servers refuse blanks in it; an answer's, they don't take
+        clean = re.sub(r"[^A-Za-z0-9_-]+", "_", name)[:MAX_NAME]
+        made |= {} if message.type == "ai" else {"name": clean}
+    if not isinstance(message, AIMessage):
+        return made
+    told = message.response_metadata
+    reasoning = made.pop(REASONING, None)
+    if name := told.get(REASONING_FIELD):  # Kimi wants an empty one, too
+        made[name] = reasoning or ""
+    elif reasoning and field:
+        made[field] = reasoning
+    if DETAILS in message.additional_kwargs:
+        made[DETAILS] = message.additional_kwargs[DETAILS]
+    if calls := made.get("tool_calls"):
+        made["content"] = made.get("content") or None  # gateways to Bedrock refuse ""
+        extras = message.additional_kwargs.get(EXTRAS) or {}
+        made["tool_calls"] = [
+            {**each, **(extras.get(each["id"]) or extras.get(f"#{number}") or {})}
+            for number, each in enumerate(calls)
+        ]
+    return made
 
 
 class Reader(TotalsReader):
@@ -149,6 +180,10 @@ class Reader(TotalsReader):
     def _said(self, delta: Mapping[str, Any], choice: Mapping[str, Any]) -> Iterator[Delta]:
         if reasoning := _reasoning(delta):
             yield Reasoning(reasoning)
+        if field := next((n for n in (REASONING, "reasoning") if type(delta.get(n)) is str), None):
+            self._metadata.setdefault(REASONING_FIELD, field)
+        if type(details := delta.get(DETAILS)) is list:
+            self._kwargs[DETAILS] = _grown(self._kwargs.get(DETAILS, []), details)
         text = delta.get("content") or choice.get("text")  # `text`: the older completions
         if text:
             yield from (text,) if type(text) is str else _parts(text)
@@ -156,14 +191,45 @@ class Reader(TotalsReader):
             yield Refusal(refusal)
         for call in delta.get("tool_calls") or ():
             function = call.get("function") or {}
-            yield from self._calls.fragment(
-                call.get("index"), call.get("id"), function.get("name"), function.get("arguments")
-            )
+            told = [
+                *self._calls.fragment(
+                    call.get("index"),
+                    call.get("id"),
+                    function.get("name"),
+                    function.get("arguments"),
+                )
+            ]
+            yield from told
+            if extra := call.get("extra_content"):  # Gemini's signature of a thought
+                number = told[0].index if told else max(len(self._calls) - 1, 0)
+                key = given(call.get("id")) or f"#{number}"
+                self._kwargs.setdefault(EXTRAS, {})[key] = {"extra_content": extra}
         # Before there were tools; some servers give both.
         if (function := delta.get("function_call")) and not delta.get("tool_calls"):
             yield from self._calls.fragment(
                 "function_call", None, function.get("name"), function.get("arguments")
             )
+
+
+def _grown(kept: Sequence[Mapping[str, Any]], more: Sequence[Any]) -> list[Mapping[str, Any]]:
+    """Return reasoning's details with what a chunk adds to them: text grows, the rest is set."""
+    grown = [*kept]
+    for each in more:
+        if not isinstance(each, Mapping):
+            continue
+        last = grown[-1] if grown else {}
+        same = all(each.get(name) == last.get(name) for name in ("type", "index"))
+        if not grown or not same or each.get("id") not in {None, last.get("id")}:
+            grown.append(dict(each))
+            continue
+        joined = {
+            name: f"{last.get(name) or ''}{text}"
+            for name in ("text", "summary")
+            if isinstance(text := each.get(name), str)
+        }
+        told = {name: value for name, value in each.items() if value is not None}
+        grown[-1] = {**last, **told, **joined}
+    return grown
 
 
 def _only_text(payload: Any) -> str | None:
