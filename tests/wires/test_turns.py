@@ -262,3 +262,19 @@ def test_what_a_tool_gives_in_a_form_of_its_own_is_told():
     result = ToolMessage([{"type": "json", "json": {"a": "found"}}], tool_call_id="c0")
     at(["ok"]).invoke([HumanMessage("hi"), calling("look"), result])
     assert "found" in sent()["messages"][2]["content"]
+
+
+def test_encrypted_reasoning_goes_back_at_its_place():
+    first = {"type": "reasoning", "id": "rs1", "summary": [], "encrypted_content": "E1"}
+    second = {**first, "id": "rs2", "encrypted_content": "E2"}
+    said = {"type": "message", "content": [{"type": "output_text", "text": "First."}]}
+    call = {"type": "function_call", "call_id": "c1", "name": "look", "arguments": "{}"}
+    output = [first, said, second, call]
+    reply = {"id": "r", "object": "response", "status": "completed", "output": output}
+    model = at([Refuse(200, body=json.dumps(reply).encode())], "responses")
+    answer = model.invoke("hi")
+    at(["ok"], "responses").invoke(
+        [HumanMessage("hi"), answer, ToolMessage("1", tool_call_id="c1")]
+    )
+    sorts = [each.get("encrypted_content") or each["type"] for each in sent()["input"][1:]]
+    assert sorts == ["E1", "message", "E2", "function_call", "function_call_output"]

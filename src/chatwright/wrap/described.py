@@ -138,7 +138,7 @@ class DescribedReader(TotalsReader):
 
     def _text(self, path: str, payload: Any) -> str:
         found = self._found(path, payload)
-        self._matched = self._matched or found is not None
+        self._matched = self._matched or found not in (None, [])
         if isinstance(found, list):
             found = "".join(as_text(each) for each in found)
         if isinstance(found, dict):

@@ -146,11 +146,7 @@ def test_everything_that_a_file_can_say(written, server):
     assert received.path == "/talk/big%20one"
     assert received.headers["x-key"] == "Key k-123456"
     body = received.body
-    assert body["talk"][1:] == [
-        {"by": "human", "what": "hi"},
-        {"by": "bot", "what": "ho"},
-        {"by": "human", "what": "so?"},
-    ]
+    assert body["talk"] == [{"by": "human", "what": "hi"}, {"by": "bot", "what": "ho"}]
     assert (body["sys"], body["last"], body["t"], body["style"]) == (
         "Be.",
         "asked: so?",

@@ -9,13 +9,10 @@ from chatwright.errors import ContentError
 from chatwright.langchain.openai import as_openai
 from chatwright.langchain.tools import chosen_name, tool_name
 from chatwright.wires.keep import arranged
-from chatwright.wires.responses.names import PATH
+from chatwright.wires.responses.names import PATH, THOUGHTS
 from chatwright.wires.wire import Ask, Written
 
 __all__ = ["ACCEPTS", "write"]
-
-THOUGHTS = "reasoning_items"
-"""Where a message keeps reasoning that the server encrypted, which has to go back."""
 
 ACCEPTS = frozenset(
     {

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from chatwright.wires.openai.names import ERRORS
 from chatwright.wires.usage import UsageFields
 
-__all__ = ["ERRORS", "MAX_TOKENS", "PATH", "REASONS", "USAGE"]
+__all__ = ["ERRORS", "MAX_TOKENS", "PATH", "REASONS", "THOUGHTS", "USAGE"]
 
 PATH = "/responses"
 MAX_TOKENS = "max_output_tokens"
@@ -27,3 +27,6 @@ USAGE = UsageFields(
         ("output_tokens_details", "reasoning_tokens"),
     ),
 )
+
+THOUGHTS = "reasoning_items"
+"""Where a message keeps reasoning that the server encrypted, which has to go back."""

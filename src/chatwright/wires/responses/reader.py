@@ -5,8 +5,9 @@ from typing import Any
 
 from chatwright.deltas import Delta, Reasoning, Refusal
 from chatwright.wires.calls import Calls, given
+from chatwright.wires.keep import Place, kept
 from chatwright.wires.reader import Reported, TotalsReader
-from chatwright.wires.responses.names import USAGE
+from chatwright.wires.responses.names import THOUGHTS, USAGE
 from chatwright.wires.wire import Ask
 
 __all__ = ["Reader"]
@@ -46,6 +47,7 @@ class Reader(TotalsReader):
         del ask
         super().__init__()
         self._calls = Calls()
+        self._encrypted: dict[Any, tuple[Mapping[str, Any], Place]] = {}
         self._said: dict[str, dict[Hashable, list[str]]] = {kind: {} for kind in _MADE}
 
     def read(self, payload: Any) -> Sequence[Delta]:
@@ -65,6 +67,7 @@ class Reader(TotalsReader):
 
     def flush(self) -> Sequence[Delta]:
         """Return what is left to say at the end."""
+        self._metadata |= kept(THOUGHTS, [*self._encrypted.values()])
         return [*self._calls.flush(), self._finish()]
 
     def _event(self, event: str, payload: Mapping[str, Any]) -> Iterator[Delta]:
@@ -85,12 +88,19 @@ class Reader(TotalsReader):
 
     def _item(self, payload: Mapping[str, Any], *, done: bool) -> Iterator[Delta]:
         item = payload.get("item") or {}
+        self._keep(item, len(self._all("output_text")), len(self._calls))
         if item.get("type") == "function_call":
             yield from self._call(item, payload.get("output_index"), done=done)
         elif done:
             for part, number, text in _texts(item):
                 place = _place({**payload, "item_id": item.get("id")}, number)
                 yield from self._rest(part, place, text)
+
+    def _keep(self, item: Mapping[str, Any], said: int, calls: int) -> None:
+        """Keep reasoning that the server encrypted, and that it wants back."""
+        if item.get("type") == "reasoning" and item.get("encrypted_content"):
+            bare = {name: each for name, each in item.items() if name != "status"}
+            self._encrypted.setdefault(item.get("id"), (bare, (said, calls)))
 
     # Texts.
 
@@ -152,8 +162,11 @@ class Reader(TotalsReader):
     def _output(self, response: Mapping[str, Any]) -> Iterator[Delta]:
         before = {part: self._all(part) for part in _MADE}
         told = dict.fromkeys(_MADE, "")
+        calls = 0
         for index, item in enumerate(response.get("output") or ()):
+            self._keep(item, len(told["output_text"]), calls)
             if item.get("type") == "function_call":
+                calls += 1
                 yield from self._call(item, index, done=True)
             for part, _, text in _texts(item):
                 told[part] += text

@@ -2,7 +2,7 @@
 
 import functools
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, Literal
 from urllib.parse import quote
 
@@ -46,7 +46,8 @@ class RequestSpec(BaseModel):
     `messages`, `prompt` (the conversation as one text), `system` and `last` (the texts of the
     system messages and of the last message), `model`, `temperature`, `max_tokens`, `top_p`, `seed`,
     `stop`, `tools`, `tool_choice`, `response_format`, `stream`, `key` (only for itself: the key, if
-    it is no function), and what `parameters` names.
+    it is no function), and what `parameters` names. `messages` leaves out what `system` or `last`
+    stand for beside it; an object or a list in which nothing is left is left out, too.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -146,7 +147,7 @@ class WireSpec(BaseModel):
             **ask._replace(quirks=Quirks()).parameters(),
             "key": _key(ask.values.get("api_key")),
             "last": asked.messages[-1].text if asked.messages else "",
-            "messages": [self._message(each) for each in asked.messages],
+            "messages": [self._message(each) for each in self._others(asked.messages)],
             "model": ask.model,
             "prompt": transcript(spec.prompt, asked.messages).write(asked.messages),
             "stop": ask.stops() or None,
@@ -157,7 +158,15 @@ class WireSpec(BaseModel):
             lambda hole: quote(str(values.get(hole[1]) or ""), safe="") if hole[1] else "$",
             spec.path,
         )
-        return Written(ask.base_url + path, _filled(spec.body, values), {})
+        body = _filled(spec.body, values)
+        return Written(ask.base_url + path, type(spec.body)() if body is None else body, {})
+
+    def _others(self, messages: Sequence[BaseMessage]) -> Sequence[BaseMessage]:
+        """Return the messages that no other name in the body stands for."""
+        names = set(_names(self.request.body))
+        if "last" in names:
+            messages = messages[:-1]
+        return [each for each in messages if each.type != "system" or "system" not in names]
 
     def _message(self, message: BaseMessage) -> Any:
         (made,) = as_openai([message])
@@ -190,7 +199,7 @@ def _names(template: Any) -> Iterator[str]:
 
 
 def _filled(template: Any, values: Mapping[str, Any]) -> Any:
-    """Return a template with its holes filled."""
+    """Return a template with its holes filled; None for what is left empty by them."""
     if isinstance(template, str):
         hole = _HOLE.fullmatch(template)
         if hole and hole[1]:
@@ -198,7 +207,9 @@ def _filled(template: Any, values: Mapping[str, Any]) -> Any:
         return _HOLE.sub(lambda each: as_text(values.get(each[1])) if each[1] else "$", template)
     if isinstance(template, Mapping):
         filled = {key: _filled(each, values) for key, each in template.items()}
-        return {key: each for key, each in filled.items() if each is not None}
+        kept = {key: each for key, each in filled.items() if each is not None}
+        return kept if kept or not template else None
     if isinstance(template, list):
-        return [each for item in template if (each := _filled(item, values)) is not None]
+        items = [each for item in template if (each := _filled(item, values)) is not None]
+        return items if items or not template else None
     return template
