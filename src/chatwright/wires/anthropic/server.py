@@ -26,7 +26,7 @@ def read(body: Mapping[str, Any]) -> Asked:
         model=body.get("model"),
         messages=[
             *([("system", system)] if system else []),
-            *((_role(each), text_of(each.get("content"))) for each in body["messages"]),
+            *(told for each in body["messages"] for told in _told(each)),
         ],
         tools={
             each["name"]: each["input_schema"]
@@ -41,9 +41,15 @@ def read(body: Mapping[str, Any]) -> Asked:
     )
 
 
-def _role(message: Mapping[str, Any]) -> str:
-    blocks = message["content"] if isinstance(message["content"], list) else []
-    return "tool" if any(each["type"] == "tool_result" for each in blocks) else message["role"]
+def _told(message: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield what a message tells: the results of tools, which stand in the user's, and the rest."""
+    content = message["content"]
+    blocks = content if isinstance(content, list) else []
+    results = [each for each in blocks if each["type"] == "tool_result"]
+    yield from (("tool", text_of(each.get("content"))) for each in results)
+    rest = [each for each in blocks if each["type"] != "tool_result"] if blocks else content
+    if rest or not results:
+        yield message["role"], text_of(rest)
 
 
 class Writer(BaseWriter):
