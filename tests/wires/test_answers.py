@@ -12,7 +12,7 @@ from chatwright.testing import Bytes, Cut, Pause, Stall
 from chatwright.wires import WIRES
 from chatwright.wires.quirks import Quirks
 from chatwright.wires.wire import Ask
-from chatwright.wrap.failure import Mask
+from chatwright.wrap.masking import Mask
 from chatwright.wrap.reading import Reading
 from wires.test_clients import at, chunk
 

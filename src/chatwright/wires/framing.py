@@ -32,6 +32,10 @@ LIMIT = 32 * 2**20
 _BOM = b"\xef\xbb\xbf"
 _KEEP_ALIVE = frozenset({b"heartbeat", b"keep-alive", b"keepalive", b"ping"})
 """Names of events that hold nothing."""
+_FIELDS = (b":", b"id:", b"retry:")
+"""What lines begin with that hold nothing: comments, and fields that are not looked at."""
+_STRAY = 4096
+"""How much is kept of what is no part of a stream."""
 
 
 class ErrorPayload(bytes):
@@ -42,6 +46,9 @@ class ErrorPayload(bytes):
 
 class Decoder(Protocol):
     """Cuts bytes into payloads."""
+
+    stray: bytes
+    """The beginning of what stood there, and is no part of the framing: a page of HTML, say."""
 
     def feed(self, data: bytes, /) -> list[Any]:
         """Take the next bytes and return the payloads that are complete."""
@@ -119,6 +126,7 @@ class NdjsonDecoder:
 
     def __init__(self, limit: int = LIMIT) -> None:
         """Start with nothing."""
+        self.stray = b""
         self._lines = _Lines(limit)
 
     def feed(self, data: bytes) -> list[bytes]:
@@ -148,6 +156,7 @@ class SseDecoder:
 
     def __init__(self, limit: int = LIMIT) -> None:
         """Start with nothing."""
+        self.stray = b""
         self._limit = limit
         self._lines = _Lines(limit)
         self._data: list[bytes] = []
@@ -198,11 +207,20 @@ class SseDecoder:
             if self._data and self._is_object():
                 self._end(payloads)
             self._name = line[6:].strip().lower()
-        elif line.lstrip().startswith((b"{", b"[")):
+        else:
+            self._other(line, payloads)
+
+    def _other(self, line: bytes, payloads: list[bytes]) -> None:
+        """Take a line that is none of an event's."""
+        if line.lstrip().startswith((b"{", b"[")):
             if line.rstrip().endswith((b"}", b"]")):
                 payloads.append(line)
             else:
                 self._add(self._bare, line)
+        elif line.startswith(b"error:"):  # llama.cpp's server, before it had one in the data
+            payloads.append(ErrorPayload(line[6:].strip()))
+        elif not line.startswith(_FIELDS) and len(self.stray) < _STRAY:
+            self.stray += line[:_STRAY] + b"\n"
 
     def _is_object(self) -> bool:
         """Tell whether a JSON object may be whole: no line that opens another one is part of it."""
@@ -230,6 +248,7 @@ class WholeDecoder:
 
     def __init__(self, limit: int = LIMIT) -> None:
         """Start with nothing."""
+        self.stray = b""
         self._limit = limit
         self._parts: list[bytes] = []
         self._size = 0
@@ -258,6 +277,7 @@ class TextDecoder:
 
     def __init__(self) -> None:
         """Start with nothing."""
+        self.stray = b""
         self._decoder = codecs.getincrementaldecoder("utf-8-sig")("replace")
 
     def feed(self, data: bytes) -> list[str]:

@@ -16,8 +16,15 @@ class Reader(Protocol):
     """Whether the server has marked the end of the answer: what ends its bytes cuts nothing off."""
 
     @property
+    def missing(self) -> str:
+        """What may be wrong where nothing of an answer has come."""
+
+    @property
     def settled(self) -> bool:
         """Whether nothing of the answer can follow, so that only its usage is waited for."""
+
+    def knows(self, payload: Any, /) -> bool:
+        """Tell whether a payload that says nothing is part of an answer all the same."""
 
     def read(self, payload: Any, /) -> Sequence[Delta]:
         """Return what a payload says.
@@ -54,6 +61,11 @@ class TotalsReader:
         self._kwargs: dict[str, Any] = {}  # what goes back to the server as it came
         self._counts: dict[str, Any] = {}
         self._introduced = False
+
+    @property
+    def missing(self) -> str:
+        """What may be wrong where nothing of an answer has come."""
+        return "are the address and the wire right?"
 
     @property
     def settled(self) -> bool:

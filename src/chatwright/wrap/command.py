@@ -15,7 +15,7 @@ from chatwright.langchain.model import ChatModel
 from chatwright.langchain.request import Request
 from chatwright.langchain.transcript import Transcript, known_transcript, transcript
 from chatwright.wrap.described import DescribedReader, ResponseSpec
-from chatwright.wrap.failure import Mask
+from chatwright.wrap.masking import Mask
 from chatwright.wrap.program import Program
 from chatwright.wrap.reading import Reading
 from chatwright.wrap.watch import Limits, Watch

@@ -1,29 +1,28 @@
 """What a server says has failed, as the error that LangChain has for it."""
 
-import base64
-import contextlib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Any
-from urllib.parse import quote, quote_plus
+from typing import Any, NamedTuple
 
 from chatwright.errors import (
     AuthenticationError,
     EngineError,
     InvalidRequestError,
     NotFoundError,
+    OutputError,
     PermissionDeniedError,
     PromptTooLongError,
     RateLimitError,
     SourceError,
     SourceTimeoutError,
 )
-from chatwright.wires import WIRES
 from chatwright.wrap.jsonio import dumps, loads
+from chatwright.wrap.masking import Mask
+from chatwright.wrap.reports import is_report, plain, status_in, words_in
 
-__all__ = ["SHOWN_BYTES", "Mask", "failure", "is_report", "reported", "retry_after"]
+__all__ = ["SHOWN_BYTES", "Came", "failure", "reported", "retry_after", "unanswered"]
 
 SHOWN_BYTES = 2048
 """How much of a body an error shows."""
@@ -36,54 +35,23 @@ _KINDS: Mapping[int, type[SourceError]] = {
     429: RateLimitError,
     504: SourceTimeoutError,
 }
-_NAMED: Mapping[str, int] = {
-    name: status for wire in WIRES.values() for name, status in wire.errors.items()
-}
-"""An error's `type` or `code`, on any wire, and the status that goes with it."""
 _TOO_LONG = re.compile(
     r"context[_ ](length|size|window)|maximum context|too many tokens|prompt is too long"
     r"|exceeds? the (available )?context|exceed_context",
     re.IGNORECASE,
 )
+_SPENT = re.compile(
+    r"insufficient.?(quota|balance|funds|credit)|exceeded your current quota|out of credits"
+    r"|credit balance|check your (plan|billing)",
+    re.IGNORECASE,
+)
+"""What no asking again can cure: somebody has to pay first."""
 _TOKENS = re.compile(r"(\d[\d,]*) (?:tokens|maximum)")
 _LENGTHY = frozenset({400, 413, 422})
 _REFUSED = 400
 _CONFLICT = 409
 _SERVER = 500
 _REQUEST_IDS = ("x-request-id", "request-id", "apim-request-id", "x-amzn-requestid", "cf-ray")
-
-
-class Mask:
-    """Hides secrets in what is shown.
-
-    Args:
-        secrets: What to hide; those shorter than four characters would hide too much.
-    """
-
-    SHORTEST = 4
-
-    def __init__(self, secrets: Iterable[str] = ()) -> None:
-        """Start with these."""
-        self._secrets: set[str] = set()
-        for each in secrets:
-            self.add(each)
-
-    def add(self, secret: str) -> None:
-        """Hide this one, too; of `Bearer KEY`, the key as well."""
-        for each in (secret, *secret.split(" ")):
-            if len(each) >= self.SHORTEST and each not in {"Bearer", "Basic"}:
-                self._secrets |= {each, quote(each, safe=""), quote_plus(each), quote(each)}
-                self._secrets.add(dumps(each).decode().strip('"'))  # as JSON escapes it
-        if secret.startswith("Basic "):
-            with contextlib.suppress(ValueError):
-                password = base64.b64decode(secret.removeprefix("Basic ")).decode().partition(":")
-                self.add(password[2])
-
-    def __call__(self, text: str) -> str:
-        """Return the text with its secrets hidden."""
-        for each in sorted(self._secrets, key=len, reverse=True):
-            text = text.replace(each, "***")
-        return text
 
 
 def failure(
@@ -111,79 +79,77 @@ def failure(
     return error
 
 
-def reported(error: Any, *, name: str, mask: Mask) -> SourceError:
-    """Return what an error stands for that a server reports inside of its answer."""
-    first = error[0] if isinstance(error, list) and error else error
-    fields = first if isinstance(first, Mapping) else {"message": str(first)}
-    inner = fields.get("error")
-    if isinstance(inner, Mapping):
-        fields = inner
-    elif isinstance(inner, str):
-        fields = {**fields, "message": inner}
-    status = _status(fields)
-    shown = mask(dumps(error).decode())[:SHOWN_BYTES]
-    message = mask(str(_words(fields) or shown))[:SHOWN_BYTES]
-    made = _made(status, f"{name}: the server reports in its answer: {message}")
+class Came(NamedTuple):
+    """Where an answer came from, as errors tell it.
+
+    Args:
+        status: The HTTP status.
+        kind: The content type; empty for none.
+        address: The URL, without its query.
+    """
+
+    status: int
+    kind: str
+    address: str
+
+    def __str__(self) -> str:
+        """Write it as it stands in an error."""
+        return f"HTTP {self.status}, {self.kind or 'no content type'}, {self.address}"
+
+
+def reported(said: Any, *, name: str, mask: Mask, came: Came | None = None) -> SourceError:
+    """Return what a failure stands for that a server reports inside of its answer.
+
+    Args:
+        said: What it says: JSON, parsed, or text.
+        name: The model's name.
+        mask: Hides secrets.
+        came: Where the answer came from; None for a program's.
+    """
+    shown = _shown(said, mask)
+    message = mask(words_in(said) or "")[:SHOWN_BYTES] or shown or "without a word"
+    status = status_in(said)
+    text = f"{name}: the server reports in its answer{_where(came, mask)}: {message}"
+    made = EngineError(text) if status is None else _made(status, text)
+    if status is None:  # nothing says that asking again may help
+        made.status, made.is_retryable = came and came.status, False
     made.body = shown
     return made
 
 
-def is_report(event: Any) -> bool:
-    """Tell whether what a server sends in place of a piece of its answer reports a failure.
-
-    There are many shapes beside `{"error": …}`: vLLM's `object`, FastAPI's `detail`, MiniMax's
-    `base_resp`, Cloudflare's `errors`, FastChat's `error_code`, and `code` beside `msg` of many.
+def unanswered(
+    said: Any, *, name: str, mask: Mask, came: Came | None = None, hint: str
+) -> SourceError:
+    """Return the error for what holds nothing of an answer.
 
     Args:
-        event: A payload of which nothing could be read.
+        said: What came in place of one: JSON, parsed, or text.
+        name: The model's name.
+        mask: Hides secrets.
+        came: Where it came from; None for a program.
+        hint: What may be wrong.
     """
-    if isinstance(event, list):
-        return bool(event) and any(isinstance(e, Mapping) and e.get("error") for e in event)
-    if not isinstance(event, Mapping) or event.get("choices"):
-        return False
-    if event.get("error") or event.get("errors") or event.get("object") == "error":
-        return True
-    base = event.get("base_resp")
-    if isinstance(base, Mapping) and base.get("status_code"):
-        return True
-    if any(event.get(name) for name in _CODES):
-        return True
-    words = any(isinstance(event.get(name), str) and event[name].strip() for name in _WORDS)
-    code = event.get("code")
-    failed = code is not None and str(code).lower() not in _FINE
-    return (words and (failed or "choices" in event)) or bool(event.get("detail"))
+    if is_report(said):
+        return reported(said, name=name, mask=mask, came=came)
+    shown = _shown(said, mask)
+    text = (
+        f"{name}: nothing of an answer could be read in what the server sent"
+        f"{_where(came, mask)}: {shown or 'the body is empty'} ({hint})"
+    )
+    status = status_in(said)
+    made = OutputError(text) if status is None else _made(status, text)
+    if status is None:
+        made.status = came and came.status
+    made.body = shown
+    return made
 
 
-_CODES = ("errorCode", "errorMessage", "error_code", "error_message", "error_msg")
-_WORDS = ("detail", "message", "msg")
-_FINE = frozenset({"", "0", "200", "ok", "success"})
+def _shown(said: Any, mask: Mask) -> str:
+    return mask(plain(said) if isinstance(said, str) else dumps(said).decode())[:SHOWN_BYTES]
 
 
-def _words(fields: Mapping[str, Any]) -> Any:
-    """Return the words in which a failure is told, wherever they stand; None without any."""
-    for name in ("message", "detail", "msg", "status_msg", "error_message", "errorMessage"):
-        if fields.get(name):
-            return fields[name]
-    for name in ("error_msg", "errors", "base_resp", "error", "text"):
-        inner = fields.get(name)
-        inner = inner[0] if isinstance(inner, list) and inner else inner
-        if isinstance(inner, Mapping) and (found := _words(inner)):
-            return found
-        if isinstance(inner, str) and inner:
-            return inner
-    return None
-
-
-def _status(fields: Mapping[str, Any]) -> int:
-    for key in ("status", "status_code", "code", "error_code", "type"):
-        value = fields.get(key)
-        if isinstance(value, str) and value.isdigit():
-            value = int(value)
-        if isinstance(value, int) and 400 <= value < 600:  # noqa: PLR2004  failures
-            return value
-        if isinstance(value, str) and value in _NAMED:
-            return _NAMED[value]
-    return _SERVER
+def _where(came: Came | None, mask: Mask) -> str:
+    return "" if came is None else f" ({mask(str(came))})"
 
 
 def _made(status: int, message: str) -> SourceError:
@@ -195,6 +161,8 @@ def _made(status: int, message: str) -> SourceError:
     error.status = status
     if status == _CONFLICT:
         error.is_retryable = True
+    elif _SPENT.search(message):
+        error.is_retryable = False
     return error
 
 
@@ -209,14 +177,14 @@ def _said(body: str) -> str:
     try:
         fields = loads(body)
     except SourceError:
-        return " ".join(body.split())
+        return plain(body)
     if isinstance(fields, Mapping):
         inner = fields.get("error", fields)
         if isinstance(inner, str):
             return inner
         if isinstance(inner, Mapping) and isinstance(inner.get("message"), str):
             return str(inner["message"])
-    return " ".join(body.split())
+    return plain(body)
 
 
 def _hint(status: int) -> str:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from chatwright.errors import ContentError, EngineError, LoadError
-from chatwright.wrap.failure import Mask
+from chatwright.wrap.masking import Mask
 
 if TYPE_CHECKING:
     from chatwright.wrap.watch import Watch

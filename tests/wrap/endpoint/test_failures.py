@@ -32,7 +32,8 @@ from chatwright import (
 )
 from chatwright.checks.modes import Recorder
 from chatwright.testing import Bytes, Cut, Pause, Refuse, Stall, Upstream
-from chatwright.wrap.failure import Mask, retry_after
+from chatwright.wrap.failure import retry_after
+from chatwright.wrap.masking import Mask
 from contract.subjects import MODES
 from waiting import eventually, soon
 from wrap.endpoint.conftest import Carrier

@@ -217,6 +217,10 @@ class Reader(TotalsReader):
                 return [*self._introduce(payload, "id"), ending[0], *deltas, *ending[1:]]
         return ()
 
+    def knows(self, payload: Any) -> bool:
+        """Tell whether a payload is part of an answer, by its type."""
+        return str(payload.get("type")).startswith(("content_block", "message"))
+
     def _start(self, message: Mapping[str, Any]) -> Sequence[Delta]:
         """Say what is known before the answer; its output tokens are only a placeholder there."""
         counts = {**(message.get("usage") or {})}

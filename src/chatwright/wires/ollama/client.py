@@ -113,6 +113,10 @@ class Reader(TotalsReader):
         # What is known of the answer goes first: its text may end it.
         return [self._counted(USAGE, payload), *self._introduce(payload), *said]
 
+    def knows(self, payload: Any) -> bool:
+        """Tell whether a payload is part of an answer: a message, or its end."""
+        return isinstance(payload.get("message"), Mapping) or payload.get("done") is True
+
     def _message(self, message: Mapping[str, Any]) -> Iterator[Delta]:
         if thinking := message.get("thinking"):
             self._metadata[REASONING_FIELD] = "thinking"

@@ -11,7 +11,7 @@ from chatwright.langchain.content import REASONING_FIELD
 from chatwright.langchain.openai import as_openai
 from chatwright.wires.calls import Calls, given
 from chatwright.wires.openai.names import PATH, REASONING, USAGE
-from chatwright.wires.reader import TotalsReader
+from chatwright.wires.reader import Reported, TotalsReader
 from chatwright.wires.wire import Ask, Written
 
 __all__ = ["ACCEPTS", "Reader", "write"]
@@ -139,6 +139,10 @@ class Reader(TotalsReader):
             self._note(payload, *_KEPT)
         return [self._counted(USAGE, usage), *deltas] if usage else deltas
 
+    def knows(self, payload: Any) -> bool:
+        """Tell whether a payload is part of an answer: it has a choice, empty or not."""
+        return bool(payload.get("choices"))
+
     def flush(self) -> Sequence[Delta]:
         """Return what is left to say at the end."""
         return [*self._calls.flush(), self._finish()]
@@ -157,6 +161,8 @@ class Reader(TotalsReader):
         return apart or next((each["usage"] for each in choices if each.get("usage")), None)
 
     def _choice(self, choice: Mapping[str, Any]) -> Iterator[Delta]:
+        if choice.get("error"):  # OpenRouter's
+            raise Reported(choice)
         delta = choice.get("delta") or choice.get("message") or {}
         deltas = [*self._said(delta, choice)]
         yield from deltas

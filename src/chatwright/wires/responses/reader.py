@@ -65,6 +65,11 @@ class Reader(TotalsReader):
             return self._rest(part, _place(payload), payload.get("text") or payload.get("refusal"))
         return [*self._event(event, payload)]
 
+    def knows(self, payload: Any) -> bool:
+        """Tell whether a payload is part of an answer: one of its events, or the whole of it."""
+        told = str(payload.get("type")).startswith("response.")
+        return told or payload.get("object") == "response" or "output" in payload
+
     def flush(self) -> Sequence[Delta]:
         """Return what is left to say at the end."""
         self._metadata |= kept(THOUGHTS, [*self._encrypted.values()])

@@ -12,8 +12,9 @@ from chatwright.langchain.request import Request
 from chatwright.wires.quirks import Quirks
 from chatwright.wires.wire import Written
 from chatwright.wrap.endpoint.model import ChatEndpoint
-from chatwright.wrap.failure import Mask, failure
+from chatwright.wrap.failure import failure
 from chatwright.wrap.jsonio import loads
+from chatwright.wrap.masking import Mask
 from chatwright.wrap.reading import Reading
 
 __all__ = ["Asker", "Attempt"]

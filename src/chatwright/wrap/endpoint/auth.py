@@ -13,8 +13,9 @@ from pydantic import ConfigDict, SecretStr
 
 from chatwright.errors import AuthenticationError, OutputError
 from chatwright.wrap.endpoint.http import Auth, BasicAuth, HttpRequest, HttpResponse
-from chatwright.wrap.failure import SHOWN_BYTES, Mask
+from chatwright.wrap.failure import SHOWN_BYTES
 from chatwright.wrap.jsonio import loads
+from chatwright.wrap.masking import Mask
 
 __all__ = ["KeyAuth", "OAuth2ClientCredentials", "secret"]
 

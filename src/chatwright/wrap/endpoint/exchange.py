@@ -17,7 +17,8 @@ from tenacity import (
 from chatwright.deltas import Delta
 from chatwright.errors import SourceConnectionError, SourceError, SourceTimeoutError
 from chatwright.wrap.endpoint.http import Response
-from chatwright.wrap.failure import Mask, failure
+from chatwright.wrap.failure import Came, failure
+from chatwright.wrap.masking import Mask
 from chatwright.wrap.reading import Reading
 
 __all__ = ["Exchange", "Retries"]
@@ -26,8 +27,6 @@ GRACE_SECONDS = 2.0
 """How long what follows the end of an answer, its usage say, may take."""
 BODY_BYTES = 2**16
 """How much of a failure's body is read."""
-RETRIED = frozenset({408, 409, 429})
-SERVER_FAILED = 500
 
 
 class Retries(NamedTuple):
@@ -57,9 +56,9 @@ class Retries(NamedTuple):
     def _helps(self, error: BaseException) -> bool:
         if not isinstance(error, SourceError) or (error.retry_after or 0) > self.longest:
             return False
-        if error.status is None:
-            return isinstance(error, SourceConnectionError)
-        return error.status in RETRIED or error.status >= SERVER_FAILED
+        # A status is a server's; without one, only a lost connection may be another time.
+        told = error.status is not None or isinstance(error, SourceConnectionError)
+        return told and error.is_retryable
 
     def _wait(self, state: RetryCallState) -> float:
         jitter = wait_random_exponential(multiplier=0.5, max=self.longest)(state)
@@ -73,7 +72,7 @@ class Exchange:
 
     Args:
         send: Sends the request and returns the response, opened.
-        read: Makes what reads the answer.
+        read: Makes what reads the answer, of where it comes from.
         retries: When to ask again.
         name: The model's name, for errors.
         mask: Hides secrets.
@@ -82,7 +81,7 @@ class Exchange:
     def __init__(
         self,
         send: Callable[[], Awaitable[Response]],
-        read: Callable[[], Reading],
+        read: Callable[[Came], Reading],
         *,
         retries: Retries,
         name: str,
@@ -122,7 +121,8 @@ class Exchange:
         try:
             if response.status >= 300:  # noqa: PLR2004  redirects and failures
                 await self._fail(response)
-            reading = self._read()
+            kind = response.headers.get("content-type", "")
+            reading = self._read(Came(response.status, kind, response.address))
             first: list[Delta] = []
             while not (reading.began or reading.done):
                 first += await _next(response, reading)

@@ -105,6 +105,7 @@ class Response:
         self._name = name
         self._response: httpx2.Response | None = None
         self._pieces: AsyncGenerator[bytes] | None = None
+        self.address = ""
         self.status = 0
         self.headers: Mapping[str, str] = {}
         self.sent: Mapping[str, str] = {}
@@ -135,6 +136,7 @@ class Response:
             ParameterError: The address is none.
         """
         timeout = httpx2.Timeout(None, connect=connect_timeout)
+        self.address = url.partition("?")[0]
         try:
             with self.watch:
                 request = self._client.build_request(

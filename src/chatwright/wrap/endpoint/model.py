@@ -21,8 +21,9 @@ from chatwright.wrap.endpoint.clients import client
 from chatwright.wrap.endpoint.exchange import Exchange, Retries
 from chatwright.wrap.endpoint.fields import EndpointFields, as_secrets
 from chatwright.wrap.endpoint.http import Network, Response
-from chatwright.wrap.failure import Mask
+from chatwright.wrap.failure import Came
 from chatwright.wrap.jsonio import dumps
+from chatwright.wrap.masking import Mask
 from chatwright.wrap.reading import Reading
 from chatwright.wrap.watch import Limits, Watch
 
@@ -82,7 +83,7 @@ class ChatEndpoint(EndpointFields):
         retries = Retries(self.max_retries, self.retry_after_limit, self.timeout)
         return Exchange(send, read, retries=retries, name=self.model_name, mask=mask).deltas()
 
-    def _reading(self, ask: Ask, framing: str, mask: Mask) -> Reading:
+    def _reading(self, ask: Ask, framing: str, mask: Mask, came: Came) -> Reading:
         return Reading(
             self.speaks.reader(ask),
             framing=framing,
@@ -90,6 +91,7 @@ class ChatEndpoint(EndpointFields):
             done_marker=self.speaks.done_marker,
             name=self.model_name,
             mask=mask,
+            came=came,
         )
 
     async def send(
