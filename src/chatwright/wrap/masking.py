@@ -6,7 +6,7 @@ import functools
 import html.entities
 import re
 from collections.abc import Iterable, Iterator
-from urllib.parse import unquote
+from urllib.parse import unquote, urlsplit
 
 __all__ = ["Mask"]
 
@@ -30,10 +30,13 @@ class Mask:
             self.add(each)
 
     def add(self, secret: str) -> None:
-        """Hide this one, too; of `Bearer KEY`, the key as well, and of Basic auth the password."""
+        """Hide this one, too, and its parts: of `Bearer KEY` the key, of Basic the password."""
         for each in (secret, *secret.split(" ")):
             if len(each) >= self.SHORTEST and each not in _SCHEMES:
                 self._secrets |= {each, unquote(each)}
+        if "://" in secret:
+            with contextlib.suppress(ValueError):
+                self.add(urlsplit(secret).password or "")
         if secret.startswith("Basic "):
             with contextlib.suppress(ValueError):
                 password = base64.b64decode(secret.removeprefix("Basic ")).decode().partition(":")

@@ -110,10 +110,7 @@ class Reading:
             raise self._unanswered(self._aside or self._head.decode("utf-8", "replace"))
         if self._cut and (said := self._said_last()) and (type(said) is str or words_in(said)):
             raise self._reported(said)
-        try:
-            rest = self._reader.flush()
-        except OutputError as error:
-            raise OutputError(f"{self._name}: {self._mask(str(error))}") from None
+        rest = self._reader.flush()
         if any(isinstance(each, Finish) and each.reason.lower() == _FAILED for each in rest):
             raise self._reported("it could not finish it (its finish reason is 'error')")
         return self._halves.joined(rest, last=True) if self._apart else rest
@@ -173,11 +170,12 @@ class Reading:
             read = self._event(event, failed=type(payload) is ErrorPayload)
             return self._halves.joined(read) if self._apart else read
         except Reported as failure:
-            raise self._reported(failure.said) from None
+            failed = self._reported(failure.said)
         except (AttributeError, IndexError, KeyError, OutputError, TypeError, ValueError) as error:
             if event is _UNREAD and type(payload) is bytes and self._reader.settled:
                 return ()  # nothing of the answer can follow
-            raise self._unread(payload, event, error) from None
+            failed = self._unread(payload, event, error)
+        raise failed  # outside of the handlers: what the server said, unmasked, hangs on nothing
 
     def _unread(self, payload: Any, event: Any, why: Exception) -> SourceError:
         """Return the error for a payload that is not of the wire."""

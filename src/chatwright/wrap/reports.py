@@ -82,8 +82,8 @@ def words_in(said: Any, depth: int = _DEEP) -> str | None:
         depth: How deep to look.
     """
     if isinstance(said, list):
-        found = (words_in(each, depth - 1) for each in said) if depth else iter(())
-        return next((each for each in found if each), None)
+        inside = (words_in(each, depth - 1) for each in said if depth)
+        return next((each for each in inside if each), None)
     if not isinstance(said, Mapping) or not depth:
         return None
     fields = {_key(name): value for name, value in said.items()}

@@ -3,8 +3,7 @@
 It is a transport of httpx2's, so that keys, logs and everything above know no difference.
 """
 
-from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator
 from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
@@ -42,7 +41,8 @@ class FastTransport(httpx2.AsyncBaseTransport):
             self._session = self._opened()
         timeouts = request.extensions.get("timeout", {})
         headers = [(k, v) for k, v in request.headers.multi_items() if k.lower() not in _SKIPPED]
-        with _translated():
+        failed: Exception | None = None
+        try:
             response = await self._session.request(
                 request.method,
                 # aiohttp would quote what is quoted.
@@ -53,6 +53,10 @@ class FastTransport(httpx2.AsyncBaseTransport):
                 timeout=aiohttp.ClientTimeout(total=None, sock_connect=timeouts.get("connect")),
                 allow_redirects=False,
             )
+        except Exception as error:  # noqa: BLE001  it is raised, translated or as it is
+            failed = _translated(error)
+        if failed is not None:  # outside of the handler: no error that shows the URL hangs on it
+            raise failed
         return httpx2.Response(
             response.status,
             headers=response.raw_headers,
@@ -97,9 +101,17 @@ class _Body(httpx2.AsyncByteStream):
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         content = self._response.content
-        with _translated():
-            while data := await content.readany():
+        failed: Exception | None = None
+        while failed is None:
+            try:
+                data = await content.readany()
+            except Exception as error:  # noqa: BLE001  it is raised, translated or as it is
+                failed = _translated(error)
+            else:
+                if not data:
+                    return
                 yield data
+        raise failed
 
     async def aclose(self) -> None:
         """Give the connection back, or end it where its body has not ended."""
@@ -109,22 +121,21 @@ class _Body(httpx2.AsyncByteStream):
             self._response.close()
 
 
-@contextmanager
-def _translated() -> Iterator[None]:
-    """Raise aiohttp's errors as httpx2's."""
-    try:
-        yield
-    except (aiohttp.ServerTimeoutError, aiohttp.ConnectionTimeoutError) as error:
-        raise httpx2.ConnectTimeout(str(error)) from error
-    except aiohttp.ClientProxyConnectionError as error:
-        raise httpx2.ProxyError(str(error)) from error
-    except aiohttp.ClientHttpProxyError as error:
-        raise httpx2.ProxyError(f"{error.status} {error.message}") from error
-    except aiohttp.ClientConnectorError as error:
-        raise httpx2.ConnectError(str(error)) from error
-    except aiohttp.InvalidURL as error:
-        raise httpx2.UnsupportedProtocol(str(error)) from error
-    except aiohttp.ClientResponseError as error:  # it shows the URL, where a key may stand
-        raise httpx2.ReadError(f"{error.status} {error.message}") from None
-    except (aiohttp.ClientError, ConnectionError) as error:
-        raise httpx2.ReadError(str(error) or type(error).__name__) from error
+def _translated(error: Exception) -> Exception:
+    """Return one of aiohttp's errors as httpx2's, without the URL, where a key may stand."""
+    match error:
+        case aiohttp.ServerTimeoutError() | aiohttp.ConnectionTimeoutError():
+            return httpx2.ConnectTimeout("")
+        case aiohttp.ClientProxyConnectionError():
+            return httpx2.ProxyError(str(error))
+        case aiohttp.ClientHttpProxyError():
+            return httpx2.ProxyError(f"{error.status} {error.message}")
+        case aiohttp.ClientConnectorError():
+            return httpx2.ConnectError(str(error))
+        case aiohttp.InvalidURL():
+            return httpx2.UnsupportedProtocol("")
+        case aiohttp.ClientResponseError():  # it shows the URL
+            return httpx2.ReadError(f"{error.status} {error.message}")
+        case aiohttp.ClientError() | ConnectionError():
+            return httpx2.ReadError(str(error) or type(error).__name__)
+    return error

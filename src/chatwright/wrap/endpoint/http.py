@@ -16,6 +16,7 @@ from chatwright.errors import (
     SourceError,
     SourceTimeoutError,
 )
+from chatwright.wrap.masking import Mask
 from chatwright.wrap.watch import Watch
 
 __all__ = [
@@ -36,6 +37,10 @@ HttpResponse = httpx2.Response
 Client = httpx2.AsyncClient
 KEEPALIVE_SECONDS = 30.0
 """How long an idle connection is kept."""
+_OPEN = frozenset(
+    {"accept", "accept-encoding", "connection", "content-length", "content-type", "host"}
+) | {"transfer-encoding", "user-agent"}
+"""Headers of requests that hold no secrets."""
 SETTLE_SECONDS = 0.25
 """How long the end of a body may take once the answer has ended: its connection is then kept."""
 
@@ -96,10 +101,12 @@ class Response:
         made: The loop's client.
         watch: The time limits.
         name: The model's name, for errors.
+        mask: Learns the secrets that are sent, and hides them.
     """
 
-    def __init__(self, made: Client, watch: Watch, name: str) -> None:
+    def __init__(self, made: Client, watch: Watch, name: str, mask: Mask) -> None:
         """Prepare; nothing is sent yet."""
+        self._mask = mask
         self.watch = watch
         self._client = made
         self._name = name
@@ -108,7 +115,6 @@ class Response:
         self.address = ""
         self.status = 0
         self.headers: Mapping[str, str] = {}
-        self.sent: Mapping[str, str] = {}
 
     async def open(
         self,
@@ -137,6 +143,8 @@ class Response:
         """
         timeout = httpx2.Timeout(None, connect=connect_timeout)
         self.address = url.partition("?")[0]
+        request: httpx2.Request | None = None
+        failed: Exception | None = None
         try:
             with self.watch:
                 request = self._client.build_request(
@@ -149,10 +157,13 @@ class Response:
                 if query:
                     request.url = _Quiet(request.url.copy_merge_params(query))
                 self._response = await self._client.send(request, auth=auth, stream=True)
-        except Exception as error:
-            _translate(error, self._name)
-            raise
-        self.sent = self._response.request.headers
+        except Exception as error:  # noqa: BLE001  it is raised, as ours or as it is
+            failed = error
+        self._learn(request, headers)
+        if failed is not None:
+            raise self._ours(failed)
+        assert self._response is not None  # noqa: S101  nothing has failed
+        self._learn(self._response.request, headers)
         self.status = self._response.status_code
         self.headers = self._response.headers
         # httpx2's own iterators add nothing to a stream that is not compressed, at 3 µs a piece.
@@ -170,16 +181,32 @@ class Response:
         if self._pieces is None:
             return None
         self.watch.wait()
+        failed: Exception | None = None
+        data = b""
         try:
-            data: bytes = await self._pieces.__anext__()
+            data = await self._pieces.__anext__()
         except StopAsyncIteration:
             data, self._pieces = b"", None
         except BaseException as error:
             self.watch.waited(error)
-            _translate(error, self._name)
-            raise
+            if not isinstance(error, Exception):
+                raise
+            failed = error
+        if failed is not None:
+            raise self._ours(failed)
         self.watch.waited()
         return data if self._pieces is not None else None
+
+    def _learn(self, request: httpx2.Request | None, given: Mapping[str, str]) -> None:
+        """Have the mask learn what whoever signs the request has put into its headers."""
+        for name, value in {} if request is None else request.headers.items():
+            if name not in _OPEN and given.get(name) != value:
+                self._mask.add(value)
+
+    def _ours(self, error: Exception) -> Exception:
+        """Return an error as one of ours, its secrets hidden; one of the caller's as it is."""
+        made = _translated(error, self._name, self._mask)
+        return error if made is None else made
 
     async def settle(self) -> None:
         """Read to the end of the body, if that comes soon: its connection is then kept."""
@@ -208,23 +235,26 @@ class _Quiet(httpx2.URL):
         return repr(httpx2.URL(str(self)))
 
 
-def _translate(error: BaseException, name: str) -> None:
-    """Raise one of httpx2's errors as ours.
+def _translated(error: Exception, name: str, mask: Mask) -> SourceError | ParameterError | None:
+    """Return one of httpx2's errors as ours; None for any other.
 
     What they say of the request is ours to say: it may hold secrets; so no cause is kept.
     """
-    if isinstance(error, httpx2.TimeoutException):
-        raise SourceTimeoutError(f"{name}: {_named(error)} within its limit") from None
-    if isinstance(error, httpx2.DecodingError):
-        raise EngineError(f"{name}: the body can't be decompressed: {error}") from None
-    if isinstance(error, httpx2.UnsupportedProtocol | httpx2.InvalidURL):
-        raise ParameterError(f"{name}: base_url, or the proxy, is no address") from None
-    if isinstance(error, httpx2.LocalProtocolError):
-        raise ParameterError(f"{name}: a header, or its value, is none that HTTP has") from None
-    if isinstance(error, httpx2.TransportError):
-        raise SourceConnectionError(f"{name}: {_named(error)}: {error}") from None
-    if isinstance(error, httpx2.HTTPError):
-        raise EngineError(f"{name}: {error}") from None
+    told = mask(str(error))
+    match error:
+        case httpx2.TimeoutException():
+            return SourceTimeoutError(f"{name}: {_named(error)} within its limit")
+        case httpx2.DecodingError():
+            return EngineError(f"{name}: the body can't be decompressed: {told}")
+        case httpx2.UnsupportedProtocol() | httpx2.InvalidURL():
+            return ParameterError(f"{name}: base_url, or the proxy, is no address")
+        case httpx2.LocalProtocolError():
+            return ParameterError(f"{name}: a header, or its value, is none that HTTP has")
+        case httpx2.TransportError():
+            return SourceConnectionError(f"{name}: {_named(error)}: {told}")
+        case httpx2.HTTPError():
+            return EngineError(f"{name}: {told}")
+    return None
 
 
 def _named(error: httpx2.HTTPError) -> str:

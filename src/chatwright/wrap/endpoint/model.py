@@ -2,7 +2,7 @@
 
 import functools
 import time
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Iterator, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -70,7 +70,7 @@ class ChatEndpoint(EndpointFields):
         """Ask the server."""
         ask, wire = self.ask(request), self.speaks
         written = self.written(ask)
-        mask = Mask(map(secret, self.query.values()))
+        mask = Mask(_hidden(request.parameters.get("extra_body")))
         headers = request.parameters.get("headers")
         end = time.monotonic() + self.timeout
 
@@ -116,6 +116,8 @@ class ChatEndpoint(EndpointFields):
             AuthenticationError: No token is to be had.
             ParameterError: What can't be sent, or network settings that can't be used.
         """
+        for each in _hidden([self.query, self.extra_body, self.proxy, self.api_key]):
+            mask.add(each)
         left = self.timeout if seconds is None else max(0.0, seconds)
         limits = Limits(self.first_token_timeout, self.token_timeout, left)
         watch = Watch(limits, self.model_name)
@@ -123,7 +125,7 @@ class ChatEndpoint(EndpointFields):
             with watch:
                 sent = await self._headers(written, headers or {}, mask)
             made = await client(self._network(), self.http_client)
-            response = Response(made, watch, self.model_name)
+            response = Response(made, watch, self.model_name, mask)
             await response.open(
                 written.url,
                 None if written.body is None else dumps(written.body),
@@ -135,8 +137,6 @@ class ChatEndpoint(EndpointFields):
         except BaseException:
             watch.stop()
             raise
-        for name in ("authorization", self.speaks.key_header):
-            mask.add(response.sent.get(name, ""))
         return response
 
     def replies_async(self) -> bool:
@@ -309,6 +309,15 @@ def _masked(value: Any) -> Any:
     if isinstance(value, list):
         return [_masked(each) for each in value]
     return "***" if isinstance(value, SecretStr) else value
+
+
+def _hidden(value: Any) -> Iterator[str]:
+    """Yield the secrets inside a value."""
+    if isinstance(value, SecretStr):
+        yield value.get_secret_value()
+    elif isinstance(value, Mapping | list):
+        for each in value.values() if isinstance(value, Mapping) else value:
+            yield from _hidden(each)
 
 
 def _whole(framing: str) -> str:
