@@ -204,7 +204,9 @@ class _Identity:
             return str(error)
 
     def _object(self, value: Any, path: str) -> Any:
-        if isinstance(value, BaseModel):
+        if known := getattr(type(value), "_identified", None):
+            fields = known(value)  # one of ours
+        elif isinstance(value, BaseModel):
             fields = _fields(value)
         elif dataclasses.is_dataclass(value):
             fields = {f.name: getattr(value, f.name) for f in dataclasses.fields(value)}
@@ -242,9 +244,6 @@ def _bare(member: Any) -> Any:
 
 def _fields(model: BaseModel) -> dict[str, Any]:
     """Return the values that make up a pydantic model, a chat model for one."""
-    if known := getattr(model, "_identified", None):
-        values: dict[str, Any] = known()  # one of ours
-        return values
     kinds = type(model).model_fields
     fields = {name: model.__dict__[name] for name in kinds} | (model.__pydantic_extra__ or {})
     if isinstance(model, BaseLanguageModel):

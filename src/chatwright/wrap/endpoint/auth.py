@@ -129,6 +129,11 @@ class OAuth2ClientCredentials(Auth):
             if response.status_code != UNAUTHORIZED:
                 return
 
+    def _identified(self) -> dict[str, Any]:
+        """Return what tells whose tokens these are, for cache keys: not the token of the hour."""
+        asked = (self.token_url, self.client_id, self.client_secret, self.scope, self.audience)
+        return {"asked": asked}
+
     def secrets(self) -> list[str]:
         """Return what must not be shown."""
         return [secret(self.client_secret), *([self._token] if self._token else [])]

@@ -25,6 +25,21 @@ def as_secrets(headers: Any) -> Any:
     return headers
 
 
+def _queried(query: str) -> dict[str, str]:
+    """Return the parameters in a URL.
+
+    Raises:
+        ValueError: One of them is there twice.
+    """
+    found = parse_qsl(query, keep_blank_values=True)
+    names = [name for name, _ in found]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise ValueError(
+            f"base_url has the query parameter {twice[0]!r} twice, and can send it only once"
+        )
+    return dict(found)
+
+
 Secrets = Annotated[dict[str, SecretStr], BeforeValidator(as_secrets)]
 
 
@@ -112,7 +127,7 @@ class EndpointFields(ChatModel):
         if parts.query:
             own = values.get("query") or {}
             if isinstance(own, Mapping):
-                values["query"] = {**dict(parse_qsl(parts.query)), **own}
+                values["query"] = {**_queried(parts.query), **own}
         if parts.fragment and not values.keys() & {"model", "model_name"}:
             values["model_name"] = parts.fragment
         values["base_url"] = urlunsplit((parts.scheme, host, parts.path.rstrip("/"), "", ""))
