@@ -26,6 +26,7 @@ __all__ = [
     "as_format",
     "bounded",
     "hoisted",
+    "recursive",
     "refers_to_itself",
     "rooted",
     "target_of",
@@ -232,9 +233,17 @@ def _adapter(schema: type) -> TypeAdapter[Any] | None:
 
 def rooted(schema: Json) -> dict[str, Any]:
     """Return a schema whose root is no reference, as pydantic's of a recursive class is."""
-    own = dict(schema)
-    root = own.pop("$ref", "").removeprefix("#/$defs/")
-    return {**own.get("$defs", {}).get(root, {}), **own}
+    target = resolved(str(schema.get("$ref", "")), schema)
+    if not isinstance(target, Mapping) or target is schema:
+        return dict(schema)
+    return {**target, **{key: each for key, each in schema.items() if key != "$ref"}}
+
+
+def recursive(schema: Any) -> dict[str, Any] | None:
+    """Return the whole schema of a TypedDict that refers to itself; None for anything else."""
+    adapter = _adapter(schema) if is_typeddict(schema) else None
+    own = adapter.json_schema() if adapter else {}
+    return _described(rooted(own), schema) if refers_to_itself(own) else None
 
 
 def refers_to_itself(schema: Json) -> bool:

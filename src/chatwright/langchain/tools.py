@@ -6,10 +6,10 @@ from typing import Any, TypeAlias
 
 from langchain_core.tools import BaseTool
 from langchain_core.utils.function_calling import convert_to_openai_tool
-from pydantic import BaseModel
 
 from chatwright.errors import ParameterError
-from chatwright.langchain.schemas import refers_to_itself, rooted
+from chatwright.langchain.schemas import recursive, rooted
+from chatwright.langchain.tool_schemas import whole_parameters
 
 __all__ = ["ToolLike", "as_choice", "as_tools", "chosen_name", "is_forced", "tool_name"]
 
@@ -59,59 +59,62 @@ _converted: dict[tuple[int, bool | None], tuple[weakref.ref[Any], Any, Tool]] = 
 
 def _from_dict(tool: Tool, strict: bool | None) -> Tool:
     if tool.get("type") == "function" and "function" in tool:
-        if strict is None:
-            return tool
-        return {**tool, "function": {**tool["function"], "strict": strict}}
+        function = tool["function"]
+        if isinstance(function, Mapping):
+            whole = whole_parameters(function.get("parameters"), function, strict=None)
+            function = {**function, "parameters": whole}
+            function |= {} if strict is None else {"strict": strict}
+        return tool if function == tool["function"] else {**tool, "function": function}
     if tool.get("type") == "function" and "name" in tool:  # the form of OpenAI's Responses
         tool = {key: value for key, value in tool.items() if key != "type"}
-    described = {"input_schema", "parameters", "properties"} & tool.keys()
-    if described or tool.keys() == {"name", "description"}:
+    if _BELOW & tool.keys():
         return _convert(tool, strict)
+    tool = rooted(tool)  # pydantic's schema of a recursive class has its name below a reference
+    described = _SCHEMA & tool.keys() or ("title" in tool and tool.get("type") == "object")
+    if described or tool.keys() == {"name", "description"}:
+        return _convert(_as_function(tool), strict)
     return tool
 
 
+_BELOW = frozenset({"input_schema", "parameters", "toolSpec"})
+_SCHEMA = frozenset({"allOf", "anyOf", "oneOf", "properties"})
+"""Keys of dicts that describe arguments: what has none of them is a provider's own tool."""
+
+
+def _as_function(schema: Tool) -> Tool:
+    """Return a JSON schema that says of itself what tool it is as a function that has it."""
+    name = schema.get("name") or schema.get("title")
+    beside = {key: schema[key] for key in ("description", "strict", _MARK) if key in schema}
+    apart = {"name", "title", *beside}
+    parameters = {key: each for key, each in schema.items() if key not in apart}
+    return {"name": name, **beside, "parameters": parameters} if name else schema
+
+
 def _convert(tool: ToolLike, strict: bool | None) -> Tool:
+    if (own := recursive(tool)) is not None:  # core knows no end of it
+        tool = _as_function(own)
     try:
-        return _completed(convert_to_openai_tool(tool, strict=strict), tool)
-    except (TypeError, ValueError) as error:
+        return _completed(convert_to_openai_tool(tool, strict=strict), tool, strict)
+    except (KeyError, RecursionError, TypeError, ValueError) as error:
         raise ParameterError(
             f"{tool!r} can't be a tool; a tool is a LangChain tool, a function with a docstring "
             f"and typed arguments, a pydantic class, a TypedDict or a JSON schema: {error}"
         ) from error
 
 
-def _completed(converted: Tool, tool: Any) -> Tool:
+def _completed(converted: Tool, tool: Any, strict: bool | None) -> Tool:
     """Return a tool as core converted it, with what core loses on the way.
 
-    A recursive schema is cut by it, its marks for a server's cache are dropped, and where there are
-    no arguments, servers want `properties` all the same.
+    That is parts of its schema (`whole_parameters`), and its marks for a server's cache.
     """
     function = dict(converted["function"])
-    if isinstance(own := _schema(tool), dict) and refers_to_itself(own):
-        described = {"description", "name", "title"}
-        whole = rooted(own).items()
-        function["parameters"] = {k: each for k, each in whole if k not in described}
-    parameters = function.get("parameters") or {"type": "object"}
-    if parameters.get("type") == "object" and "properties" not in parameters:
-        parameters = {**parameters, "properties": {}}
-    function["parameters"] = parameters
+    function["parameters"] = whole_parameters(function.get("parameters"), tool, strict=strict)
     extras = tool if isinstance(tool, dict) else getattr(tool, "extras", None) or {}
     marks = {_MARK: extras[_MARK]} if isinstance(extras, Mapping) and _MARK in extras else {}
     return {**converted, "function": function, **marks}
 
 
 _MARK = "cache_control"
-
-
-def _schema(tool: Any) -> Any:
-    """Return the whole schema of a tool's arguments, as the tool itself has it."""
-    if isinstance(tool, BaseTool):
-        return _schema(tool.tool_call_schema)
-    if isinstance(tool, type) and issubclass(tool, BaseModel):
-        return tool.model_json_schema()
-    if isinstance(tool, dict):
-        return tool.get("input_schema") or tool.get("parameters") or tool
-    return None
 
 
 def tool_name(tool: Mapping[str, Any]) -> str | None:
