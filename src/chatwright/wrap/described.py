@@ -109,8 +109,10 @@ class DescribedReader(TotalsReader):
             deltas += self._tool_calls(self._found(spec.tool_calls, payload))
         deltas += self._usage(payload)
         if spec.finish_reason and (reason := self._found(spec.finish_reason, payload)):
-            self.ended, self._reason = True, str(reason)
-            self._matched = self._matched or normalized_reason(self._reason) != "stop"
+            self.ended, self._reason = True, "stop" if reason is True else str(reason)
+            # Such an answer may be empty: it was blocked, say.
+            blank = normalized_reason(self._reason) not in {"stop", "tool_calls"}
+            self._matched = self._matched or blank
         if spec.framing == "json" or (spec.done and self._found(spec.done, payload)):
             self.ended = True
         return deltas

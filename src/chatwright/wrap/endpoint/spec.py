@@ -46,8 +46,8 @@ class RequestSpec(BaseModel):
     `messages`, `prompt` (the conversation as one text), `system` and `last` (the texts of the
     system messages and of the last message), `model`, `temperature`, `max_tokens`, `top_p`, `seed`,
     `stop`, `tools`, `tool_choice`, `response_format`, `stream`, `key` (only for itself: the key, if
-    it is no function), and what `parameters` names. `messages` leaves out what `system` or `last`
-    stand for beside it; an object or a list in which nothing is left is left out, too.
+    it is no function), and what `parameters` names. `messages` and `prompt` leave out what `system`
+    or `last` stand for beside them; an object or a list in which nothing is left is left out, too.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -138,6 +138,7 @@ class WireSpec(BaseModel):
 
     def _write(self, ask: Ask) -> Written:
         spec, asked = self.request, ask.request
+        others = self._others(asked.messages)
         system = "\n\n".join(each.text for each in asked.messages if each.type == "system")
         values = {
             **spec.parameters,
@@ -147,9 +148,9 @@ class WireSpec(BaseModel):
             **ask._replace(quirks=Quirks()).parameters(),
             "key": _key(ask.values.get("api_key")),
             "last": asked.messages[-1].text if asked.messages else "",
-            "messages": [self._message(each) for each in self._others(asked.messages)],
+            "messages": [self._message(each) for each in others],
             "model": ask.model,
-            "prompt": transcript(spec.prompt, asked.messages).write(asked.messages),
+            "prompt": transcript(spec.prompt, others).write(others),
             "stop": ask.stops() or None,
             "stream": bool(ask.quirks.stream),
             "system": system or None,
