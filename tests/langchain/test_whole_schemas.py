@@ -73,6 +73,10 @@ class Leaf(BaseModel):
     kind: Literal["leaf"]
 
 
+class Twig(BaseModel):
+    kind: Literal["twig"]
+
+
 class Tree(BaseModel):
     """A tree."""
 
@@ -140,6 +144,17 @@ def test_what_is_told_apart_by_a_field_stays_whole():
     assert not judge.is_valid({"root": {"kind": "inner", "of": [{"kind": "twig"}]}})
     mapping = judge.schema["properties"]["root"]["discriminator"]["mapping"]
     assert all(each.removeprefix("#/$defs/") in judge.schema["$defs"] for each in mapping.values())
+
+
+def test_what_tells_apart_leads_somewhere():
+    class Either(BaseModel):
+        """One of two."""
+
+        one: Annotated[Leaf | Twig, Field(discriminator="kind")]
+
+    schema = judge_of(Either).schema
+    mapping = schema["properties"]["one"]["discriminator"]["mapping"]
+    assert {each.removeprefix("#/$defs/") for each in mapping.values()} == schema["$defs"].keys()
 
 
 def test_alternatives_at_the_root_stay():

@@ -105,6 +105,19 @@ def test_the_mark_of_the_end_makes_no_answer_of_a_failure(report):
         assert "WORDS" in str(error)
 
 
+@pytest.mark.parametrize("report", [each for name, each in REPORTS.items() if name != "message"])
+def test_no_end_makes_an_answer_of_a_failure(report):
+    end = {"choices": [{"delta": {}, "finish_reason": "stop"}]}
+    error, asked = failing(sse(*BEGUN["openai"], report, end), DONE)
+    assert "WORDS" in str(error)
+    assert asked == 1
+
+
+def test_an_error_line_is_read():
+    error, _ = failing(b'error: {"code": 429, "message": "WORDS"}\n\n')
+    assert type(error) is RateLimitError
+
+
 @pytest.mark.parametrize(
     "event",
     [

@@ -73,6 +73,7 @@ def test_a_secret_is_hidden_in_each_form(form):
     shown = Mask([KEY])(f"before {form(KEY)} behind")
     assert shown.startswith("before ")
     assert shown.endswith(" behind") == ("more" not in shown)
+    assert "***" in shown
     for part in ("SECRET", "KEY", base64.b64encode(b"SECRET").decode()[:6], "0053"):
         assert part not in shown
 
