@@ -10,6 +10,7 @@ from chatwright.errors import OutputError, SourceConnectionError, SourceError, S
 from chatwright.langchain.request import Request
 from chatwright.testing import Bytes, Cut, Pause, Stall
 from chatwright.wires import WIRES
+from chatwright.wires.framing import ErrorPayload, SseDecoder
 from chatwright.wires.quirks import Quirks
 from chatwright.wires.wire import Ask
 from chatwright.wrap.masking import Mask
@@ -140,6 +141,12 @@ def test_events_that_one_line_end_parts_are_two(end):
     assert text_of(b"\xef\xbb\xbf" + raw) == "a"
     named = b"".join(b"event: x" + end + b"data: " + each + end for each in [*events, b"[DONE]"])
     assert text_of(named) == "a"
+
+
+def test_the_name_of_an_event_is_not_that_of_the_one_before():
+    decoder = SseDecoder()
+    first, second = decoder.feed(b"data: {}\nevent: error\ndata: {}\n\n")
+    assert (type(first), type(second)) == (bytes, ErrorPayload)
 
 
 def test_json_over_many_lines_of_data_is_one_event():
@@ -276,6 +283,15 @@ def part(args, id=None, name=None, **more):  # noqa: A002
         ([part('{"w":', "1", "look", index=0), part('"a"}', None, "null", index=0)], A),
         ([part('{"w":"a"}', "1", "look", index=0), part('{"w":"b"}', "1", "look", index=1)], AB),
         ([part('{"w":"a"}', "1", "look"), part('{"w":"b"}', "1", "look")], AB),
+        (
+            [
+                part("", "1", "look", index=0),
+                part("", "1", "look", index=1),
+                part('{"w":"a"}', index=0),
+                part('{"w":"b"}', index=1),
+            ],
+            AB,
+        ),
         (
             [part('{"w"', "1", "look"), part(':"a"}', "1", "look"), part('{"w":"b"}', "2", "look")],
             AB,

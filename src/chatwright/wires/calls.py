@@ -136,11 +136,7 @@ class Calls:
             args: The next arguments: text, or all of them as an object.
         """
         id, name, args = given(id), given(name), _as_text(args)  # noqa: A001
-        call = self._found(place, id, name, args)
-        if call is None:
-            if not (id or name or args):
-                return
-            call = self.new(place)
+        call = self._found(place, id, name, args) or self.new(place)
         self._at[place] = self._at[None] = call
         if id:
             self._by_id[id] = call
