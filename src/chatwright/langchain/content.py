@@ -21,7 +21,13 @@ __all__ = ["REASONING_FIELD", "normalized"]
 
 REASONING_FIELD = "reasoning_field"
 """Where an answer's `response_metadata` has the field by which a server gave its reasoning."""
-_DETAILS = "reasoning_details"
+_KEPT = frozenset(
+    {
+        *("reasoning_details", "reasoning_opaque", "thinking_blocks"),
+        *(REASONING_FIELD, "thinking_blocks_at", "reasoning_items", "reasoning_items_at"),
+    }
+)
+"""Where answers keep what servers gave of their reasoning."""
 _MARK = "cache_control"
 
 _MEDIA = frozenset({"audio", "file", "image", "text-plain", "video"})
@@ -214,14 +220,16 @@ def _results(blocks: Sequence[Mapping[str, Any]], reads: Reads) -> Iterator[Tool
 
 def _without_reasoning(message: AIMessage) -> AIMessage:
     """Return an answer without what a server gave of its reasoning for safe-keeping."""
-    told, kwargs = message.response_metadata, message.additional_kwargs
-    if REASONING_FIELD not in told and _DETAILS not in kwargs:
-        return message
-    update = {
-        "response_metadata": {k: each for k, each in told.items() if k != REASONING_FIELD},
-        "additional_kwargs": {k: each for k, each in kwargs.items() if k != _DETAILS},
+    fields = {
+        "response_metadata": message.response_metadata,
+        "additional_kwargs": message.additional_kwargs,
     }
-    return message.model_copy(update=update)
+    update = {
+        field: {name: each for name, each in kept.items() if name not in _KEPT}
+        for field, kept in fields.items()
+        if kept.keys() & _KEPT
+    }
+    return message.model_copy(update=update) if update else message
 
 
 def _answer(

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
+from urllib.parse import urlsplit
 
 from chatwright.langchain.request import Request
 from chatwright.wires.asked import Asked
@@ -60,10 +61,14 @@ class Ask(NamedTuple):
     def stops(self) -> list[str]:
         """Return the stop sequences to send: none where the server would lose text by them."""
         include = self.values.get("include_stop")
-        return [] if include and self.quirks.stop == "dropped" else [*self.request.stop]
+        if include and self.quirks.stop == "dropped":
+            return []
+        return [*self.request.stop][: self.quirks.max_stops]
 
 
-_NO_PARAMETERS = frozenset({"api_key", "extra_body", "headers", "include_stop", "strict"})
+_NO_PARAMETERS = frozenset(
+    {"api_key", "extra_body", "headers", "include_stop", "keep_reasoning", "strict"}
+)
 
 
 class Written(NamedTuple):
@@ -118,6 +123,7 @@ class Wire:
         path: What stands after the base URL; empty where `write` alone knows.
         framing: How the answer is cut into payloads: a key of `FRAMINGS`.
         quirks: What servers of this wire do unless theirs say otherwise.
+        hosts: What servers do that are known by their hosts.
         errors: The names that its servers have for errors, and their HTTP statuses.
         accepts: Call parameters beside the model's fields.
         key_header: The header that carries the key; empty for none.
@@ -133,12 +139,22 @@ class Wire:
     path: str = ""
     framing: str
     quirks: Quirks
+    hosts: Mapping[str, Quirks] = field(default_factory=dict)
     errors: Mapping[str, int] = field(default_factory=dict)
     accepts: frozenset[str] = frozenset()
     key_header: str = "Authorization"
     key_prefix: str = "Bearer "
     headers: Mapping[str, str] = field(default_factory=dict)
     done_marker: str = "[DONE]"
+
+    def quirks_at(self, base_url: str) -> Quirks:
+        """Return what a server does unless it is said otherwise.
+
+        Args:
+            base_url: Where it is.
+        """
+        known = self.hosts.get(urlsplit(base_url).hostname or "") if self.hosts else None
+        return known.over(self.quirks) if known else self.quirks
 
     @property
     def media_type(self) -> str:
