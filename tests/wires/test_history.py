@@ -188,6 +188,17 @@ def test_pieces_of_items_may_alternate():
     assert [(each["summary"], each["index"]) for each in kept] == [("ac", 0), ("bd", 1)]
 
 
+def test_pieces_without_an_index_go_on_with_the_last_item_only():
+    details = [
+        {"type": "reasoning.text", "text": "a"},
+        {"type": "reasoning.encrypted", "data": "E"},
+        {"type": "reasoning.text", "text": "b"},
+    ]
+    pieces = [chunk({"reasoning_details": [each]}) for each in details]
+    answer = summed(raw(*pieces, chunk({"content": "a"}, "stop")).stream("hi"))
+    assert went_back(answer)["reasoning_details"] == details
+
+
 BESIDE = {
     "extra_content": {"google": {"thought_signature": "S"}},
     "provider_specific_fields": {"thought_signature": "S"},

@@ -10,12 +10,11 @@ import hashlib
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
-from urllib.parse import urlsplit
 
 from langchain_core.messages import AIMessage, BaseMessage
 
 from chatwright.errors import ParameterError
-from chatwright.wires.wire import Ask
+from chatwright.wires.wire import Ask, host
 
 __all__ = [
     "SERVED_BY",
@@ -79,7 +78,7 @@ def server(base_url: str) -> str:
     Args:
         base_url: Where it is.
     """
-    return hashlib.blake2b(urlsplit(base_url).netloc.encode(), digest_size=4).hexdigest()
+    return hashlib.blake2b(host(base_url).encode(), digest_size=4).hexdigest()
 
 
 def is_of(message: BaseMessage, ask: Ask) -> bool:

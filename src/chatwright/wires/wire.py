@@ -3,7 +3,6 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
-from urllib.parse import urlsplit
 
 from chatwright.langchain.request import Request
 from chatwright.wires.asked import Asked
@@ -12,7 +11,7 @@ from chatwright.wires.quirks import Quirks
 from chatwright.wires.reader import Reader
 from chatwright.wires.writer import Writer
 
-__all__ = ["ROLES", "USUAL", "Ask", "Server", "Wire", "Written", "error_kind"]
+__all__ = ["ROLES", "USUAL", "Ask", "Server", "Wire", "Written", "error_kind", "host"]
 
 ROLES: Mapping[str, str] = {
     "ai": "assistant",
@@ -153,13 +152,22 @@ class Wire:
         Args:
             base_url: Where it is.
         """
-        known = self.hosts.get(urlsplit(base_url).hostname or "") if self.hosts else None
+        known = self.hosts.get(host(base_url))
         return known.over(self.quirks) if known else self.quirks
 
     @property
     def media_type(self) -> str:
         """What HTTP calls a stream of it."""
         return MEDIA_TYPES[self.framing]
+
+
+def host(base_url: str) -> str:
+    """Return the host in a URL without secrets, and the port where it names one.
+
+    Args:
+        base_url: The URL.
+    """
+    return base_url.partition("://")[2].partition("/")[0]
 
 
 def error_kind(errors: Mapping[str, int], status: int) -> str:

@@ -143,7 +143,7 @@ class Reader(TotalsReader):
     def _said(self, delta: Mapping[str, Any], choice: Mapping[str, Any]) -> Iterator[Delta]:
         if reasoning := _reasoning(delta):
             yield Reasoning(reasoning)
-        self._keep(delta, whole=delta is not choice.get("delta"))
+        self._keep(delta)
         text = delta.get("content") or choice.get("text")  # `text`: the older completions
         if text:
             yield from (text,) if type(text) is str else self._parts(text)
@@ -165,7 +165,7 @@ class Reader(TotalsReader):
                 "function_call", None, function.get("name"), function.get("arguments")
             )
 
-    def _keep(self, delta: Mapping[str, Any], *, whole: bool) -> None:
+    def _keep(self, delta: Mapping[str, Any]) -> None:
         """Keep what goes back as it came, and the name by which reasoning came."""
         names = [name for name in REASONINGS if type(delta.get(name)) is str]
         if names and not self._thought:  # the first that says something, or else the first
@@ -174,8 +174,7 @@ class Reader(TotalsReader):
             self._thought = named is not None
         for name in OPAQUE & delta.keys():
             if value := delta[name]:
-                kept = None if whole else self._kwargs.get(name)
-                self._kwargs[name] = _grown(kept, value)
+                self._kwargs[name] = _grown(self._kwargs.get(name), value)
 
     def _parts(self, parts: Any) -> Iterator[Delta]:
         """Yield what a content list holds, as Mistral's reasoning models answer."""
@@ -235,7 +234,7 @@ def _place(items: Sequence[Any], piece: Any) -> int | None:
 
 
 def _goes_on(item: Any, piece: Mapping[str, Any], *, indexed: bool) -> bool:
-    if not isinstance(item, Mapping) or "data" in piece or not piece.keys() & _SIGNED:
+    if not isinstance(item, Mapping) or not piece.keys() & _SIGNED:
         return False
     if any(item.get(name) != piece.get(name) for name in ("type", "index")):
         return False
