@@ -4,7 +4,13 @@ import json
 
 import pytest
 from langchain.agents import create_agent
-from langchain_core.messages import AIMessage, AIMessageChunk, HumanMessage, ToolMessage
+from langchain_core.messages import (
+    AIMessage,
+    AIMessageChunk,
+    HumanMessage,
+    SystemMessage,
+    ToolMessage,
+)
 from langgraph.checkpoint.memory import InMemorySaver
 
 from chatwright import ParameterError, Quirks
@@ -107,6 +113,35 @@ def test_images_that_a_model_has_made_are_left_out_where_the_server_reads_images
     assert messages(answer, quirks=Quirks(inputs={"image"})) == [
         {"role": "assistant", "content": "Here."}
     ]
+
+
+MARKED = {"type": "text", "text": "Long.", "cache_control": {"type": "ephemeral"}}
+APART = {"type": "text", "text": "\n\n"}
+
+
+def test_marks_stay_where_messages_become_one():
+    more = {"type": "text", "text": "More."}
+    talk = [SystemMessage([MARKED]), SystemMessage("More."), HumanMessage("hi")]
+    at(["ok"], quirks=Quirks(system="first")).invoke(talk)
+    assert sent()["messages"][0]["content"] == [MARKED, APART, more]
+    at(["ok"], quirks=Quirks(system="user")).invoke(talk)
+    (user,) = sent()["messages"]
+    assert user["content"] == [MARKED, APART, more, APART, {"type": "text", "text": "hi"}]
+    at(["ok"], quirks=Quirks(merge=True)).invoke([HumanMessage([MARKED]), HumanMessage("More.")])
+    assert [each["content"] for each in sent()["messages"]] == [[MARKED, APART, more]]
+
+
+def test_answers_that_become_one_keep_what_is_known_of_them():
+    one = whole({"content": "a", "reasoning_content": "h"}).invoke("hi")
+    other = whole({"content": "b", "reasoning_content": "m"}).invoke("hi")
+    (said, _) = messages(one, other, HumanMessage("go"), quirks=Quirks(merge=True))
+    assert said == {"role": "assistant", "content": "a\n\nb", "reasoning_content": "hm"}
+
+
+def test_results_never_become_one():
+    answer = called({"args": {}, "id": "c1"}, {"args": {}, "id": "c2"})
+    results = [ToolMessage(each, tool_call_id=each) for each in ("c1", "c2")]
+    assert len(messages(answer, *results, quirks=Quirks(merge=True))) == 3
 
 
 def test_marks_stay_on_media():

@@ -109,7 +109,51 @@ def with_roles(messages: Sequence[BaseMessage], policy: RolePolicy) -> list[Base
     told = [_as_developer(each, policy.developer) for each in messages]
     if policy.system != "keep":
         told = _with_one_system(told, policy)
-    return merge_message_runs(told, chunk_separator="\n\n") if policy.merge else told
+    if not policy.merge:
+        return told
+    return [_merged([*run]) for _, run in itertools.groupby(told, _Run())]
+
+
+class _Run:
+    """Tells which messages become one: those of one class that follow each other, but no results.
+
+    Core merges them well, but adds up what is known of answers as if it were text.
+    """
+
+    def __init__(self) -> None:
+        self._number = 0
+        self._last: type | None = None
+
+    def __call__(self, message: BaseMessage) -> int:
+        if type(message) is not self._last or isinstance(message, ToolMessage):
+            self._number, self._last = self._number + 1, type(message)
+        return self._number
+
+
+def _merged(run: Sequence[BaseMessage]) -> BaseMessage:
+    if len(run) == 1:
+        return run[0]
+    (merged,) = merge_message_runs(run, chunk_separator=_APART)
+    update: dict[str, Any] = {"response_metadata": run[-1].response_metadata}
+    if isinstance(merged.content, list):
+        update["content"] = _joined([_as_blocks(each.content) for each in run])
+    return merged.model_copy(update=update)
+
+
+_APART = "\n\n"
+
+
+def _as_blocks(content: str | list[Any]) -> list[Any]:
+    return [{"type": "text", "text": content}] if isinstance(content, str) else content
+
+
+def _joined(parts: Sequence[list[Any]]) -> list[Any]:
+    """Return content in blocks as one, what stood apart set apart."""
+    joined: list[Any] = []
+    for part in filter(None, parts):
+        apart = [{"type": "text", "text": _APART}] if joined else []
+        joined += [*apart, *part]
+    return joined
 
 
 def _as_developer(message: BaseMessage, role: str) -> BaseMessage:
@@ -137,16 +181,19 @@ def _with_one_system(messages: Sequence[BaseMessage], policy: RolePolicy) -> lis
     others = [each for each in messages if not isinstance(each, SystemMessage)]
     if not systems:
         return others
-    text = "\n\n".join(each.text for each in systems)
+    told = _together([each.content for each in systems])
     if policy.system == "first":
-        return [systems[0].model_copy(update={"content": text}), *others]
+        return [systems[0].model_copy(update={"content": told}), *others]
     first = next((n for n, each in enumerate(others) if isinstance(each, HumanMessage)), None)
     if first is None:
-        return [HumanMessage(text), *others]
+        return [HumanMessage(told), *others]
     user = others[first]
-    content: Any = (
-        f"{text}\n\n{user.content}"
-        if isinstance(user.content, str)
-        else [{"type": "text", "text": f"{text}\n\n"}, *user.content]
-    )
+    content = _together([told, user.content])
     return [*others[:first], user.model_copy(update={"content": content}), *others[first + 1 :]]
+
+
+def _together(contents: Sequence[str | list[Any]]) -> Any:
+    """Return contents as one: a str, or blocks where one of them holds more, such as a mark."""
+    if all(isinstance(each, str) for each in contents):
+        return _APART.join(map(str, contents))
+    return _joined([_as_blocks(each) for each in contents])
