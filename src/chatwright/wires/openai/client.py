@@ -165,16 +165,23 @@ class Reader(TotalsReader):
                 "function_call", None, function.get("name"), function.get("arguments")
             )
 
+    def _knows(self, name: str, value: Any) -> None:
+        """Keep what is known of the answer, to be said before text that may end it."""
+        if self._metadata.get(name) != value:
+            self._metadata[name] = value
+            self._introduced = False
+
     def _keep(self, delta: Mapping[str, Any]) -> None:
         """Keep what goes back as it came, and the name by which reasoning came."""
         names = [name for name in REASONINGS if type(delta.get(name)) is str]
         if names and not self._thought:  # the first that says something, or else the first
             named = next(filter(delta.get, names), None)
-            self._metadata[REASONING_FIELD] = named or names[0]
+            self._knows(REASONING_FIELD, named or names[0])
             self._thought = named is not None
         for name in OPAQUE & delta.keys():
             if value := delta[name]:
                 self._kwargs[name] = _grown(self._kwargs.get(name), value)
+                self._introduced = False
 
     def _parts(self, parts: Any) -> Iterator[Delta]:
         """Yield what a content list holds, as Mistral's reasoning models answer."""
@@ -182,7 +189,7 @@ class Reader(TotalsReader):
             if type(part) is str:
                 yield part
             elif thinking := _text(part.get("thinking")):
-                self._metadata.setdefault(REASONING_FIELD, PARTS)
+                self._knows(REASONING_FIELD, PARTS)
                 yield Reasoning(thinking)
             elif text := part.get("text"):
                 yield Reasoning(text) if part.get("type") in _THOUGHTS else text
