@@ -234,14 +234,20 @@ def test_pieces_without_an_index_go_on_with_the_last_item_only():
     assert went_back(answer)["reasoning_details"] == details
 
 
-def test_what_a_server_gave_is_kept_of_an_answer_that_a_stop_sequence_ends():
-    pieces = [{"role": "assistant", "content": ""}, {"content": "a. b"}]
-    pieces.insert(1, {"reasoning_content": "hm", "reasoning_details": DETAILS[:1]})
-    answer = raw(*map(chunk, pieces)).invoke("hi", stop=["."])
-    made = went_back(answer)
-    assert made["content"] == "a."
-    assert made["reasoning_content"] == "hm"
-    assert made["reasoning_details"] == DETAILS[:1]
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"reasoning_content": "hm"},
+        {"reasoning_details": [DETAILS[1]]},
+        {"content": [{"type": "thinking", "thinking": [{"type": "text", "text": "hm"}]}]},
+    ],
+)
+def test_what_a_server_gave_is_kept_of_an_answer_that_a_stop_sequence_ends(given):
+    pieces = [{"role": "assistant", "content": ""}, given, {"content": "a. b"}]
+    made = went_back(raw(*map(chunk, pieces)).invoke("hi", stop=["."]))
+    said = {"type": "text", "text": "a."}
+    wanted = {name: [*each, said] if name == "content" else each for name, each in given.items()}
+    assert made == {"role": "assistant", "content": "a.", **wanted}
 
 
 BESIDE = {

@@ -67,7 +67,7 @@ class TotalsReader:
     def _finish(self) -> Finish:
         """Say how the answer ended; without what is None."""
         known = {name: value for name, value in self._metadata.items() if value is not None}
-        return Finish(self._reason or "stop", known, self._kwargs)
+        return Finish(self._reason or "stop", known, {**self._kwargs})
 
     def _note(self, payload: Mapping[str, Any], *names: str) -> None:
         """Keep what is known of the answer, and the model that gives it."""
