@@ -13,7 +13,7 @@ from langchain_core.messages import (
 )
 from langgraph.checkpoint.memory import InMemorySaver
 
-from chatwright import ParameterError, Quirks
+from chatwright import ParameterError, Quirks, Reasoning
 from chatwright.testing import Refuse, Upstream
 from chatwright.wires import WIRES as ALL
 from chatwright.wires.keep import wire_id
@@ -302,12 +302,21 @@ def elsewhere(answer, **fields):
 
 def test_what_one_server_gave_is_not_sent_to_another_of_another_model():
     given = {"content": "a", "reasoning_content": "hm", "reasoning_details": DETAILS}
-    answer = whole(given).invoke("hi")
+    answer = whole({**given, "tool_calls": [{**CALL, **BESIDE}]}).invoke("hi")
     assert answer.response_metadata["model_name"] == "m"
-    assert elsewhere(answer, model="other").keys() == {"role", "content"}
+    other = elsewhere(answer, model="other")
+    assert other.keys() == {"role", "content", "tool_calls"}
+    assert other["tool_calls"] == [CALL]
     assert elsewhere(answer)["reasoning_content"] == "hm"
     told = elsewhere(answer, model="other", keep_reasoning=True)
     assert told["reasoning_content"] == "hm"
+
+
+def test_what_another_wire_gave_is_not_sent():
+    with Upstream([Reasoning("hm"), "a"]) as server:
+        answer = at([], "ollama", base_url=server.url).invoke("hi")
+    assert answer.additional_kwargs["reasoning_content"] == "hm"
+    assert went_back(answer).keys() == {"role", "content"}
 
 
 def test_no_reasoning_means_none_of_it():

@@ -75,6 +75,17 @@ class TotalsReader:
         if isinstance(model := payload.get("model"), str) and model.strip():
             self._metadata["model_name"] = model
 
+    def _knows(self, name: str, value: Any) -> None:
+        """Keep what is known of the answer, to be said before text that may end it.
+
+        Args:
+            name: The metadata's name for it.
+            value: What is known. Where that is new, the answer is introduced again.
+        """
+        if self._metadata.get(name) != value:
+            self._metadata[name] = value
+            self._introduced = False
+
     def _introduce(self, payload: Mapping[str, Any], *names: str) -> Sequence[Delta]:
         """Say what is known of the answer before it: no more may be read than its beginning."""
         self._introduced = True

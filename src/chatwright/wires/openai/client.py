@@ -165,12 +165,6 @@ class Reader(TotalsReader):
                 "function_call", None, function.get("name"), function.get("arguments")
             )
 
-    def _knows(self, name: str, value: Any) -> None:
-        """Keep what is known of the answer, to be said before text that may end it."""
-        if self._metadata.get(name) != value:
-            self._metadata[name] = value
-            self._introduced = False
-
     def _keep(self, delta: Mapping[str, Any]) -> None:
         """Keep what goes back as it came, and the name by which reasoning came."""
         names = [name for name in REASONINGS if type(delta.get(name)) is str]

@@ -9,7 +9,7 @@ from chatwright.core.calls import CALL_EXTRAS
 from chatwright.langchain.content import REASONING_FIELD
 from chatwright.langchain.openai import as_openai
 from chatwright.langchain.tools import tool_name
-from chatwright.wires.keep import is_of, is_readable_by, wire_id, wire_name
+from chatwright.wires.keep import SERVED_BY, is_of, is_readable_by, wire_id, wire_name
 from chatwright.wires.openai.names import OPAQUE, PARTS, REASONING, REASONINGS
 from chatwright.wires.wire import Ask
 
@@ -34,9 +34,11 @@ def messages(ask: Ask) -> list[dict[str, Any]]:
         if name and made["role"] in allowed and (clean := wire_name(name)):
             made["name"] = clean
         if isinstance(message, AIMessage):
-            calls = [*_calls(message, made.get("tool_calls") or (), tools)]
+            readable = is_readable_by(message, ask)
+            extras = (readable and message.additional_kwargs.get(CALL_EXTRAS)) or {}
+            calls = [*_calls(made.get("tool_calls") or (), extras, tools)]
             ids |= {each["id"]: _id(each["id"], message, ask) for each in calls}
-            made |= _kept(message, made, ask)
+            made |= _kept(message, made, ask, readable=readable)
             if calls:
                 made["tool_calls"] = [{**each, "id": ids[each["id"]]} for each in calls]
                 made["content"] = made.get("content") or None  # gateways to Bedrock refuse ""
@@ -58,10 +60,9 @@ def _id(call_id: str, message: BaseMessage, ask: Ask) -> str:
 
 
 def _calls(
-    message: AIMessage, calls: Sequence[Mapping[str, Any]], tools: Collection[str]
+    calls: Sequence[Mapping[str, Any]], extras: Mapping[str, Any], tools: Collection[str]
 ) -> Iterator[dict[str, Any]]:
     """Yield calls with what the server put beside them; tools that nobody knows get a fit name."""
-    extras = message.additional_kwargs.get(CALL_EXTRAS) or {}
     for call in calls:
         function, beside = call["function"], extras.get(call["id"]) or {}
         if function["name"] not in tools:
@@ -69,16 +70,14 @@ def _calls(
         yield {**beside, **call, "function": {**(beside.get("function") or {}), **function}}
 
 
-def _kept(message: AIMessage, made: dict[str, Any], ask: Ask) -> dict[str, Any]:
+def _kept(message: AIMessage, made: dict[str, Any], ask: Ask, *, readable: bool) -> dict[str, Any]:
     """Return the fields in which a server finds again what it gave for safe-keeping."""
     reasoning = made.pop(REASONING, None)
     told, given = message.response_metadata, message.additional_kwargs
-    kept: dict[str, Any] = {}
+    kept = {each: given[each] for each in OPAQUE if readable and each in given}
     name = told.get(REASONING_FIELD)
-    if not is_readable_by(message, ask):
+    if not readable or SERVED_BY not in told:  # another wire's, such as Ollama's own
         name = None
-    else:
-        kept = {each: given[each] for each in OPAQUE if each in given}
     if name in REASONINGS:
         kept[name] = reasoning or ""  # Kimi wants an empty one, too
     elif name == PARTS and reasoning:
