@@ -51,7 +51,6 @@ def _marked(message: BaseMessage, parts: Any) -> Iterator[Mapping[str, Any]]:
     """Yield the parts of content with the marks that core drops; it joins texts, too."""
     if isinstance(parts, str):
         parts = message.content
-    parts = [{"type": "text", "text": each} if isinstance(each, str) else each for each in parts]
     for part, block in zip(parts, message.content, strict=True):
         mark = block.get("cache_control") if isinstance(block, dict) else None
         yield {**part, "cache_control": mark} if mark else part

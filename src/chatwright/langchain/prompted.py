@@ -111,40 +111,24 @@ def with_roles(messages: Sequence[BaseMessage], policy: RolePolicy) -> list[Base
         told = _with_one_system(told, policy)
     if not policy.merge:
         return told
-    return [_merged([*run]) for _, run in itertools.groupby(told, _Run())]
+    return [_in_blocks(each) for each in merge_message_runs(told, chunk_separator=_APART)]
 
 
-class _Run:
-    """Tells which messages become one: those of one class that follow each other, but no results.
-
-    Core merges them well, but adds up what is known of answers as if it were text.
-    """
-
-    def __init__(self) -> None:
-        self._number = 0
-        self._last: type | None = None
-
-    def __call__(self, message: BaseMessage) -> int:
-        if type(message) is not self._last or isinstance(message, ToolMessage):
-            self._number, self._last = self._number + 1, type(message)
-        return self._number
-
-
-def _merged(run: Sequence[BaseMessage]) -> BaseMessage:
-    if len(run) == 1:
-        return run[0]
-    (merged,) = merge_message_runs(run, chunk_separator=_APART)
-    update: dict[str, Any] = {"response_metadata": run[-1].response_metadata}
-    if isinstance(merged.content, list):
-        update["content"] = _joined([_as_blocks(each.content) for each in run])
-    return merged.model_copy(update=update)
+def _in_blocks(message: BaseMessage) -> BaseMessage:
+    """Return a message whose content has no bare texts beside blocks, as core leaves them."""
+    if isinstance(message.content, str) or not any(isinstance(b, str) for b in message.content):
+        return message
+    blocks = [block for each in message.content for block in _as_blocks(each)]
+    return message.model_copy(update={"content": blocks})
 
 
 _APART = "\n\n"
 
 
-def _as_blocks(content: str | list[Any]) -> list[Any]:
-    return [{"type": "text", "text": content}] if isinstance(content, str) else content
+def _as_blocks(content: Any) -> list[Any]:
+    if isinstance(content, str):
+        return [{"type": "text", "text": content}]
+    return content if isinstance(content, list) else [content]
 
 
 def _joined(parts: Sequence[list[Any]]) -> list[Any]:
