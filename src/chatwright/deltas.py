@@ -58,6 +58,9 @@ class ToolCallDelta:
             a dict.
         error: What makes the call one that can't be read, such as that it was cut. It is never a
             valid one then, whatever its arguments look like.
+        extras: What the server put beside the call for safe-keeping, such as the signature of a
+            thought, by the wire's names. It stands in the message's
+            `additional_kwargs["tool_call_extras"]` by the call's id, and goes back as it came.
     """
 
     index: int = 0
@@ -65,6 +68,7 @@ class ToolCallDelta:
     name: str | None = None
     args: str | Mapping[str, Any] = ""
     error: str = ""
+    extras: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)

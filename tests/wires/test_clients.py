@@ -107,7 +107,7 @@ def test_openai_conversations_are_written_as_its_reference_has_them():
                 }
             ],
         },
-        {"role": "tool", "name": "look", "tool_call_id": "c1", "content": "rain"},
+        {"role": "tool", "tool_call_id": "c1", "content": "rain"},
         {
             "role": "user",
             "content": [

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from chatwright.core.attempts import CallFirst
-from chatwright.core.calls import CallRepair, Unreadable
+from chatwright.core.calls import CALL_EXTRAS, CallRepair, Unreadable
 from chatwright.core.finish import normalized_reason
 from chatwright.core.piece import Filter, Piece
 from chatwright.core.reading.calltext import CUT
@@ -175,6 +175,14 @@ class Answer:
     def unreadable(self) -> Sequence[Unreadable]:
         """The calls of the last attempt that can't be read, if none of its calls can."""
         return self._repair.unreadable
+
+    @property
+    def kept(self) -> dict[str, Any]:
+        """What goes into the message's `additional_kwargs`."""
+        if not (extras := self._repair.extras):
+            return self.additional_kwargs
+        told = self.additional_kwargs.get(CALL_EXTRAS) or {}
+        return {**self.additional_kwargs, CALL_EXTRAS: {**told, **extras}}
 
     @property
     def attempts(self) -> int:

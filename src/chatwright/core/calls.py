@@ -4,13 +4,16 @@ import json
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from chatwright.core.jsontext import JsonScanner, read_object
 from chatwright.core.piece import Piece
 from chatwright.deltas import ToolCallDelta
 
-__all__ = ["CallRepair", "Unreadable"]
+__all__ = ["CALL_EXTRAS", "CallRepair", "Unreadable"]
+
+CALL_EXTRAS = "tool_call_extras"
+"""Where a message's `additional_kwargs` keep what a server put beside its calls, by their ids."""
 
 
 NAMELESS = "the call names no tool"
@@ -37,6 +40,7 @@ class _Call:
     open: bool = False
     scanner: JsonScanner = field(default_factory=JsonScanner)
     begun: bool = False
+    extras: dict[str, Any] = field(default_factory=dict)
 
     def take(self, args: str, error: str) -> None:
         """Follow the arguments, to know where they are complete."""
@@ -84,6 +88,7 @@ class CallRepair:
             call = self._current[piece.index] = _Call(len(self._calls), piece.id)
             self._calls.append(call)
         call.source_id = call.source_id or piece.id
+        call.extras |= piece.extras or {}
         args = _as_text(piece.args)
         if args.strip() == "null" and not call.begun:
             args = ""  # no arguments
@@ -102,6 +107,11 @@ class CallRepair:
         """Begin another attempt at the answer: what comes now is of other calls."""
         self._current = {}
         self._earlier = len(self._calls)
+
+    @property
+    def extras(self) -> dict[str, Mapping[str, Any]]:
+        """What the server put beside the calls of the last attempt, by their ids."""
+        return {each.id: each.extras for each in self._calls[self._earlier :] if each.extras}
 
     @property
     def unreadable(self) -> Sequence[Unreadable]:

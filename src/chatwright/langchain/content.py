@@ -4,7 +4,15 @@ import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, cast
 
-from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolCall, ToolMessage
+from langchain_core.messages import (
+    AIMessage,
+    BaseMessage,
+    BaseMessageChunk,
+    HumanMessage,
+    ToolCall,
+    ToolMessage,
+    message_chunk_to_message,
+)
 from langchain_core.messages.tool import tool_call
 
 from chatwright.errors import ContentError
@@ -13,7 +21,13 @@ __all__ = ["REASONING_FIELD", "normalized"]
 
 REASONING_FIELD = "reasoning_field"
 """Where an answer's `response_metadata` has the field by which a server gave its reasoning."""
-_DETAILS = "reasoning_details"
+_KEPT = frozenset(
+    {
+        *("reasoning_details", "reasoning_opaque", "thinking_blocks"),
+        *(REASONING_FIELD, "thinking_blocks_at", "reasoning_items", "reasoning_items_at"),
+    }
+)
+"""Where answers keep what servers gave of their reasoning."""
 _MARK = "cache_control"
 
 _MEDIA = frozenset({"audio", "file", "image", "text-plain", "video"})
@@ -74,6 +88,8 @@ class Reads(NamedTuple):
 def _normalized(
     message: BaseMessage, reads: Reads, keep_reasoning: bool | None
 ) -> Iterator[BaseMessage]:
+    if isinstance(message, BaseMessageChunk):
+        message = message_chunk_to_message(message)
     update: dict[str, Any] = {}
     blocks: Sequence[Mapping[str, Any]] = ()
     if isinstance(message, ToolMessage) and message.artifact is not None:
@@ -87,11 +103,12 @@ def _normalized(
             return
         update["content"] = content
     if isinstance(message, AIMessage):
-        if keep_reasoning is False:
+        given = REASONING_FIELD in message.response_metadata
+        if keep_reasoning is False or (given and not keep_reasoning and not reads.opaque):
             message = _without_reasoning(message)
         elif keep_reasoning is None:
-            keep_reasoning = reads.opaque and REASONING_FIELD in message.response_metadata
-        update |= _answer(message, blocks, keep_reasoning=keep_reasoning)
+            keep_reasoning = reads.opaque and given
+        update |= _answer(message, blocks, keep_reasoning=bool(keep_reasoning))
     yield message.model_copy(update=update) if update else message
 
 
@@ -99,8 +116,12 @@ def _blocks(content: Sequence[str | Mapping[str, Any]]) -> Sequence[Mapping[str,
     """Return content as v1 blocks; what v1 has no form for comes as it is."""
     if all(isinstance(each, str) or each.get("type") == "text" for each in content):
         return [_as_block(each) for each in content]
-    blocks = HumanMessage(content=[_repaired(each) for each in content]).content_blocks
-    return [_standard(dict(block)) for block in blocks]
+    bare = [_repaired(each) for each in content]
+    marks = [each.pop(_MARK, None) if isinstance(each, dict) else None for each in bare]
+    blocks = [_standard(dict(block)) for block in HumanMessage(content=bare).content_blocks]
+    if len(blocks) != len(marks):
+        return blocks
+    return [{**b, _MARK: m} if m else b for b, m in zip(blocks, marks, strict=True)]
 
 
 def _standard(block: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -154,13 +175,15 @@ def _content(
     kept: list[dict[str, Any]] = []
     for position, block in enumerate(blocks):
         kind = block.get("type")
+        mark = {_MARK: block[_MARK]} if reads.opaque and block.get(_MARK) else {}
         if kind in {"text", "text-plain"} and isinstance(block.get("text"), str):
-            mark = {_MARK: block[_MARK]} if reads.opaque and block.get(_MARK) else {}
             kept.append({"type": "text", "text": block["text"], **mark})
         elif kind == "refusal":
             kept.append({"type": "text", "text": str(block.get("refusal", ""))})
+        elif role == "ai" and reads.opaque:
+            continue  # servers take nothing but text of earlier answers
         elif kind in reads.inputs or (kind == "text-plain" and "file" in reads.inputs):
-            kept.append(dict(block))
+            kept.append({**{key: each for key, each in block.items() if key != _MARK}, **mark})
         elif role == "tool" and kind not in _MEDIA:
             kept.append({"type": "text", "text": json.dumps(block, ensure_ascii=False)})
         elif role != "ai" and kind not in _CALLS | _REASONING and not _is_result(block):
@@ -197,14 +220,16 @@ def _results(blocks: Sequence[Mapping[str, Any]], reads: Reads) -> Iterator[Tool
 
 def _without_reasoning(message: AIMessage) -> AIMessage:
     """Return an answer without what a server gave of its reasoning for safe-keeping."""
-    told, kwargs = message.response_metadata, message.additional_kwargs
-    if REASONING_FIELD not in told and _DETAILS not in kwargs:
-        return message
-    update = {
-        "response_metadata": {k: each for k, each in told.items() if k != REASONING_FIELD},
-        "additional_kwargs": {k: each for k, each in kwargs.items() if k != _DETAILS},
+    fields = {
+        "response_metadata": message.response_metadata,
+        "additional_kwargs": message.additional_kwargs,
     }
-    return message.model_copy(update=update)
+    update = {
+        field: {name: each for name, each in kept.items() if name not in _KEPT}
+        for field, kept in fields.items()
+        if kept.keys() & _KEPT
+    }
+    return message.model_copy(update=update) if update else message
 
 
 def _answer(

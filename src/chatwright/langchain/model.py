@@ -315,7 +315,7 @@ class ChatModel(Abilities):
             metadata["usage_estimated"] = True
         if usage is not None and (cost := self._cost(usage, metadata["model_name"])):
             metadata["cost"] = cost
-        return Summary(metadata, usage, answer.additional_kwargs)
+        return Summary(metadata, usage, answer.kept)
 
     def summarizes_slowly(self, answer: Answer) -> bool:
         """Tell whether `summarize` may take long: by a tokenizer, or the import of genai-prices."""

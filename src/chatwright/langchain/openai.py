@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -56,28 +57,52 @@ def _marked(message: BaseMessage, parts: Any) -> Iterator[Mapping[str, Any]]:
 
 
 def _calls(message: AIMessage) -> Iterator[Mapping[str, Any]]:
-    for call in message.tool_calls:
-        yield _call(call["id"], call["name"], json.dumps(call["args"], ensure_ascii=False))
-    for invalid in message.invalid_tool_calls:
-        args = json.dumps(unread(invalid["args"]), ensure_ascii=False)
-        yield _call(invalid["id"], invalid["name"], args)
+    for call in (*message.tool_calls, *message.invalid_tool_calls):
+        args = _written(unread(call["args"]))
+        function = {"name": call["name"] or "", "arguments": args}
+        yield {"type": "function", "id": call["id"] or "", "function": function}
 
 
-def unread(args: str | None) -> dict[str, Any]:
-    """Return arguments that could not be read in a form that every server takes.
+def unread(args: Mapping[str, Any] | str | None) -> dict[str, Any]:
+    """Return a call's arguments in a form that every server takes.
 
     vLLM, llama.cpp and Kimi refuse a conversation for good that holds a call whose arguments are
     no JSON (vllm-project/vllm#43995, MoonshotAI/kimi-cli#2165); the LLM still sees what it wrote.
 
     Args:
-        args: The arguments as they were written.
+        args: The arguments of any call, as they were read, or else as they were written.
+
+    Returns:
+        The arguments; where they are no JSON object (`NaN` is none, either), an object with the
+        text under `invalid_arguments`.
     """
+    if isinstance(args, Mapping):
+        text = json.dumps(args, ensure_ascii=False)
+        return dict(args) if _is_json(text) else {"invalid_arguments": text}
     with contextlib.suppress(ValueError):
-        if isinstance(read := json.loads(args or ""), dict):
+        if isinstance(read := json.loads(args or "", parse_constant=_refuse), dict):
             return read
     return {"invalid_arguments": args or ""}
 
 
-def _call(call_id: str | None, name: str | None, args: str | None) -> Mapping[str, Any]:
-    function = {"name": name or "", "arguments": args or ""}
-    return {"type": "function", "id": call_id or "", "function": function}
+def _refuse(constant: str) -> None:
+    raise ValueError(constant)
+
+
+def _is_json(text: str) -> bool:
+    """Tell whether what Python wrote is JSON: it writes `NaN` and `Infinity`, too."""
+    if "NaN" not in text and "Infinity" not in text:
+        return True
+    with contextlib.suppress(ValueError):
+        json.loads(text, parse_constant=_refuse)
+        return True
+    return False
+
+
+def _written(args: Mapping[str, Any]) -> str:
+    """Write arguments as text; halves of characters, which have no bytes, stay escaped."""
+    text = json.dumps(args, ensure_ascii=False)
+    return json.dumps(args) if _HALVES.search(text) else text
+
+
+_HALVES = re.compile("[\ud800-\udfff]")

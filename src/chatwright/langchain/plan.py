@@ -27,6 +27,7 @@ from chatwright.langchain.prompted import (
 from chatwright.langchain.request import Request, schema_of
 from chatwright.langchain.schemas import hoisted
 from chatwright.langchain.tools import as_choice, chosen_name, is_forced, tool_name
+from chatwright.langchain.turns import paired
 from chatwright.langchain.validation import SchemaCheck
 
 __all__ = ["Plan", "plan"]
@@ -181,6 +182,8 @@ def _has_calls(request: Request) -> bool:
 
 def _native(made: Plan, can: Capabilities) -> Plan:
     """Hand tools to a source that reads them; what it does not read of the choice is done here."""
+    if can.opaque and (messages := paired(made.request.messages)) is not made.request.messages:
+        made = made._replace(request=replace(made.request, messages=messages))
     request = made.request
     if can.tool_choice or request.tool_choice is None:
         return made

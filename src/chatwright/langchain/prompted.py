@@ -109,7 +109,35 @@ def with_roles(messages: Sequence[BaseMessage], policy: RolePolicy) -> list[Base
     told = [_as_developer(each, policy.developer) for each in messages]
     if policy.system != "keep":
         told = _with_one_system(told, policy)
-    return merge_message_runs(told, chunk_separator="\n\n") if policy.merge else told
+    if not policy.merge:
+        return told
+    return [_in_blocks(each) for each in merge_message_runs(told, chunk_separator=_APART)]
+
+
+def _in_blocks(message: BaseMessage) -> BaseMessage:
+    """Return a message whose content has no bare texts beside blocks, as core leaves them."""
+    if isinstance(message.content, str) or not any(isinstance(b, str) for b in message.content):
+        return message
+    blocks = [block for each in message.content for block in _as_blocks(each)]
+    return message.model_copy(update={"content": blocks})
+
+
+_APART = "\n\n"
+
+
+def _as_blocks(content: Any) -> list[Any]:
+    if isinstance(content, str):
+        return [{"type": "text", "text": content}]
+    return content if isinstance(content, list) else [content]
+
+
+def _joined(parts: Sequence[list[Any]]) -> list[Any]:
+    """Return content in blocks as one, what stood apart set apart."""
+    joined: list[Any] = []
+    for part in filter(None, parts):
+        apart = [{"type": "text", "text": _APART}] if joined else []
+        joined += [*apart, *part]
+    return joined
 
 
 def _as_developer(message: BaseMessage, role: str) -> BaseMessage:
@@ -137,16 +165,19 @@ def _with_one_system(messages: Sequence[BaseMessage], policy: RolePolicy) -> lis
     others = [each for each in messages if not isinstance(each, SystemMessage)]
     if not systems:
         return others
-    text = "\n\n".join(each.text for each in systems)
+    told = _together([each.content for each in systems])
     if policy.system == "first":
-        return [systems[0].model_copy(update={"content": text}), *others]
+        return [systems[0].model_copy(update={"content": told}), *others]
     first = next((n for n, each in enumerate(others) if isinstance(each, HumanMessage)), None)
     if first is None:
-        return [HumanMessage(text), *others]
+        return [HumanMessage(told), *others]
     user = others[first]
-    content: Any = (
-        f"{text}\n\n{user.content}"
-        if isinstance(user.content, str)
-        else [{"type": "text", "text": f"{text}\n\n"}, *user.content]
-    )
+    content = _together([told, user.content])
     return [*others[:first], user.model_copy(update={"content": content}), *others[first + 1 :]]
+
+
+def _together(contents: Sequence[str | list[Any]]) -> Any:
+    """Return contents as one: a str, or blocks where one of them holds more, such as a mark."""
+    if all(isinstance(each, str) for each in contents):
+        return _APART.join(map(str, contents))
+    return _joined([_as_blocks(each) for each in contents])

@@ -1,14 +1,23 @@
 """`Quirks`: what a server does its own way."""
 
-from typing import Literal, TypeAlias
+import re
+from typing import Annotated, Literal, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from chatwright.langchain.capabilities import Capabilities, Medium, RolePolicy
 
 __all__ = ["Quirks"]
 
 ToolChoice: TypeAlias = Literal["auto", "none", "required", "function"]
+
+
+def _regular(pattern: str) -> str:
+    try:
+        re.compile(pattern)
+    except re.error as error:
+        raise ValueError(f"{pattern!r} is no regular expression: {error}") from None
+    return pattern
 
 
 class Quirks(BaseModel):
@@ -29,6 +38,8 @@ class Quirks(BaseModel):
     stop: Literal["kept", "reported", "dropped"] | None = None
     """What becomes of the stop sequence that ends an answer: it is kept in the text, or reported
     beside it, or dropped. Where it is dropped it is not sent, unless `include_stop` is False."""
+    max_stops: int | None = Field(default=None, ge=1)
+    """How many stop sequences it takes; all of them are looked for here in any case."""
     tools: bool | None = None
     """Whether it reads `tools`. False: tools are taught in the system prompt."""
     tool_choice: frozenset[ToolChoice] | None = None
@@ -48,6 +59,11 @@ class Quirks(BaseModel):
     reasoning: str | None = None
     """The field by which earlier reasoning goes back, where `keep_reasoning` is True; what the
     server gave itself goes back by the name that it came by."""
+    call_ids: Annotated[str, AfterValidator(_regular)] | None = None
+    """What ids of calls have to look like, as a regular expression: `[A-Za-z0-9]{9}` at Mistral.
+    Others, of another provider's calls, go out in a form that matches, with their results."""
+    names: frozenset[Literal["assistant", "system", "tool", "user"]] | None = None
+    """The roles whose messages may have a `name`."""
     inputs: frozenset[Medium] | None = None
     """Content beside text that it reads: `image`, `audio`, `video`, `file`."""
     context_tokens: int | None = Field(default=None, ge=1)

@@ -79,13 +79,24 @@ class TotalsReader:
     def _finish(self) -> Finish:
         """Say how the answer ended; without what is None."""
         known = {name: value for name, value in self._metadata.items() if value is not None}
-        return Finish(self._reason or "stop", known, self._kwargs)
+        return Finish(self._reason or "stop", known, {**self._kwargs})
 
     def _note(self, payload: Mapping[str, Any], *names: str) -> None:
         """Keep what is known of the answer, and the model that gives it."""
         self._metadata |= {name: payload[name] for name in names if payload.get(name)}
         if isinstance(model := payload.get("model"), str) and model.strip():
             self._metadata["model_name"] = model
+
+    def _learn(self, name: str, value: Any) -> None:
+        """Keep what is known of the answer, to be said before text that may end it.
+
+        Args:
+            name: The metadata's name for it.
+            value: What is known. Where that is new, the answer is introduced again.
+        """
+        if self._metadata.get(name) != value:
+            self._metadata[name] = value
+            self._introduced = False
 
     def _introduce(self, payload: Mapping[str, Any], *names: str) -> Sequence[Delta]:
         """Say what is known of the answer before it: no more may be read than its beginning."""

@@ -11,7 +11,7 @@ from chatwright.wires.quirks import Quirks
 from chatwright.wires.reader import Reader
 from chatwright.wires.writer import Writer
 
-__all__ = ["ROLES", "USUAL", "Ask", "Server", "Wire", "Written", "error_kind"]
+__all__ = ["ROLES", "USUAL", "Ask", "Server", "Wire", "Written", "error_kind", "host"]
 
 ROLES: Mapping[str, str] = {
     "ai": "assistant",
@@ -60,10 +60,14 @@ class Ask(NamedTuple):
     def stops(self) -> list[str]:
         """Return the stop sequences to send: none where the server would lose text by them."""
         include = self.values.get("include_stop")
-        return [] if include and self.quirks.stop == "dropped" else [*self.request.stop]
+        if include and self.quirks.stop == "dropped":
+            return []
+        return [*self.request.stop][: self.quirks.max_stops]
 
 
-_NO_PARAMETERS = frozenset({"api_key", "extra_body", "headers", "include_stop", "strict"})
+_NO_PARAMETERS = frozenset(
+    {"api_key", "extra_body", "headers", "include_stop", "keep_reasoning", "strict"}
+)
 
 
 class Written(NamedTuple):
@@ -118,6 +122,7 @@ class Wire:
         path: What stands after the base URL; empty where `write` alone knows.
         framing: How the answer is cut into payloads: a key of `FRAMINGS`.
         quirks: What servers of this wire do unless theirs say otherwise.
+        hosts: What servers do that are known by their hosts.
         errors: The names that its servers have for errors, and their HTTP statuses.
         accepts: Call parameters beside the model's fields.
         key_header: The header that carries the key; empty for none.
@@ -133,6 +138,7 @@ class Wire:
     path: str = ""
     framing: str
     quirks: Quirks
+    hosts: Mapping[str, Quirks] = field(default_factory=dict)
     errors: Mapping[str, int] = field(default_factory=dict)
     accepts: frozenset[str] = frozenset()
     key_header: str = "Authorization"
@@ -140,10 +146,28 @@ class Wire:
     headers: Mapping[str, str] = field(default_factory=dict)
     done_marker: str = "[DONE]"
 
+    def quirks_at(self, base_url: str) -> Quirks:
+        """Return what a server does unless it is said otherwise.
+
+        Args:
+            base_url: Where it is.
+        """
+        known = self.hosts.get(host(base_url))
+        return known.over(self.quirks) if known else self.quirks
+
     @property
     def media_type(self) -> str:
         """What HTTP calls a stream of it."""
         return MEDIA_TYPES[self.framing]
+
+
+def host(base_url: str) -> str:
+    """Return the host in a URL without secrets, and the port where it names one.
+
+    Args:
+        base_url: The URL.
+    """
+    return base_url.partition("://")[2].partition("/")[0]
 
 
 def error_kind(errors: Mapping[str, int], status: int) -> str:

@@ -17,7 +17,7 @@ __all__ = ["DIALECTS", "WIRE"]
 
 
 def _spoken(name: str, dialect: Dialect) -> Wire:
-    usual = Quirks(stream_usage=True, reasoning=REASONING).over(USUAL)
+    usual = Quirks(stream_usage=True, reasoning=REASONING, max_stops=4).over(USUAL)
     return Wire(
         name=name,
         path=PATH,
@@ -25,6 +25,7 @@ def _spoken(name: str, dialect: Dialect) -> Wire:
         done_marker=DONE,
         errors=ERRORS,
         quirks=dialect.quirks.over(usual),
+        hosts={each.host: each.quirks for each in _DIALECTS.values() if each.host},
         accepts=client.ACCEPTS,
         write=client.write,
         reader=client.Reader,

@@ -1,16 +1,14 @@
 """The client's end of OpenAI's chat completions: requests out, answers in."""
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from langchain_core.messages import AIMessage, BaseMessage
-
-from chatwright.deltas import Delta, Reasoning, Refusal
+from chatwright.deltas import Delta, Reasoning, Refusal, ToolCallDelta
 from chatwright.langchain.content import REASONING_FIELD
-from chatwright.langchain.openai import as_openai
 from chatwright.wires.calls import Calls, given
-from chatwright.wires.openai.names import PATH, REASONING, USAGE
+from chatwright.wires.keep import SERVED_BY, server
+from chatwright.wires.openai.messages import messages
+from chatwright.wires.openai.names import OPAQUE, PARTS, PATH, REASONINGS, USAGE
 from chatwright.wires.reader import Reported, TotalsReader
 from chatwright.wires.wire import Ask, Written
 
@@ -27,14 +25,6 @@ ACCEPTS = frozenset(
 """Call parameters beside the model's fields."""
 
 _KEPT = ("id", "service_tier", "system_fingerprint", "timings")
-DETAILS = "reasoning_details"
-"""OpenRouter's reasoning, some of it encrypted, which goes back as it came."""
-EXTRAS = "tool_call_extras"
-"""Where a message's `additional_kwargs` keep what a server put beside its calls, by their ids."""
-MOST_STOPS = 4
-"""How many stop sequences OpenAI takes; all of them hold, as they are looked for here anyway."""
-MAX_NAME = 64
-"""How long OpenAI lets a name be."""
 _TEXTS = ("text", "summary", "content", "thinking")
 _THOUGHTS = frozenset({"reasoning", "thinking"})
 
@@ -44,14 +34,14 @@ def write(ask: Ask) -> Written:
     quirks, request = ask.quirks, ask.request
     body: dict[str, Any] = {
         **ask.named(),
-        "messages": _messages(ask),
+        "messages": messages(ask),
         "stream": bool(quirks.stream),
         **ask.parameters(),
     }
     if quirks.stream and quirks.stream_usage:
         body["stream_options"] = {"include_usage": True}
     if stops := ask.stops():
-        body["stop"] = stops[:MOST_STOPS]
+        body["stop"] = stops
     if request.tools:
         body["tools"] = request.tools
     else:
@@ -63,44 +53,17 @@ def write(ask: Ask) -> Written:
     return Written(f"{ask.base_url}{PATH}", body, {})
 
 
-def _messages(ask: Ask) -> list[dict[str, Any]]:
-    return [_message(each, ask.quirks.reasoning) for each in ask.request.messages]
-
-
-def _message(message: BaseMessage, field: str | None) -> dict[str, Any]:
-    (made,) = as_openai([message])
-    if name := made.pop("name", None):  # servers refuse blanks in it; an answer's, they don't take
-        clean = re.sub(r"[^A-Za-z0-9_-]+", "_", name)[:MAX_NAME]
-        made |= {} if message.type == "ai" else {"name": clean}
-    if not isinstance(message, AIMessage):
-        return made
-    told = message.response_metadata
-    reasoning = made.pop(REASONING, None)
-    if name := told.get(REASONING_FIELD):  # Kimi wants an empty one, too
-        made[name] = reasoning or ""
-    elif reasoning and field:
-        made[field] = reasoning
-    if DETAILS in message.additional_kwargs:
-        made[DETAILS] = message.additional_kwargs[DETAILS]
-    if calls := made.get("tool_calls"):
-        made["content"] = made.get("content") or None  # gateways to Bedrock refuse ""
-        extras = message.additional_kwargs.get(EXTRAS) or {}
-        made["tool_calls"] = [
-            {**each, **(extras.get(each["id"]) or extras.get(f"#{number}") or {})}
-            for number, each in enumerate(calls)
-        ]
-    return made
-
-
 class Reader(TotalsReader):
     """Reads chunks, and whole answers: they differ in `delta` and `message` only."""
 
     def __init__(self, ask: Ask) -> None:
         """Start with nothing."""
         super().__init__()
+        self._metadata[SERVED_BY] = server(ask.base_url)
         self._reports_stop = ask.quirks.stop == "reported"
         self._stops = frozenset(ask.request.stop)
         self._calls = Calls()
+        self._thought = False
         self._index: Any = None  # the choice's that is read
         self._open = False  # whether a part of the answer came without a finish reason
         self._overrun = False  # whether one came after a finish reason
@@ -186,56 +149,117 @@ class Reader(TotalsReader):
     def _said(self, delta: Mapping[str, Any], choice: Mapping[str, Any]) -> Iterator[Delta]:
         if reasoning := _reasoning(delta):
             yield Reasoning(reasoning)
-        if field := next((n for n in (REASONING, "reasoning") if type(delta.get(n)) is str), None):
-            self._metadata.setdefault(REASONING_FIELD, field)
-        if type(details := delta.get(DETAILS)) is list:
-            self._kwargs[DETAILS] = _grown(self._kwargs.get(DETAILS, []), details)
+        self._keep(delta)
         text = delta.get("content") or choice.get("text")  # `text`: the older completions
         if text:
-            yield from (text,) if type(text) is str else _parts(text)
+            yield from (text,) if type(text) is str else self._parts(text)
         if refusal := delta.get("refusal"):
             yield Refusal(refusal)
         for call in delta.get("tool_calls") or ():
             function = call.get("function") or {}
-            told = [
-                *self._calls.fragment(
-                    call.get("index"),
-                    call.get("id"),
-                    function.get("name"),
-                    function.get("arguments"),
-                )
-            ]
-            yield from told
-            if extra := call.get("extra_content"):  # Gemini's signature of a thought
-                number = told[0].index if told else max(len(self._calls) - 1, 0)
-                key = given(call.get("id")) or f"#{number}"
-                self._kwargs.setdefault(EXTRAS, {})[key] = {"extra_content": extra}
+            yield from self._calls.fragment(
+                call.get("index"),
+                call.get("id"),
+                function.get("name"),
+                function.get("arguments"),
+            )
+            if (extras := _beside(call, function)) and (known := self._calls.at(None)):
+                yield ToolCallDelta(known.number, extras=extras)
         # Before there were tools; some servers give both.
         if (function := delta.get("function_call")) and not delta.get("tool_calls"):
             yield from self._calls.fragment(
                 "function_call", None, function.get("name"), function.get("arguments")
             )
 
+    def _keep(self, delta: Mapping[str, Any]) -> None:
+        """Keep what goes back as it came, and the name by which reasoning came."""
+        names = [name for name in REASONINGS if type(delta.get(name)) is str]
+        if names and not self._thought:  # the first that says something, or else the first
+            named = next(filter(delta.get, names), None)
+            self._learn(REASONING_FIELD, named or names[0])
+            self._thought = named is not None
+        for name in OPAQUE & delta.keys():
+            if value := delta[name]:
+                self._kwargs[name] = _grown(self._kwargs.get(name), value)
+                self._introduced = False
 
-def _grown(kept: Sequence[Mapping[str, Any]], more: Sequence[Any]) -> list[Mapping[str, Any]]:
-    """Return reasoning's details with what a chunk adds to them: text grows, the rest is set."""
+    def _parts(self, parts: Any) -> Iterator[Delta]:
+        """Yield what a content list holds, as Mistral's reasoning models answer."""
+        for part in [parts] if isinstance(parts, Mapping) else parts:
+            if type(part) is str:
+                yield part
+            elif thinking := _text(part.get("thinking")):
+                self._learn(REASONING_FIELD, PARTS)
+                yield Reasoning(thinking)
+            elif text := part.get("text"):
+                yield Reasoning(text) if part.get("type") in _THOUGHTS else text
+
+
+_OF_A_CALL = frozenset({"function", "id", "index", "type"})
+_OF_A_FUNCTION = frozenset({"arguments", "name"})
+
+
+def _beside(call: Mapping[str, Any], function: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what stands in a call beside what is known of one, such as Gemini's signature."""
+    if call.keys() <= _OF_A_CALL and function.keys() <= _OF_A_FUNCTION:
+        return {}
+    extras = {k: v for k, v in call.items() if v is not None and k not in _OF_A_CALL}
+    inner = {k: v for k, v in function.items() if v is not None and k not in _OF_A_FUNCTION}
+    return {**extras, "function": inner} if inner else extras
+
+
+def _grown(kept: Any, more: Any) -> Any:
+    """Return a field with what a chunk adds to it: items of a list grow, the rest is set."""
+    if isinstance(kept, Mapping) and isinstance(more, Mapping):
+        return {**kept, **{name: _grown(kept.get(name), each) for name, each in more.items()}}
+    if not isinstance(kept, list) or not isinstance(more, list):
+        return more
     grown = [*kept]
     for each in more:
-        if not isinstance(each, Mapping):
-            continue
-        last = grown[-1] if grown else {}
-        same = all(each.get(name) == last.get(name) for name in ("type", "index"))
-        if not grown or not same or each.get("id") not in {None, last.get("id")}:
-            grown.append(dict(each))
-            continue
-        joined = {
-            name: f"{last.get(name) or ''}{text}"
-            for name in ("text", "summary")
-            if isinstance(text := each.get(name), str)
-        }
-        told = {name: value for name, value in each.items() if value is not None}
-        grown[-1] = {**last, **told, **joined}
+        if (place := _place(grown, each)) is not None:
+            grown[place] = _joined(grown[place], each)
+        elif each not in grown:  # some say the same in each chunk
+            grown.append(each)
     return grown
+
+
+_GROWING = ("text", "summary", "thinking")
+"""The fields of reasoning's items that come in pieces; others come whole."""
+
+
+def _place(items: Sequence[Any], piece: Any) -> int | None:
+    """Return where the item stands that a piece goes on with: one of its index, or the last."""
+    if not isinstance(piece, Mapping):
+        return None
+    indexed = piece.get("index") is not None
+    for place in reversed(range(len(items))):
+        if _goes_on(items[place], piece, indexed=indexed):
+            return place
+        if not indexed:
+            break
+    return None
+
+
+def _goes_on(item: Any, piece: Mapping[str, Any], *, indexed: bool) -> bool:
+    if not isinstance(item, Mapping) or not piece.keys() & _SIGNED:
+        return False
+    if any(item.get(name) != piece.get(name) for name in ("type", "index")):
+        return False
+    if len({item.get("id"), piece.get("id")} - {None}) > 1:
+        return False
+    return indexed or not item.get("signature")  # which comes last
+
+
+_SIGNED = frozenset({"signature", *_GROWING})
+
+
+def _joined(item: Mapping[str, Any], piece: Mapping[str, Any]) -> dict[str, Any]:
+    grown = {
+        name: f"{item.get(name) or ''}{text}"
+        for name in _GROWING
+        if isinstance(text := piece.get(name), str)
+    }
+    return {**item, **{name: each for name, each in piece.items() if each is not None}, **grown}
 
 
 def _only_text(payload: Any) -> str | None:
@@ -253,7 +277,7 @@ def _only_text(payload: Any) -> str | None:
 
 def _reasoning(delta: Mapping[str, Any]) -> str:
     """Return the reasoning in a delta; there are some names for it, and some send it twice."""
-    told = (_text(delta.get(name)) for name in (REASONING, "reasoning", "thinking"))
+    told = (_text(delta.get(name)) for name in REASONINGS)
     return next(filter(None, told), "") or _text(delta.get("reasoning_details"))
 
 
@@ -264,14 +288,3 @@ def _text(value: Any) -> str:
     if isinstance(value, list):
         return "".join(map(_text, value))
     return value if type(value) is str else ""
-
-
-def _parts(parts: Any) -> Iterator[Delta]:
-    """Yield what a content list holds, as Mistral's reasoning models answer."""
-    for part in [parts] if isinstance(parts, Mapping) else parts:
-        if type(part) is str:
-            yield part
-        elif thinking := _text(part.get("thinking")):
-            yield Reasoning(thinking)
-        elif text := part.get("text"):
-            yield Reasoning(text) if part.get("type") in _THOUGHTS else text

@@ -21,6 +21,7 @@ class Dialect:
         last: What else that chunk holds.
         reasoning: The field of the reasoning.
         quirks: What clients have to know.
+        host: Where the provider's own servers are.
     """
 
     whole_calls: bool = False
@@ -28,12 +29,18 @@ class Dialect:
     last: Mapping[str, Any] = field(default_factory=dict)
     reasoning: str = REASONING
     quirks: Quirks = field(default_factory=Quirks)
+    host: str = ""
 
 
 OPENAI = Dialect()
 DIALECTS: Mapping[str, Dialect] = {
     # https://docs.mistral.ai/api
-    "mistral": Dialect(whole_calls=True, usage=("usage",)),
+    "mistral": Dialect(
+        whole_calls=True,
+        usage=("usage",),
+        quirks=Quirks(call_ids="[A-Za-z0-9]{9}", names=frozenset()),
+        host="api.mistral.ai",
+    ),
     # https://console.groq.com/docs/api-reference
     "groq": Dialect(whole_calls=True, usage=("x_groq", "usage"), last={"x_groq": {"id": "req_1"}}),
 }

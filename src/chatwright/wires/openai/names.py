@@ -4,13 +4,27 @@ from collections.abc import Mapping
 
 from chatwright.wires.usage import UsageFields
 
-__all__ = ["DONE", "ERRORS", "PATH", "REASONING", "USAGE"]
+__all__ = ["DONE", "ERRORS", "OPAQUE", "PARTS", "PATH", "REASONING", "REASONINGS", "USAGE"]
 
 PATH = "/chat/completions"
 DONE = "[DONE]"
 """The payload that says that nothing more comes."""
 REASONING = "reasoning_content"
 """The field of the reasoning, which OpenAI's own servers keep to themselves."""
+REASONINGS = (REASONING, "reasoning", "thinking", "reasoning_text")
+"""The fields in which servers give reasoning; the last is Copilot's."""
+PARTS = "content"
+"""Where Mistral gives it: in parts of the content."""
+OPAQUE = frozenset(
+    {
+        "extra_content",  # Gemini's signature of a thought
+        "provider_specific_fields",  # LiteLLM's, with the same
+        "reasoning_details",  # OpenRouter's and MiniMax's, some of it encrypted
+        "reasoning_opaque",  # Copilot's
+        "thinking_blocks",  # LiteLLM's, signed by Anthropic
+    }
+)
+"""Fields of an answer that only the server can read, and finds again where they go back."""
 USAGE = UsageFields(
     input="prompt_tokens",
     output="completion_tokens",

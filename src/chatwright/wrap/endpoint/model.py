@@ -29,7 +29,9 @@ from chatwright.wrap.watch import Limits, Watch
 
 __all__ = ["ChatEndpoint"]
 
-_VALUES = ("api_key", "include_stop", "max_tokens", "seed", "temperature", "top_p")
+_VALUES = (
+    *("api_key", "include_stop", "keep_reasoning", "max_tokens", "seed", "temperature", "top_p"),
+)
 _COMMON = frozenset({"extra_body", "headers"})
 _HIDDEN = frozenset({"headers"})
 
@@ -228,7 +230,7 @@ class ChatEndpoint(EndpointFields):
     @property
     def known_quirks(self) -> Quirks:
         """The server's quirks, and the wire's where none are set."""
-        return self.quirks.over(self.speaks.quirks)
+        return self.quirks.over(self.speaks.quirks_at(self.base_url))
 
     def capabilities(self) -> Capabilities:
         """Return what the wire and the quirks say."""
