@@ -497,3 +497,27 @@ def test_anthropics_counts_add_up(last):
     assert (told["input_tokens"], told["output_tokens"], told["total_tokens"]) == (100, 7, 107)
     assert told["input_token_details"] == {"cache_read": 90}
     assert told["output_token_details"] == {"reasoning": 5}
+
+
+def test_a_message_beside_an_empty_delta_is_read_once():
+    both = {"message": {"role": "assistant", "content": "a"}}
+    assert text_of(data(chunk({"role": "assistant", "content": ""}, "stop", **both)), DONE) == "a"
+    grown = [
+        chunk({"content": "a"}, message={"content": "a"}),
+        chunk({"content": "b"}, message={"content": "ab"}),
+        chunk({"content": ""}, "stop", message={"content": "ab"}),
+    ]
+    assert text_of(data(*grown), DONE) == "ab"
+
+
+def test_a_call_that_stands_in_no_list_is_read():
+    call = {"index": 0, "id": "1", "function": {"name": "look", "arguments": '{"a": 1}'}}
+    answer = answered(chunk({"tool_calls": call}, "stop"))
+    assert calls_of(answer) == ([("look", {"a": 1})], [])
+
+
+@pytest.mark.parametrize("framing", ["sse", "json"])
+def test_json_that_ends_in_its_middle_is_a_lost_answer(framing):
+    start = b"data: " if framing == "sse" else b""
+    with pytest.raises(SourceConnectionError, match="broke off"):
+        text_of(start + b'{"id": "1", "choices": [{"index": 0, "del', framing=framing)

@@ -8,7 +8,7 @@ from langchain_core.load import dumps, loads
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, ToolMessage
 
 from chatwright import ContentError, Quirks
-from chatwright.testing import Refuse
+from chatwright.testing import Bytes, Cut, Refuse
 from wires.test_clients import at, chunk, raw, sent
 
 
@@ -278,3 +278,21 @@ def test_encrypted_reasoning_goes_back_at_its_place():
     )
     sorts = [each.get("encrypted_content") or each["type"] for each in sent()["input"][1:]]
     assert sorts == ["E1", "message", "E2", "function_call", "function_call_output"]
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+def test_thoughts_are_kept_where_a_stop_sequence_ends_the_answer(streamed):
+    model = raw(*thought(0, "hm", "S0"), *said(1, "One. END two"), done=False)
+    model = model.model_copy(update={"wire": "anthropic"})
+    bound = model.bind(stop=["END"])
+    answer = summed(bound.stream("hi")) if streamed else bound.invoke("hi")
+    assert answer.text == "One. END"
+    assert went_back(answer, wire="anthropic")["content"][0]["signature"] == "S0"
+
+
+def test_ollamas_thinking_is_kept_where_a_stop_sequence_ends_the_answer():
+    lines = [{"thinking": "hm"}, {"content": "One. END two"}]
+    data = b"".join(json.dumps({"message": each}).encode() + b"\n" for each in lines)
+    model = at([Bytes(data), Cut(politely=True)], "ollama")
+    answer = summed(model.stream("hi", stop=["END"]))
+    assert went_back(answer, wire="ollama")["thinking"] == "hm"

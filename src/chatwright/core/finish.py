@@ -18,7 +18,7 @@ _NAMES: Mapping[str, tuple[str, ...]] = {
     "tool_calls": ("function_call", "tool_call", "tool_use"),
     "content_filter": (
         *("blocklist", "content_filtered", "guardrail_intervened", "prohibited_content"),
-        *("error_toxic", "image_safety", "recitation", "safety", "spii"),
+        *("error_toxic", "image_safety", "recitation", "safety", "sensitive", "spii"),
     ),
     "refusal": ("refused",),
 }

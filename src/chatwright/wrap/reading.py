@@ -61,6 +61,7 @@ class Reading:
         self._apart = False  # whether characters have been met that are cut in half
         self._answered = framing == "text"  # whether anything of an answer has come
         self._aside: Any = None  # what came last, if it is no part of one
+        self._over = False  # whether no more bytes come
         self._cut = False  # whether only the mark of the end has ended it
         self._head = b""
         self.began = False
@@ -90,6 +91,7 @@ class Reading:
 
     def finish(self) -> Sequence[Delta]:
         """Return what the last bytes say: no more come."""
+        self._over = True
         deltas = self._deltas(self._decoder.flush)
         marked = self.done or self._reader.ended or not self._ends
         if self._error is None and self._answered and not marked:
@@ -183,6 +185,8 @@ class Reading:
         said = text if event is _UNREAD else event
         if type(payload) is ErrorPayload or is_report(event) or words_in(event):
             return self._reported(said)
+        if self._over and event is _UNREAD and _is_cut(text):
+            return self._broken_off()
         if not self._answered:
             described = event is not _UNREAD and isinstance(why, OutputError)
             return self._unanswered(said, str(why) if described else None)
@@ -221,6 +225,11 @@ class Reading:
             self.done = self._reader.ended = True
             return True
         return text in _KEEP_ALIVE
+
+
+def _is_cut(text: str) -> bool:
+    """Tell whether a text that is no JSON is the beginning of some."""
+    return text.lstrip().startswith(("{", "["))
 
 
 def _bare(payload: bytes) -> bytes:

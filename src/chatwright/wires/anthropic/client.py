@@ -236,6 +236,7 @@ class Reader(TotalsReader):
                 self._places[index] = self._said, len(self._calls)
                 if thinking := block.get("thinking"):
                     yield Reasoning(thinking)
+                yield self._finish()  # text that follows may end the answer
             case "tool_use":
                 call = self._calls.new(index)
                 yield from call.begin(block.get("id"), block.get("name"), block.get("input"))
@@ -249,6 +250,7 @@ class Reader(TotalsReader):
                 yield Reasoning(delta["thinking"])
             case "signature_delta":
                 self._think(index, "signature", delta["signature"])
+                yield self._finish()  # text that follows may end the answer
             case "input_json_delta":
                 if call := self._calls.at(index):
                     yield from call.fragment(delta.get("partial_json"))

@@ -119,7 +119,7 @@ class Reader(TotalsReader):
 
     def _message(self, message: Mapping[str, Any]) -> Iterator[Delta]:
         if thinking := message.get("thinking"):
-            self._metadata[REASONING_FIELD] = "thinking"
+            self._learn(REASONING_FIELD, "thinking")
             yield Reasoning(thinking)
         if text := message.get("content"):
             yield text

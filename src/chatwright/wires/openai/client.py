@@ -126,7 +126,7 @@ class Reader(TotalsReader):
     def _choice(self, choice: Mapping[str, Any]) -> Iterator[Delta]:
         if choice.get("error"):  # OpenRouter's
             raise Reported(choice)
-        delta = choice.get("delta") or choice.get("message") or {}
+        delta = self._delta(choice)
         deltas = [*self._said(delta, choice)]
         yield from deltas
         if logprobs := choice.get("logprobs"):
@@ -146,6 +146,15 @@ class Reader(TotalsReader):
         elif "message" in choice and "delta" not in choice:  # a whole answer
             self.ended = True
 
+    def _delta(self, choice: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return what a choice says that is new.
+
+        Perplexity has both: an empty `delta` beside a whole `message`, or one that grows.
+        """
+        delta, message = choice.get("delta") or {}, choice.get("message") or {}
+        says = any(value for name, value in delta.items() if name != "role")
+        return delta if says or self._open or not message else message
+
     def _said(self, delta: Mapping[str, Any], choice: Mapping[str, Any]) -> Iterator[Delta]:
         if reasoning := _reasoning(delta):
             yield Reasoning(reasoning)
@@ -155,7 +164,8 @@ class Reader(TotalsReader):
             yield from (text,) if type(text) is str else self._parts(text)
         if refusal := delta.get("refusal"):
             yield Refusal(refusal)
-        for call in delta.get("tool_calls") or ():
+        calls = delta.get("tool_calls") or ()
+        for call in [calls] if isinstance(calls, Mapping) else calls:  # TGI has one, bare
             function = call.get("function") or {}
             yield from self._calls.fragment(
                 call.get("index"),
