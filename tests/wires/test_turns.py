@@ -296,3 +296,9 @@ def test_ollamas_thinking_is_kept_where_a_stop_sequence_ends_the_answer():
     model = at([Bytes(data), Cut(politely=True)], "ollama")
     answer = summed(model.stream("hi", stop=["END"]))
     assert went_back(answer, wire="ollama")["thinking"] == "hm"
+
+
+def test_a_server_that_refuses_stop_sequences_gets_none():
+    model = at(["a5b"], quirks=Quirks(max_stops=0), include_stop=False)
+    assert model.invoke("hi", stop=["5"]).text == "a"
+    assert "stop" not in sent()

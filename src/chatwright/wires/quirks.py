@@ -38,8 +38,8 @@ class Quirks(BaseModel):
     stop: Literal["kept", "reported", "dropped"] | None = None
     """What becomes of the stop sequence that ends an answer: it is kept in the text, or reported
     beside it, or dropped. Where it is dropped it is not sent, unless `include_stop` is False."""
-    max_stops: int | None = Field(default=None, ge=1)
-    """How many stop sequences it takes; all of them are looked for here in any case."""
+    max_stops: int | None = Field(default=None, ge=0)
+    """How many stop sequences it takes, 0 where it refuses any; all of them are looked for here."""
     tools: bool | None = None
     """Whether it reads `tools`. False: tools are taught in the system prompt."""
     tool_choice: frozenset[ToolChoice] | None = None
