@@ -160,7 +160,13 @@ def test_two_commands_lead_from_a_url_to_a_chat(env, server, tmp_path):
     assert probed.returncode == 0, probed.stderr
     assert "could not be told" in path.read_text()
     assert f"chatwright chat --model {path}" in probed.stdout
-    untold = {"ends", "parameters", "stream_usage", "tool_choice"}  # of what can't stream, or call
+    untold = {
+        "call_ids",
+        "ends",
+        "parameters",
+        "stream_usage",
+        "tool_choice",
+    }  # of what can't stream, or call
     for name in Quirks.model_fields.keys() - untold:
         assert name in probed.stdout
     done = run(env, "chat", "Count.", "-m", str(path))

@@ -38,7 +38,8 @@ def capable(received):
     words = NUMBERS[: 2 if body.get("max_completion_tokens", 99) < 10 else 20]
     for stop in asked.stop:
         text = "".join(words)
-        words = [text[: text.index(stop) + len(stop)]]
+        if stop in text:
+            words = [text[: text.index(stop) + len(stop)]]
     return [tokens, Reasoning("let me count "), *words]
 
 
@@ -49,6 +50,8 @@ def minimal(received):
     body = received.body
     odd = {"tools", "response_format", "stream_options", "max_tokens_"} & body.keys()
     roles = [role for role, _ in received.asked.messages]
+    if len(body.get("stop") or ()) > 1 or any("name" in each for each in body["messages"]):
+        return [Refuse(422, "one stop sequence, and no names")]
     if odd or body.get("stream") or "developer" in roles or roles.count("system") > 1:
         return [Refuse(400, f"unknown: {sorted(odd)}")]
     if any(a == b for a, b in itertools.pairwise(roles)):
@@ -77,7 +80,10 @@ async def test_a_server_that_can_do_everything():
         "ends": True,
         "max_tokens": "max_completion_tokens",
         "stop": "kept",
+        "max_stops": 5,
         "tools": True,
+        "call_ids": ".{1,40}",
+        "names": frozenset({"assistant", "user"}),
         "tool_choice": frozenset({"auto", "none", "required", "function"}),
         "response_format": "json_schema",
         "system": "keep",
@@ -98,7 +104,9 @@ async def test_a_server_that_can_do_little(tmp_path):
             "stream": False,
             "max_tokens": "max_tokens",
             "stop": "dropped",
+            "max_stops": 1,
             "tools": False,
+            "names": frozenset(),
             "response_format": "none",
             "system": "first",
             "merge": True,
@@ -112,6 +120,31 @@ async def test_a_server_that_can_do_little(tmp_path):
         assert isinstance(model, ChatEndpoint)
         talk = [("system", "a"), ("human", "b"), ("system", "c"), ("human", "d")]
         assert model.invoke(talk).text.startswith("1, 2")
+
+
+async def test_ids_as_mistral_wants_them_are_found():
+    def script(received):
+        if received.asked is not None:
+            results = [each.get("tool_call_id", "012345678") for each in received.body["messages"]]
+            if any(len(each) != 9 for each in results):
+                return [Refuse(400, "tool call id has to be nine letters and digits")]
+        return capable(received)
+
+    with Upstream(script) as server:
+        assert values(await probe(server.url))["call_ids"] == "[A-Za-z0-9]{9}"
+
+
+async def test_a_server_that_refuses_stop_sequences_gets_none_from_its_file(tmp_path):
+    def script(received):
+        if received.asked is not None and received.asked.stop:
+            return [Refuse(400, "'stop' is not supported")]
+        return minimal(received)
+
+    with Upstream(script) as server:
+        path = tmp_path / "found.toml"
+        path.write_text((await probe(f"{server.url}/v1", model="m")).as_toml())
+        model = load(str(path), include_stop=False)
+        assert model.invoke("Count.", stop=["7"]).text.endswith("6, ")
 
 
 @pytest.mark.parametrize("wire", ["ollama", "anthropic", "responses"])

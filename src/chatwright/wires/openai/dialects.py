@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from chatwright.wires.openai.names import REASONING
+from chatwright.wires.openai.names import REASONING, SHORT_IDS
 from chatwright.wires.quirks import Quirks
 
 __all__ = ["DIALECTS", "OPENAI", "Dialect"]
@@ -38,7 +38,7 @@ DIALECTS: Mapping[str, Dialect] = {
     "mistral": Dialect(
         whole_calls=True,
         usage=("usage",),
-        quirks=Quirks(call_ids="[A-Za-z0-9]{9}", names=frozenset()),
+        quirks=Quirks(call_ids=SHORT_IDS, names=frozenset()),
         host="api.mistral.ai",
     ),
     # https://console.groq.com/docs/api-reference

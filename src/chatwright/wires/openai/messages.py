@@ -10,13 +10,11 @@ from chatwright.langchain.content import REASONING_FIELD
 from chatwright.langchain.openai import as_openai
 from chatwright.langchain.tools import tool_name
 from chatwright.wires.keep import SERVED_BY, is_of, is_readable_by, wire_id, wire_name
-from chatwright.wires.openai.names import OPAQUE, PARTS, REASONING, REASONINGS
+from chatwright.wires.openai.names import IDS, OPAQUE, PARTS, REASONING, REASONINGS
 from chatwright.wires.wire import Ask
 
 __all__ = ["messages"]
 
-IDS = ".{1,40}"
-"""What OpenAI takes for a call's id (vercel/ai#5171)."""
 NAMED = frozenset({"user"})
 """Whose messages may have a name: xAI refuses others (pipecat-ai/pipecat#2274), gateways a tool's
 (NousResearch/hermes-agent#114713), Mistral and vLLM an answer's (langchain-ai/langchain#35054)."""

@@ -4,7 +4,18 @@ from collections.abc import Mapping
 
 from chatwright.wires.usage import UsageFields
 
-__all__ = ["DONE", "ERRORS", "OPAQUE", "PARTS", "PATH", "REASONING", "REASONINGS", "USAGE"]
+__all__ = [
+    "DONE",
+    "ERRORS",
+    "IDS",
+    "OPAQUE",
+    "PARTS",
+    "PATH",
+    "REASONING",
+    "REASONINGS",
+    "SHORT_IDS",
+    "USAGE",
+]
 
 PATH = "/chat/completions"
 DONE = "[DONE]"
@@ -53,3 +64,7 @@ ERRORS: Mapping[str, int] = {
     "server_error": 500,
 }
 """OpenAI's `type` or `code` of an error."""
+IDS = ".{1,40}"
+"""What OpenAI takes for a call's id (vercel/ai#5171)."""
+SHORT_IDS = "[A-Za-z0-9]{9}"
+"""What Mistral does."""

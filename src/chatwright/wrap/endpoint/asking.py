@@ -21,7 +21,7 @@ __all__ = ["Asker", "Attempt"]
 
 SECONDS = 120.0
 """How long one of the requests may take."""
-BOUND = 24
+BOUND = 32
 """How many requests are made at most."""
 ATTEMPTS = 3
 """How often a request is sent whose connection is lost."""

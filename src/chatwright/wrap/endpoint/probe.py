@@ -6,9 +6,10 @@ from contextlib import suppress
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
-from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
+from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, ToolMessage
 
 from chatwright.errors import LoadError
+from chatwright.wires.openai.names import IDS, SHORT_IDS
 from chatwright.wrap.endpoint.asking import SECONDS, Asker, Attempt
 from chatwright.wrap.endpoint.findings import Finding, Findings
 from chatwright.wrap.endpoint.model import ChatEndpoint
@@ -34,6 +35,8 @@ _TOOL = {
         },
     },
 }
+_MANY_STOPS = 5
+"""One more than OpenAI takes."""
 _NO_TEMPERATURE = {"temperature": ""}
 _STRICTER: Sequence[Mapping[str, Any]] = (
     {"max_tokens": "max_completion_tokens"},
@@ -63,7 +66,7 @@ async def probe(
     tell: Callable[[str], object] = lambda _: None,
     **fields: Any,
 ) -> Findings:
-    """Find out what the server behind a URL can do, by some twenty short requests.
+    """Find out what the server behind a URL can do, by some two dozen short requests.
 
     Args:
         url: Where the server is; for OpenAI's wire, usually up to `/v1`, which is tried as well.
@@ -109,6 +112,8 @@ class _Probe:
             self._bounds,
             self._stops,
             self._tools,
+            self._ids,
+            self._names,
             self._formats,
             self._roles,
             self._reasoning,
@@ -233,6 +238,7 @@ class _Probe:
         attempt = await self._asker.ask(_COUNT, stop=(stop,))
         if not attempt.accepted:
             yield Finding("stop", "dropped", f"refused, so that it is never sent: {attempt.why}")
+            yield Finding("max_stops", 0, "it refuses one")
             return
         kept, reported = attempt.said(stop="kept"), attempt.said(stop="reported")
         if kept.endswith(stop.strip()) and len(kept) < len(text):
@@ -242,6 +248,15 @@ class _Probe:
         else:
             found, seen = "dropped", kept
         yield Finding("stop", found, f"stop={stop!r} gave {seen[-40:]!r}")
+        taken = 1
+        for most in (_MANY_STOPS, _MANY_STOPS - 1):
+            stops = tuple(f"stop {n}" for n in range(most))
+            quirks = {"max_stops": most, "stop": "kept"}  # so that they are sent
+            many = await self._asker.ask(_HELLO, stop=stops, max_tokens=4, quirks=quirks)
+            if many.accepted:
+                taken = most
+                break
+        yield Finding("max_stops", taken, f"{taken} at once {'are' if taken > 1 else 'is'} taken")
 
     async def _tools(self, plain: Attempt) -> AsyncIterator[Finding]:
         self._tell("tools")
@@ -265,6 +280,39 @@ class _Probe:
         yield Finding("tools", called, evidence)
         if called:
             yield Finding("tool_choice", frozenset(forms), evidence)
+
+    async def _ids(self, plain: Attempt) -> AsyncIterator[Finding]:
+        if not self._asker.quirks.get("tools") or self._findings.wire != "openai":
+            return
+        self._tell("ids of calls")
+        call = {"name": "report_quokka", "args": {"count": 3}, "id": f"call_{'0a1b2c3d' * 4}"}
+        asked = [_SYSTEM, HumanMessage("I saw 3 quokkas. Report them.")]
+        result = ToolMessage("It is reported.", tool_call_id=call["id"])
+        talk = [*asked, AIMessage("", tool_calls=[call]), result]
+        for pattern, what in ((IDS, "a long id"), (SHORT_IDS, "an id of nine letters and digits")):
+            attempt = await self._asker.ask(
+                talk, tools=[_TOOL], max_tokens=4, quirks={"call_ids": pattern}
+            )
+            if attempt.accepted:
+                yield Finding("call_ids", pattern, f"{what} is taken")
+                return
+        yield Finding(
+            "call_ids", None, f"neither a long id nor a short one is taken: {attempt.why}"
+        )
+
+    async def _names(self, plain: Attempt) -> AsyncIterator[Finding]:
+        if self._findings.wire != "openai":
+            return
+        self._tell("names")
+        answered = [*_HELLO, AIMessage("Hello.", name="bot"), HumanMessage("Again.")]
+        talks = {"user": [_SYSTEM, HumanMessage("Say hello.", name="ann")], "assistant": answered}
+        seen = {}
+        for role, talk in talks.items():
+            attempt = await self._asker.ask(talk, max_tokens=4, quirks={"names": {role}})
+            seen[role] = "taken" if attempt.accepted else f"refused: {attempt.why}"
+        taken = frozenset(role for role, what in seen.items() if what == "taken")
+        evidence = "; ".join(f"a name of the {role}'s is {what}" for role, what in seen.items())
+        yield Finding("names", taken, evidence)
 
     async def _formats(self, plain: Attempt) -> AsyncIterator[Finding]:
         if self._findings.wire == "anthropic":
