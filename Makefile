@@ -9,6 +9,7 @@ PROMPT ?= What is the capital of France?
 VENV := .venv
 BIN := $(VENV)/bin
 OLDEST := $(VENV)-oldest
+LITELLM := $(VENV)-litellm
 LANGCHAIN := build/langchain
 SUDO := $(if $(filter-out 0,$(shell id -u)),sudo -n)
 APT := ($(SUDO) apt-get update -qq && $(SUDO) apt-get install -y -qq chromium >/dev/null)
@@ -27,8 +28,8 @@ chat: $(VENV)/.chat
 test: $(VENV)/.test
 	$(BIN)/python tests/both.py
 
-test-long: $(VENV)/.test $(OLDEST)/.made $(LANGCHAIN)/.made
-	$(BIN)/python tests/long.py $(OLDEST)/bin/python $(LANGCHAIN)
+test-long: $(VENV)/.test $(OLDEST)/.made $(LITELLM)/.made $(LANGCHAIN)/.made
+	LITELLM=$(CURDIR)/$(LITELLM)/bin/litellm $(BIN)/python tests/long.py $(OLDEST)/bin/python $(LANGCHAIN)
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check .
@@ -46,7 +47,7 @@ docs: $(VENV)/.test
 	$(BIN)/python docs/generate.py
 
 clean:
-	rm -rf $(VENV) $(VENV)-conformance $(OLDEST) build dist
+	rm -rf $(VENV) $(VENV)-conformance $(OLDEST) $(LITELLM) build dist
 
 $(BIN)/pip:
 	$(PYTHON) -m venv $(VENV)
@@ -67,6 +68,13 @@ $(OLDEST)/.made: pyproject.toml constraints-oldest.txt
 	$(PYTHON) -m venv $(OLDEST)
 	$(OLDEST)/bin/pip --disable-pip-version-check --quiet install --no-compile \
 		-c constraints-oldest.txt -e '.[prices,test]'
+	@touch $@
+
+# The proxy pins half of what it needs, and so has an environment of its own.
+$(LITELLM)/.made: constraints-litellm.txt
+	$(PYTHON) -m venv $(LITELLM)
+	$(LITELLM)/bin/pip --disable-pip-version-check --quiet install --no-compile \
+		-c $< 'litellm[proxy]'
 	@touch $@
 
 # langchain's own tests are in its source distribution only.
