@@ -12,10 +12,10 @@ from importlib import import_module, metadata
 from pathlib import Path
 from typing import Any
 
-from chatwright.checks.engine import Options
 from chatwright.checks.finding import Report
 from chatwright.checks.reports.json import as_json
-from chatwright.checks.supervise import Supervised
+from chatwright.checks.run.engine import Options
+from chatwright.checks.run.process import Supervised
 from conformance.models import FAKES, PACKAGES, Package
 from conformance.page import Failure, Result, masked, page
 

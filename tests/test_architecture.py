@@ -32,8 +32,8 @@ MAY = {
 ONE_LIBRARY = {
     "checks/plugin.py": {"pytest"},
     "checks/reports/text.py": {"rich"},
-    "checks/graphs.py": {"langgraph"},
-    "checks/suites.py": {"langchain_tests", "pytest"},
+    "checks/probes/graphs.py": {"langgraph"},
+    "checks/run/langchain_tests.py": {"langchain_tests", "pytest"},
     "langchain/prices.py": {"genai_prices"},
     "langchain/validation.py": {"jsonschema"},
     "wrap/described.py": {"jmespath"},
@@ -102,7 +102,7 @@ def targets(path):
             yield from (alias.name for alias in node.names)
 
 
-@pytest.mark.parametrize("package", ["wires", "wrap/endpoint"])
+@pytest.mark.parametrize("package", ["checks", "testing", "wires", "wrap/endpoint"])
 def test_modules_import_no_one_that_imports_them(package):
     names = {
         ".".join(["chatwright", *path.relative_to(ROOT).with_suffix("").parts]): path
@@ -111,6 +111,16 @@ def test_modules_import_no_one_that_imports_them(package):
     }
     sorter = TopologicalSorter({name: names.keys() & {*targets(names[name])} for name in names})
     sorter.prepare()  # raises CycleError
+
+
+def test_the_folders_of_checks_go_one_way():
+    order = ["finding", "outcome", "calls", "targets", "trial", "rulebook", "probes", "contract"]
+    order += ["run", "reports", "plugin", "reference", "__init__"]
+    for path in (ROOT / "checks").rglob("*.py"):
+        own = order.index(path.relative_to(ROOT / "checks").parts[0].removesuffix(".py"))
+        for name in imports(path):
+            if name.startswith("chatwright.checks."):
+                assert order.index(name.split(".")[2]) <= own, f"{path} imports {name}"
 
 
 def test_the_package_that_knows_the_wires_does_no_io():

@@ -8,7 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from chatwright.checks.engine import check
+    from chatwright.checks.run.engine import check
     from chatwright.core.protocols import HERMES, LLAMA3, MISTRAL, REACT, ToolProtocol
     from chatwright.core.tags import ReasoningTags
     from chatwright.deltas import (
@@ -64,7 +64,7 @@ if TYPE_CHECKING:
     from chatwright.wrap.runnable import ChatRunnable
 
 _HOMES = {
-    "chatwright.checks.engine": ("check",),
+    "chatwright.checks.run.engine": ("check",),
     "chatwright.core.protocols": ("HERMES", "LLAMA3", "MISTRAL", "REACT", "ToolProtocol"),
     "chatwright.core.tags": ("ReasoningTags",),
     "chatwright.deltas": (

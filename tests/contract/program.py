@@ -4,7 +4,7 @@ import json
 import sys
 from typing import NamedTuple
 
-import taught
+import prompted_answers
 
 
 class Said(NamedTuple):
@@ -17,7 +17,7 @@ def main():
     messages = [Said(*each.split("\x1f", 1)) for each in said]
     asked = messages[-1].text
     system = messages[0].text if messages[0].type == "system" else ""
-    written = taught.answered(system, asked)
+    written = prompted_answers.answered(system, asked)
     pieces = written or (asked if "say:" in asked else sys.argv[1:])
     for piece in pieces:
         sys.stdout.write(json.dumps({"text": piece}) + "\n")

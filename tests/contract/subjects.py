@@ -32,8 +32,8 @@ from chatwright import (
     Usage,
     chat_model,
 )
-from chatwright.testing import Received, Upstream, taught
-from chatwright.testing.taught import answered, example
+from chatwright.testing import Received, Upstream, prompted_answers
+from chatwright.testing.prompted_answers import answered, example
 
 ANSWER = ("The", " capi", "tal of", " France is", " Paris", ".")
 TEXT = "".join(ANSWER)
@@ -250,7 +250,7 @@ MARKED = Transcript(
 
 
 def command_fields() -> dict[str, Any]:
-    paths = [HERE, str(Path(taught.__file__).parent)]
+    paths = [HERE, str(Path(prompted_answers.__file__).parent)]
     imported = f"import sys; sys.path[:0] = {paths!r}; import program"
     return {
         "command": [sys.executable, "-I", "-S", "-c", imported, *ANSWER],

@@ -6,7 +6,7 @@ from langchain_tests.utils.stream_lifecycle import assert_valid_event_stream
 from langgraph.graph import END, START, MessagesState, StateGraph
 
 from chatwright import ToolCallDelta, Usage
-from chatwright.checks.modes import Recorder
+from chatwright.checks.calls.modes import Recorder
 from chatwright.testing import Raise, ScriptedModel
 from contract.subjects import MODES, total
 

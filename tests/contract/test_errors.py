@@ -12,7 +12,7 @@ from langchain_core.exceptions import (
 from langchain_core.messages import HumanMessage
 
 from chatwright import ChatwrightError, InvalidRequestError, OutputError, chat_model
-from chatwright.checks.modes import Recorder
+from chatwright.checks.calls.modes import Recorder
 from chatwright.testing import Pause, Raise, ScriptedModel
 from contract.subjects import MODES, SMOLLM2
 from waiting import eventually

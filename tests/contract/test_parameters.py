@@ -8,7 +8,7 @@ from langchain_core.runnables import ConfigurableField
 
 import chatwright
 from chatwright import ParameterError, chat_model
-from chatwright.checks.modes import Recorder
+from chatwright.checks.calls.modes import Recorder
 from chatwright.testing import ScriptedModel
 from contract.subjects import MODES
 from wrap import decorated

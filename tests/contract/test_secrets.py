@@ -7,7 +7,7 @@ from langchain_core.caches import InMemoryCache
 from langchain_core.load import dumpd, dumps, load
 
 from chatwright import CustomChatModelAdvanced
-from chatwright.checks.modes import Recorder
+from chatwright.checks.calls.modes import Recorder
 from chatwright.testing import Raise, ScriptedModel
 from contract.subjects import MODES
 

@@ -4,7 +4,7 @@ import pytest
 from langchain_core.messages import AIMessage, AIMessageChunk
 
 from chatwright import Finish, Reasoning, Text, ToolCallDelta, Usage, chat_model
-from chatwright.checks.modes import Recorder
+from chatwright.checks.calls.modes import Recorder
 from chatwright.testing import ScriptedModel
 from contract.subjects import MODES, total
 from waiting import PATIENCE, eventually

@@ -26,7 +26,7 @@ from chatwright import (
     ToolCallDelta,
     chat_model,
 )
-from chatwright.checks.modes import Recorder
+from chatwright.checks.calls.modes import Recorder
 from chatwright.testing import ScriptedModel
 from contract.scripted import NATIVE_SOURCES, TEXT_SOURCES
 from contract.subjects import ENGINE, PROMPT, gguf, loaded

@@ -25,7 +25,7 @@ from pydantic import BaseModel, Field
 from pydantic.v1 import BaseModel as BaseModelV1
 
 from chatwright import HERMES, Finish, MissingCallError, ParameterError, ToolCallDelta, chat_model
-from chatwright.checks.modes import Recorder
+from chatwright.checks.calls.modes import Recorder
 from chatwright.testing import ScriptedModel
 from contract.scripted import NATIVE, NATIVE_SOURCES, TEXT_SOURCES, gguf
 from contract.subjects import MODES, PROMPT, SMOLLM2, loaded, total

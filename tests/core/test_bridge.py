@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from chatwright import chat_model
-from chatwright.checks.modes import Recorder
+from chatwright.checks.calls.modes import Recorder
 from chatwright.core import channel as channels
 from chatwright.core.bridge import Channel, Pump, aread, is_async, read
 from chatwright.testing import Pause, ScriptedModel

@@ -19,7 +19,7 @@ from chatwright import (
     SourceTimeoutError,
     Transcript,
 )
-from chatwright.checks.modes import Recorder
+from chatwright.checks.calls.modes import Recorder
 from contract.subjects import MODES
 from waiting import eventually, soon
 

@@ -8,21 +8,21 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from chatwright.checks.engine import check
     from chatwright.checks.finding import Exchange, Fault, Finding, Report, Severity, Verdict
-    from chatwright.checks.pointing import PointingError
-    from chatwright.checks.rulebook import Outcome, Rule, expect, fail, rule, rules, skip, warn
+    from chatwright.checks.outcome import Outcome, expect, fail, skip, warn
+    from chatwright.checks.rulebook import Rule, rule, rules
+    from chatwright.checks.run.engine import check
+    from chatwright.checks.targets.redirect import PointingError
     from chatwright.checks.trial import Trial
 
 _HOMES = {
-    "chatwright.checks.engine": ("check",),
+    "chatwright.checks.run.engine": ("check",),
     "chatwright.checks.finding": (
         *("Exchange", "Fault", "Finding", "Report", "Severity", "Verdict"),
     ),
-    "chatwright.checks.pointing": ("PointingError",),
-    "chatwright.checks.rulebook": (
-        *("Outcome", "Rule", "expect", "fail", "rule", "rules", "skip", "warn"),
-    ),
+    "chatwright.checks.targets.redirect": ("PointingError",),
+    "chatwright.checks.outcome": ("Outcome", "expect", "fail", "skip", "warn"),
+    "chatwright.checks.rulebook": ("Rule", "rule", "rules"),
     "chatwright.checks.trial": ("Trial",),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}

@@ -7,9 +7,9 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from chatwright.checks.engine import Run
     from chatwright.checks.finding import Finding
     from chatwright.checks.rulebook import Rule
+    from chatwright.checks.run.engine import Run
 
 __all__ = [
     "chatwright_check",
@@ -58,7 +58,7 @@ def chatwright_check(
     _chatwright_runs: "dict[Any, Run]", request: pytest.FixtureRequest
 ) -> "Callable[[Any, Rule], Finding]":
     """Return a function that tries one rule on a model; tests of one model share what they can."""
-    from chatwright.checks.engine import Options, Run  # noqa: PLC0415  slow to import
+    from chatwright.checks.run.engine import Options, Run  # noqa: PLC0415  slow to import
 
     given = _given(request.node)
     kwargs = given.get("kwargs")

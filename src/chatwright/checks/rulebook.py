@@ -1,4 +1,4 @@
-"""What a rule is, and what it can say."""
+"""What a rule is, and which there are."""
 
 import functools
 import inspect
@@ -6,14 +6,12 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from importlib import import_module, metadata
 from string import ascii_letters
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any
 
-from chatwright.checks.finding import Fault, Severity, Verdict
+from chatwright.checks.finding import Severity
+from chatwright.checks.trial import Trial
 
-if TYPE_CHECKING:
-    from chatwright.checks.trial import Trial
-
-__all__ = ["SECTIONS", "Outcome", "Rule", "expect", "fail", "rule", "rules", "skip", "warn"]
+__all__ = ["SECTIONS", "Rule", "known", "rule", "rules"]
 
 SECTIONS = {
     "basics": "Basics",
@@ -21,6 +19,7 @@ SECTIONS = {
     "asynchrony": "Async",
     "stop": "Stop",
     "callbacks": "Callbacks and events",
+    "graphs": "Callbacks and events",
     "usage": "Usage",
     "tools": "Tools",
     "calls": "Tools",
@@ -30,86 +29,13 @@ SECTIONS = {
     "secrets": "Serialization and secrets",
     "parameters": "Parameters, tracing, configuration",
     "errors": "Errors, cancellation, concurrency",
+    "cancellation": "Errors, cancellation, concurrency",
 }
 """The modules of our own rules, and the sections of the contract that they are."""
 
-SHOWN_CHARACTERS = 2_000
-"""How much of a value a finding shows."""
 OURS = "chatwright.checks.contract"
 ENTRY_POINTS = "chatwright.rules"
 """The group of entry points by which packages add rules: each names a module that defines some."""
-
-
-class Outcome(Exception):  # noqa: N818  it is no error
-    """How a rule ends that does not pass.
-
-    Args:
-        verdict: WARN, FAIL or SKIP.
-        got: What came; of a SKIP, why it could not be tested.
-        expected: What was expected. Default: the rule's title.
-        sent: What was sent.
-        fault: Whose fault it is.
-    """
-
-    def __init__(
-        self,
-        verdict: Verdict,
-        got: str,
-        expected: str = "",
-        *,
-        sent: str = "",
-        fault: Fault | None = Fault.MODEL,
-    ) -> None:
-        """Keep what was found."""
-        super().__init__(got)
-        self.verdict = verdict
-        self.got = got
-        self.expected = expected
-        self.sent = sent
-        self.fault = fault
-
-
-def expect(holds: object, got: object, expected: str = "", *, sent: object = "") -> None:
-    """Fail unless something holds.
-
-    Args:
-        holds: What has to be true.
-        got: What came; shown by `repr` where it is no str.
-        expected: What was expected. Default: the rule's title.
-        sent: What was sent.
-
-    Raises:
-        Outcome: It does not hold.
-    """
-    if not holds:
-        fail(got, expected, sent=sent)
-
-
-def fail(
-    got: object, expected: str = "", *, sent: object = "", fault: Fault = Fault.MODEL
-) -> NoReturn:
-    """Fail; arguments as those of `expect`."""
-    raise Outcome(Verdict.FAIL, shown(got), expected, sent=shown(sent), fault=fault)
-
-
-def warn(
-    got: object, expected: str = "", *, sent: object = "", fault: Fault = Fault.MODEL
-) -> NoReturn:
-    """Warn: something is not as it should be, but nothing is broken, or the LLM chose so."""
-    raise Outcome(Verdict.WARN, shown(got), expected, sent=shown(sent), fault=fault)
-
-
-def skip(reason: str) -> NoReturn:
-    """Say that the rule could not be tested, and why."""
-    raise Outcome(Verdict.SKIP, reason, fault=None)
-
-
-def shown(value: object) -> str:
-    """Return a value as text; a hostile `__repr__` is told, not raised."""
-    try:
-        return (value if isinstance(value, str) else repr(value))[:SHOWN_CHARACTERS]
-    except Exception as error:  # noqa: BLE001  it is the model's
-        return f"<{type(value).__name__}, whose repr raised {type(error).__name__}>"
 
 
 @dataclass(frozen=True)
@@ -132,7 +58,7 @@ class Rule:
     id: str
     title: str
     mend: str
-    test: Callable[["Trial"], None]
+    test: Callable[[Trial], None]
     section: str
     severity: Severity = Severity.ERROR
     scripted: bool = False
@@ -165,7 +91,7 @@ def rule(
     needs: Iterable[str] = (),
     calls: int = 0,
     seconds: float = 20.0,
-) -> Callable[[Callable[["Trial"], None]], Callable[["Trial"], None]]:
+) -> Callable[[Callable[[Trial], None]], Callable[[Trial], None]]:
     """Make a function a rule. Its docstring is the rule's page.
 
     The function is given a `Trial`. It returns where the rule holds, and calls `expect`, `fail`,
@@ -194,7 +120,7 @@ def rule(
         ```
     """
 
-    def register(test: Callable[["Trial"], None]) -> Callable[["Trial"], None]:
+    def register(test: Callable[[Trial], None]) -> Callable[[Trial], None]:
         module = test.__module__.rpartition(".")[2]
         made = Rule(
             id=id,

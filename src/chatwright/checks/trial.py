@@ -8,13 +8,13 @@ from typing import Any, TypeVar
 
 from langchain_core.language_models import BaseChatModel
 
-from chatwright.checks.background import Background
-from chatwright.checks.evidence import exchange
+from chatwright.checks.calls.event_loop import Background
+from chatwright.checks.calls.evidence import exchange
+from chatwright.checks.calls.modes import MODES, Call
 from chatwright.checks.finding import Exchange
-from chatwright.checks.making import Maker
-from chatwright.checks.modes import MODES, Call
-from chatwright.checks.rulebook import skip
-from chatwright.checks.stage import ANSWER, Made, Script, Stage
+from chatwright.checks.outcome import skip
+from chatwright.checks.targets.backends import ANSWER, PROMPT, Made, Script, Stage
+from chatwright.checks.targets.constructor import Maker
 
 __all__ = ["HOMES", "LOOK_UP", "TIMEOUT", "WORD", "Budget", "Shared", "Trial"]
 
@@ -34,7 +34,6 @@ LOOK_UP = {
     },
 }
 """A tool, in OpenAI's form."""
-PROMPT = "Where did the cat sit?"
 LIVE_PROMPT = "Name three colours, in one short line."
 TIMEOUT = 15.0
 """How long one call may take, in seconds, before it is taken for hung."""

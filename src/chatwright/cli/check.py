@@ -14,8 +14,8 @@ from chatwright.cli.streams import is_terminal, say
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from chatwright.checks.engine import Options
     from chatwright.checks.finding import Finding, Report
+    from chatwright.checks.run.engine import Options
 
 __all__ = ["check", "find"]
 
@@ -185,9 +185,9 @@ def _given(pairs: list[str] | tuple[str, ...]) -> dict[str, Any]:
 
 
 def _options(**options: Any) -> "Options":
-    from chatwright.checks.engine import Options  # noqa: PLC0415  slow to import
-    from chatwright.checks.pointing import UPSTREAMS  # noqa: PLC0415  slow to import
     from chatwright.checks.rulebook import rules  # noqa: PLC0415  slow to import
+    from chatwright.checks.run.engine import Options  # noqa: PLC0415  slow to import
+    from chatwright.checks.targets.redirect import UPSTREAMS  # noqa: PLC0415  slow to import
 
     made = Options(**options)
     rules(made.only, made.skip)  # it names those that are unknown
@@ -228,8 +228,8 @@ def _checked(
 ) -> int:
     from rich.console import Console  # noqa: PLC0415  slow to import
 
-    from chatwright.checks.pointing import PointingError  # noqa: PLC0415  slow to import
-    from chatwright.checks.supervise import Refused, Supervised  # noqa: PLC0415  slow to import
+    from chatwright.checks.run.process import Refused, Supervised  # noqa: PLC0415  slow to import
+    from chatwright.checks.targets.redirect import PointingError  # noqa: PLC0415  slow to import
 
     console = Console(stderr=True)
     status = console.status("loading", spinner="dots")

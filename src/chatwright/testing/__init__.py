@@ -5,7 +5,7 @@
 """
 
 from chatwright.testing.doubles import Pause, Raise, ScriptedModel
-from chatwright.testing.little import little_llm
+from chatwright.testing.fake_llm import little_llm
 from chatwright.testing.play import Bytes, Cut, Refuse, Stall, cut_at_stop
 from chatwright.testing.substitute import substitute
 from chatwright.testing.upstream import Received, Upstream

@@ -30,7 +30,7 @@ from chatwright import (
     SourceConnectionError,
     SourceTimeoutError,
 )
-from chatwright.checks.modes import Recorder
+from chatwright.checks.calls.modes import Recorder
 from chatwright.testing import Bytes, Cut, Pause, Refuse, Stall, Upstream
 from chatwright.wrap.failure import retry_after
 from chatwright.wrap.masking import Mask

@@ -9,10 +9,11 @@ from typing import Any
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
 
+from chatwright.checks.calls.modes import MODES, Call
 from chatwright.checks.contract.basics import most_at_once
-from chatwright.checks.modes import MODES, Call
-from chatwright.checks.requests import asked_by, different
-from chatwright.checks.rulebook import expect, fail, rule, warn
+from chatwright.checks.outcome import expect, fail, warn
+from chatwright.checks.probes.requests import asked_by, different
+from chatwright.checks.rulebook import rule
 from chatwright.checks.trial import LOOK_UP, Trial
 from chatwright.deltas import ToolCallDelta, Usage
 from chatwright.testing import Pause

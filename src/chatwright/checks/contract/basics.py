@@ -11,8 +11,9 @@ from langchain_core.load import dumps, loads
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
 from langchain_core.prompt_values import ChatPromptValue
 
-from chatwright.checks.rulebook import Outcome, expect, fail, rule, skip, warn
-from chatwright.checks.talks import ODD_TALK, expect_all, history
+from chatwright.checks.outcome import Outcome, expect, fail, skip, warn
+from chatwright.checks.probes.conversations import ODD_TALK, expect_all, history
+from chatwright.checks.rulebook import rule
 from chatwright.checks.trial import LOOK_UP, Trial
 from chatwright.deltas import Finish, ToolCallDelta, Usage
 from chatwright.testing import Pause, Raise, Received, Refuse

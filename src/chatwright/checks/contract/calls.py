@@ -5,18 +5,15 @@ from typing import Any
 
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
 
-from chatwright.checks.modes import STREAMING, Call
-from chatwright.checks.rulebook import expect, fail, rule, skip, warn
-from chatwright.checks.samples import (
+from chatwright.checks.calls.modes import STREAMING, Call
+from chatwright.checks.outcome import expect, fail, skip, warn
+from chatwright.checks.probes.inspection import (
     ANSWERING,
-    CLOCK,
     arrived,
     bound,
     calls_of,
-    form_tool,
     is_refusal,
     misfit,
-    other_tool,
     requests,
     said,
     speaks_v3,
@@ -25,6 +22,8 @@ from chatwright.checks.samples import (
     ways,
     wire,
 )
+from chatwright.checks.probes.tools import CLOCK, form_tool, other_tool
+from chatwright.checks.rulebook import rule
 from chatwright.checks.trial import LOOK_UP, Trial
 from chatwright.deltas import ToolCallDelta, Usage
 

@@ -5,9 +5,10 @@ from typing import Any
 
 from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
 
-from chatwright.checks.modes import Call
-from chatwright.checks.rulebook import expect, rule, skip, warn
-from chatwright.checks.samples import (
+from chatwright.checks.calls.modes import Call
+from chatwright.checks.outcome import expect, skip, warn
+from chatwright.checks.probes.answers import streaming
+from chatwright.checks.probes.inspection import (
     ANSWERING,
     arrived,
     blocks_of,
@@ -23,8 +24,8 @@ from chatwright.checks.samples import (
     ways,
     wire,
 )
+from chatwright.checks.rulebook import rule
 from chatwright.checks.trial import LOOK_UP, Trial
-from chatwright.checks.ways import streaming
 from chatwright.deltas import Reasoning, ToolCallDelta, Usage
 
 THOUGHT = "Hm, `a` cat 東."

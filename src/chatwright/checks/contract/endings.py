@@ -5,8 +5,9 @@ from typing import Any
 
 from langchain_core.messages import AIMessage
 
-from chatwright.checks.rulebook import expect, rule, skip, warn
-from chatwright.checks.samples import ANSWERING, said, speaks_v3, wire
+from chatwright.checks.outcome import expect, skip, warn
+from chatwright.checks.probes.inspection import ANSWERING, said, speaks_v3, wire
+from chatwright.checks.rulebook import rule
 from chatwright.checks.trial import Trial
 from chatwright.deltas import Finish, Refusal, Usage
 

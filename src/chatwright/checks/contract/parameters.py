@@ -10,9 +10,11 @@ from langchain_core.language_models import BaseChatModel, BaseLanguageModel, Mod
 from langchain_core.messages import HumanMessage
 from langchain_core.runnables import ConfigurableField
 
-from chatwright.checks.modes import Call
-from chatwright.checks.offline import offline
-from chatwright.checks.requests import (
+from chatwright.checks.calls.modes import Call
+from chatwright.checks.outcome import expect, fail, shown, skip, warn
+from chatwright.checks.probes.answers import able
+from chatwright.checks.probes.offline import offline
+from chatwright.checks.probes.requests import (
     CALLED_WITH,
     OWN_VALUES,
     SENT_AS,
@@ -27,16 +29,15 @@ from chatwright.checks.requests import (
     sent,
     stale,
 )
-from chatwright.checks.rulebook import expect, fail, rule, shown, skip, warn
-from chatwright.checks.traced import (
+from chatwright.checks.probes.traces import (
     OTHER_MODEL,
     expect_call_values,
     expect_named,
     expect_own_values,
     traced_of,
 )
+from chatwright.checks.rulebook import rule
 from chatwright.checks.trial import Trial
-from chatwright.checks.ways import able
 
 OVERRIDDEN = (
     ("temperature", 0.9, 0.0),

@@ -18,13 +18,14 @@ from langchain_core.load import dumpd, dumps, load
 from pydantic import SecretStr
 
 from chatwright.checks.finding import Fault
-from chatwright.checks.making import MODEL_NAME, secrets_of
-from chatwright.checks.requests import ask, different, plain_fields
-from chatwright.checks.rulebook import expect, fail, rule, skip, warn
-from chatwright.checks.shown import Said, listening, of_error
-from chatwright.checks.stage import ANSWER, CANARY, OnUpstream
+from chatwright.checks.outcome import expect, fail, skip, warn
+from chatwright.checks.probes.answers import able
+from chatwright.checks.probes.captured_output import Said, listening, of_error
+from chatwright.checks.probes.requests import ask, different, plain_fields
+from chatwright.checks.rulebook import rule
+from chatwright.checks.targets.backends import ANSWER, CANARY, OnUpstream
+from chatwright.checks.targets.constructor import MODEL_NAME, secrets_of
 from chatwright.checks.trial import LOOK_UP, Trial
-from chatwright.checks.ways import able
 from chatwright.testing import Cut, Pause, Refuse
 
 OTHER_KEY = f"{CANARY}-other"

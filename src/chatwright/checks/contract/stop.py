@@ -4,9 +4,10 @@ import time
 from typing import Any
 
 from chatwright.checks.contract.streaming import ATTEMPTS, LONG, PAUSE_SECONDS, early_text
-from chatwright.checks.rulebook import expect, rule, skip, warn
+from chatwright.checks.outcome import expect, skip, warn
+from chatwright.checks.probes.answers import able, streaming
+from chatwright.checks.rulebook import rule
 from chatwright.checks.trial import Trial
-from chatwright.checks.ways import able, streaming
 from chatwright.deltas import Finish, Usage
 from chatwright.testing import Pause
 

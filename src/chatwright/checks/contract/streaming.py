@@ -6,11 +6,12 @@ from typing import Any
 
 from langchain_core.messages import AIMessageChunk, BaseMessage
 
-from chatwright.checks.modes import STREAMING, Call
-from chatwright.checks.rulebook import expect, fail, rule, warn
-from chatwright.checks.samples import wire
+from chatwright.checks.calls.modes import STREAMING, Call
+from chatwright.checks.outcome import expect, fail, warn
+from chatwright.checks.probes.answers import streaming, streams_by
+from chatwright.checks.probes.inspection import wire
+from chatwright.checks.rulebook import rule
 from chatwright.checks.trial import LOOK_UP, Trial
-from chatwright.checks.ways import streaming, streams_by
 from chatwright.deltas import Finish, Reasoning, ToolCallDelta, Usage
 from chatwright.testing import Pause
 

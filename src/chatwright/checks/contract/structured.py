@@ -1,8 +1,6 @@
 """Structured output: answers that conform to a schema."""
 
-import sys
-import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from langchain_core.language_models import BaseChatModel
@@ -10,60 +8,40 @@ from langchain_core.messages import BaseMessage
 from langchain_core.runnables import RunnableSequence
 from pydantic import BaseModel
 
-from chatwright.checks.badly import BAD, bad_answer
+from chatwright.checks.calls.modes import STREAMING, Call
 from chatwright.checks.finding import Fault
-from chatwright.checks.modes import STREAMING, Call
-from chatwright.checks.rulebook import expect, fail, rule, skip, warn
-from chatwright.checks.samples import (
+from chatwright.checks.outcome import expect, fail, skip, warn
+from chatwright.checks.probes.inspection import (
     ANSWERING,
-    CITY_JSON,
-    CITY_SCHEMA,
-    CITY_VALUE,
-    QUESTION,
-    RESPONSE_FORMAT,
-    City,
-    CityDict,
     arrived,
-    asks_for_json,
     bound,
     claims,
-    conforming,
-    form_tool,
-    grown,
     is_refusal,
     parsed_or_none,
     pieces,
     structured,
     told,
 )
+from chatwright.checks.probes.malformed_answers import BAD, bad_answer
+from chatwright.checks.probes.schemas import (
+    CITY_JSON,
+    CITY_SCHEMA,
+    CITY_VALUE,
+    QUESTION,
+    RESPONSE_FORMAT,
+    City,
+    asks_for_json,
+    conforming,
+    grown,
+    schemas,
+)
+from chatwright.checks.probes.tools import form_tool
+from chatwright.checks.rulebook import rule
 from chatwright.checks.trial import Trial
 from chatwright.deltas import Usage
 from chatwright.testing import Received
 
 METHODS = ("json_schema", "function_calling", "json_mode")
-NEWEST_V1 = (3, 14)
-"""The Python on which pydantic's v1 classes no longer work."""
-
-
-def _v1_class() -> Any:
-    """Return a class of pydantic v1, as old code has it; None where there are none."""
-    if sys.version_info >= NEWEST_V1:
-        return None
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        from pydantic.v1 import BaseModel as BaseModelV1  # noqa: PLC0415  not on every Python
-
-    body = {"__annotations__": {"name": str, "people": int}, "__doc__": "A city."}
-    return type("City", (BaseModelV1,), {**body, "__module__": __name__})
-
-
-def _schemas() -> Iterator[tuple[str, Any, Any]]:
-    """Yield the kinds of schema, and what they make of the answer."""
-    yield "a pydantic class", City, City(**CITY_VALUE)
-    yield "a TypedDict", CityDict, CITY_VALUE
-    yield "a JSON schema", dict(CITY_SCHEMA), CITY_VALUE
-    if old := _v1_class():
-        yield "a class of pydantic v1", old, old(**CITY_VALUE)
 
 
 def _last(call: Call) -> Any:
@@ -102,7 +80,7 @@ def every_schema(trial: Trial) -> None:
         return
     model = trial.model(conforming)
     _expect_wanted(trial)
-    for kind, schema, expected in _schemas():
+    for kind, schema, expected in schemas():
         try:
             asked = structured(model, schema)
         except (NotImplementedError, TypeError, ValueError) as error:
@@ -324,7 +302,7 @@ def last_partial(trial: Trial) -> None:
     """
     tried = False
     model = trial.model(conforming)
-    for kind, schema, _ in [*_schemas()][:3:2]:
+    for kind, schema, _ in [*schemas()][:3:2]:
         for given in ({}, *({"method": method} for method in METHODS)):
             try:
                 asked = structured(model, schema, **given)

@@ -6,18 +6,14 @@ from typing import Any
 
 from langchain_core.runnables.base import RunnableBinding
 
-from chatwright.checks.badly import one_of_two
-from chatwright.checks.modes import Call
-from chatwright.checks.rulebook import expect, fail, rule, skip, warn
-from chatwright.checks.samples import (
+from chatwright.checks.calls.modes import Call
+from chatwright.checks.outcome import expect, fail, skip, warn
+from chatwright.checks.probes.inspection import (
     ANSWERING,
-    CLOCK,
-    FORMS,
     arrived,
     bound,
     calls_of,
     claims,
-    conforming,
     defined,
     is_refusal,
     is_whole,
@@ -28,7 +24,11 @@ from chatwright.checks.samples import (
     told,
     wire,
 )
-from chatwright.checks.samples import RESPONSE_FORMAT as FORMAT
+from chatwright.checks.probes.malformed_answers import one_of_two
+from chatwright.checks.probes.schemas import RESPONSE_FORMAT as FORMAT
+from chatwright.checks.probes.schemas import conforming
+from chatwright.checks.probes.tools import CLOCK, FORMS
+from chatwright.checks.rulebook import rule
 from chatwright.checks.trial import LOOK_UP, Trial
 from chatwright.deltas import Finish, ToolCallDelta, Usage
 from chatwright.testing import Received, little_llm

@@ -5,11 +5,12 @@ from typing import Any
 
 from langchain_core.callbacks import UsageMetadataCallbackHandler
 
-from chatwright.checks.modes import STREAMING, Call
-from chatwright.checks.rulebook import expect, fail, rule, shown, skip, warn
-from chatwright.checks.stage import OnUpstream
+from chatwright.checks.calls.modes import STREAMING, Call
+from chatwright.checks.outcome import expect, fail, shown, skip, warn
+from chatwright.checks.probes.answers import able, streaming
+from chatwright.checks.rulebook import rule
+from chatwright.checks.targets.backends import OnUpstream
 from chatwright.checks.trial import LOOK_UP, Trial
-from chatwright.checks.ways import able, streaming
 from chatwright.deltas import Finish, ToolCallDelta, Usage
 
 COUNTS = ("input_tokens", "output_tokens", "total_tokens")

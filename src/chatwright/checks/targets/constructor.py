@@ -9,7 +9,7 @@ from typing import Any
 from langchain_core.language_models import BaseChatModel
 from pydantic import SecretStr
 
-from chatwright.checks.rulebook import skip
+from chatwright.checks.outcome import skip
 
 __all__ = ["Maker", "UnknownParameterError", "maker"]
 

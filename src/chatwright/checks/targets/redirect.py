@@ -4,11 +4,10 @@ from typing import Any
 
 from langchain_core.language_models import BaseChatModel
 
-from chatwright.checks.evidence import shown_error
-from chatwright.checks.guard import Exceeded, guarded
-from chatwright.checks.making import Maker
-from chatwright.checks.stage import Live, OnUpstream, Stage, Substituted
-from chatwright.checks.trial import PROMPT
+from chatwright.checks.calls.evidence import shown_error
+from chatwright.checks.calls.limits import Exceeded, guarded
+from chatwright.checks.targets.backends import PROMPT, Live, OnUpstream, Stage, Substituted
+from chatwright.checks.targets.constructor import Maker
 from chatwright.wires import DIALECTS, WIRES
 
 __all__ = ["UPSTREAMS", "PointingError", "staged"]

@@ -3,9 +3,9 @@
 from dataclasses import replace
 from typing import Any
 
+from chatwright.checks.calls.modes import Call
 from chatwright.checks.finding import Exchange, Finding
-from chatwright.checks.modes import Call
-from chatwright.checks.rulebook import SHOWN_CHARACTERS, shown
+from chatwright.checks.outcome import SHOWN_CHARACTERS, shown
 
 __all__ = ["exchange", "masked", "shown_error"]
 

@@ -11,16 +11,17 @@ from typing import Any
 from langchain_core._api.beta_decorator import LangChainBetaWarning
 from langchain_core.language_models import BaseChatModel
 
-from chatwright.checks.background import Background
-from chatwright.checks.evidence import masked, shown_error
+from chatwright.checks.calls.event_loop import Background
+from chatwright.checks.calls.evidence import masked, shown_error
+from chatwright.checks.calls.limits import Exceeded, guarded
+from chatwright.checks.calls.modes import Excess, Raised
 from chatwright.checks.finding import Fault, Finding, Report, Verdict, versions
-from chatwright.checks.guard import Exceeded, guarded
-from chatwright.checks.making import maker, secrets_of
-from chatwright.checks.modes import Excess, Raised
-from chatwright.checks.pointing import staged
-from chatwright.checks.rulebook import Outcome, Rule, rules, skip
-from chatwright.checks.stage import CANARY, Live
-from chatwright.checks.suites import suites
+from chatwright.checks.outcome import Outcome, skip
+from chatwright.checks.rulebook import Rule, rules
+from chatwright.checks.run.langchain_tests import suites
+from chatwright.checks.targets.backends import CANARY, Live
+from chatwright.checks.targets.constructor import maker, secrets_of
+from chatwright.checks.targets.redirect import staged
 from chatwright.checks.trial import HOMES, TIMEOUT, Budget, Shared, Trial, need
 
 __all__ = ["MAX_CALLS", "Options", "Run", "check", "tried"]

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from chatwright.checks.modes import Call
+from chatwright.checks.calls.modes import Call
 
 __all__ = ["run_violation", "violation"]
 

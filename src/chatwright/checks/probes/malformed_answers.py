@@ -3,11 +3,9 @@
 from collections.abc import Iterator
 from typing import Any
 
-from chatwright.checks.rulebook import expect
-from chatwright.checks.samples import (
+from chatwright.checks.outcome import expect
+from chatwright.checks.probes.inspection import (
     ANSWERING,
-    CLOCK,
-    asks_for_json,
     bound,
     calls_of,
     is_whole,
@@ -15,6 +13,8 @@ from chatwright.checks.samples import (
     pieces,
     said,
 )
+from chatwright.checks.probes.schemas import asks_for_json
+from chatwright.checks.probes.tools import CLOCK
 from chatwright.checks.trial import LOOK_UP, Trial
 from chatwright.deltas import ToolCallDelta, Usage
 from chatwright.testing import Received

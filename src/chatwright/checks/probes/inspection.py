@@ -1,47 +1,28 @@
-"""What several sections of rules say to models, and how they look at what arrives."""
+"""How rules look at what arrives, and at what comes of a call."""
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
-from typing import Any, TypedDict
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from langchain_core.language_models import BaseChatModel
-from langchain_core.runnables import RunnableLambda
-from langchain_core.tools import tool
-from pydantic import BaseModel, Field
 
-from chatwright.checks.modes import STREAMING, Call
-from chatwright.checks.rulebook import fail
-from chatwright.checks.stage import OnUpstream
+from chatwright.checks.calls.modes import STREAMING, Call
+from chatwright.checks.outcome import fail
+from chatwright.checks.targets.backends import OnUpstream
 from chatwright.checks.trial import Trial
-from chatwright.deltas import ToolCallDelta, Usage
-from chatwright.testing import Received, little_llm
+from chatwright.testing import Received
 
 __all__ = [
     "ANSWERING",
-    "CITY_JSON",
-    "CITY_SCHEMA",
-    "CITY_VALUE",
-    "CLOCK",
-    "FORMS",
-    "QUESTION",
-    "RESPONSE_FORMAT",
-    "City",
-    "CityDict",
     "arrived",
-    "asks_for_json",
     "blocks_of",
     "bound",
     "calls_of",
     "claims",
-    "conforming",
     "defined",
-    "form_tool",
-    "grown",
     "is_refusal",
     "is_whole",
     "misfit",
-    "other_tool",
     "parsed_or_none",
     "pieces",
     "refs",
@@ -57,15 +38,6 @@ __all__ = [
 
 ANSWERING = ("invoke", "ainvoke", *STREAMING)
 """The ways that give messages."""
-CLOCK = {
-    "type": "function",
-    "function": {
-        "name": "clock",
-        "description": "Tells the time.",
-        "parameters": {"type": "object", "properties": {}},
-    },
-}
-"""A tool without arguments, in OpenAI's form."""
 
 
 def ways(trial: Trial) -> Sequence[str]:
@@ -238,161 +210,3 @@ def bound(model: Any, tools: Sequence[Any], **kwargs: Any) -> Any:
 def structured(model: Any, schema: Any, **kwargs: Any) -> Any:
     """Ask for a structured output, from here likewise."""
     return model.with_structured_output(schema, **kwargs)
-
-
-# Tools.
-
-
-class Measure(BaseModel):
-    """A unit."""
-
-    unit_name: str = Field(description="such as metre")
-
-
-class FormClass(BaseModel):
-    """Looks up by a class."""
-
-    city: str = Field(description="the city of the class")
-    measure: Measure | None = None
-
-
-class FormDict(TypedDict):
-    """Looks up by a TypedDict."""
-
-    city: str
-
-
-def form_function(city: str, count: int = 3) -> str:
-    """Looks up by a function.
-
-    Args:
-        city: the city of the function
-        count: how many
-    """
-    return city * count
-
-
-@tool
-def form_tool(city: str) -> str:
-    """Looks up by a LangChain tool."""
-    return city
-
-
-@tool
-def other_tool(count: int) -> str:
-    """Counts by a LangChain tool."""
-    return str(count)
-
-
-def _runnable() -> Any:
-    """Return a runnable made a tool."""
-
-    def look(given: dict[str, Any]) -> Any:
-        return given["city"]
-
-    runnable: Any = RunnableLambda(look)
-    return runnable.as_tool(
-        name="form_runnable", description="Looks up by a runnable.", arg_types={"city": str}
-    )
-
-
-def _parameters() -> dict[str, Any]:
-    return {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
-
-
-FORMS: Mapping[str, tuple[Callable[[], Any], str, str]] = {
-    "a LangChain tool": (lambda: form_tool, "form_tool", "Looks up by a LangChain tool"),
-    "a function": (lambda: form_function, "form_function", "Looks up by a function"),
-    "a pydantic class": (lambda: FormClass, "FormClass", "Looks up by a class"),
-    "a TypedDict": (lambda: FormDict, "FormDict", "Looks up by a TypedDict"),
-    "a JSON schema": (
-        lambda: {"title": "form_schema", "description": "Looks up by a schema.", **_parameters()},
-        "form_schema",
-        "Looks up by a schema",
-    ),
-    "OpenAI's form": (
-        lambda: {
-            "type": "function",
-            "function": {
-                "name": "form_openai",
-                "description": "Looks up by a form.",
-                "parameters": _parameters(),
-            },
-        },
-        "form_openai",
-        "Looks up by a form",
-    ),
-    "a Runnable": (_runnable, "form_runnable", "Looks up by a runnable"),
-}
-"""The forms of a tool: what makes it, its name, and its description's beginning."""
-
-
-# Schemas.
-
-
-class City(BaseModel):
-    """A city."""
-
-    name: str
-    people: int
-
-
-class CityDict(TypedDict):
-    """A city."""
-
-    name: str
-    people: int
-
-
-CITY_SCHEMA: Mapping[str, Any] = {
-    "title": "City",
-    "description": "A city.",
-    "type": "object",
-    "properties": {"name": {"type": "string"}, "people": {"type": "integer"}},
-    "required": ["name", "people"],
-}
-CITY_VALUE = {"name": "Zürich", "people": 447082}
-CITY_JSON = json.dumps(CITY_VALUE, ensure_ascii=False)
-QUESTION = "Answer in JSON: what is the name of 'Zürich', and are there 447082 people?"
-RESPONSE_FORMAT = {
-    "type": "json_schema",
-    "json_schema": {"name": "City", "schema": {**CITY_SCHEMA, "additionalProperties": False}},
-}
-
-
-def asks_for_json(received: Received) -> bool:
-    """Tell whether a request wants an answer in JSON: by a field of its wire."""
-    asked = received.asked
-    wanted = asked is not None and asked.schema is not None
-    return wanted or any(name in received.raw for name in (b'"output_format"', b'"output_config"'))
-
-
-def conforming(received: Received) -> Iterator[Any]:
-    """Answer as `little_llm` does, in small pieces; JSON without a schema is a city's as well."""
-    asked = received.asked
-    if asked is None:
-        return
-    system = "\n".join(text for _, text in asked.messages)
-    wants_any = "Answer with one JSON object" in system
-    if (asks_for_json(received) and not asked.schema) or wants_any:
-        yield from (*pieces(CITY_JSON), Usage(9, 6))
-        return
-    for each in little_llm(received):
-        if isinstance(each, str):
-            yield from pieces(each)
-        elif isinstance(each, ToolCallDelta) and isinstance(each.args, str) and each.args:
-            first, *rest = pieces(each.args)
-            yield replace(each, args=first)
-            yield from (ToolCallDelta(each.index, args=more) for more in rest)
-        else:
-            yield each
-
-
-def grown(call: Call) -> dict[str, Any]:
-    """Return the result with `include_raw`; what streaming gives bit by bit is put together."""
-    found: dict[str, Any] = {}
-    for part in call.parts:
-        if isinstance(part, Mapping):
-            known = {name: each for name, each in part.items() if each is not None}
-            found = {**dict.fromkeys(part), **found, **known}
-    return found

@@ -5,7 +5,7 @@ import importlib.util
 from collections.abc import Sequence
 from typing import Any
 
-from chatwright.checks.rulebook import skip
+from chatwright.checks.outcome import skip
 
 __all__ = ["QUESTION", "application", "graph_ways", "v3_messages"]
 

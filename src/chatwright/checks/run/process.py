@@ -12,9 +12,9 @@ from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection
 from typing import Any
 
-from chatwright.checks.engine import Options, Run
 from chatwright.checks.finding import Fault, Finding, Report, Verdict, versions
 from chatwright.checks.rulebook import known, rules
+from chatwright.checks.run.engine import Options, Run
 
 __all__ = ["Refused", "Supervised"]
 

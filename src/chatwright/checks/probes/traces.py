@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from chatwright.checks.modes import Call
-from chatwright.checks.requests import asked_model, sent
-from chatwright.checks.rulebook import expect, warn
+from chatwright.checks.calls.modes import Call
+from chatwright.checks.outcome import expect, warn
+from chatwright.checks.probes.requests import asked_model, sent
 from chatwright.checks.trial import Trial
 
 __all__ = ["OTHER_MODEL", "expect_call_values", "expect_named", "expect_own_values", "traced_of"]

@@ -8,8 +8,8 @@ from langchain_core.language_models import BaseChatModel
 from langchain_core.rate_limiters import BaseRateLimiter
 from pydantic import SecretStr
 
-from chatwright.checks.modes import Call
-from chatwright.checks.stage import OnUpstream
+from chatwright.checks.calls.modes import Call
+from chatwright.checks.targets.backends import OnUpstream
 from chatwright.checks.trial import LOOK_UP, WORD, Trial
 from chatwright.testing import Received
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from chatwright.deltas import ToolCallDelta, Usage
-from chatwright.testing.taught import answered, example
+from chatwright.testing.prompted_answers import answered, example
 from chatwright.testing.upstream import Received
 
 __all__ = ["little_llm"]

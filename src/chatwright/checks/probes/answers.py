@@ -4,8 +4,8 @@ from typing import Any
 
 from langchain_core.language_models import BaseChatModel
 
-from chatwright.checks.modes import MODES, STREAMING
-from chatwright.checks.rulebook import skip
+from chatwright.checks.calls.modes import MODES, STREAMING
+from chatwright.checks.outcome import skip
 from chatwright.checks.trial import LOOK_UP, Trial
 from chatwright.deltas import Finish, Reasoning, ToolCallDelta, Usage
 

@@ -4,8 +4,8 @@ from typing import Any
 
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, ToolCall, ToolMessage
 
-from chatwright.checks.modes import Call
-from chatwright.checks.rulebook import expect
+from chatwright.checks.calls.modes import Call
+from chatwright.checks.outcome import expect
 from chatwright.testing import Received
 
 __all__ = ["ODD_TALK", "expect_all", "history"]

@@ -7,13 +7,14 @@ from typing import Any, Protocol
 from langchain_core.globals import get_llm_cache
 from langchain_core.language_models import BaseChatModel
 
-from chatwright.checks.making import MODEL_NAME, Maker
-from chatwright.checks.rulebook import skip
+from chatwright.checks.outcome import skip
+from chatwright.checks.targets.constructor import MODEL_NAME, Maker
 from chatwright.deltas import Usage
 from chatwright.testing import Received, Refuse, Upstream, cut_at_stop, substitute
 
-__all__ = ["ANSWER", "CANARY", "Live", "Made", "OnUpstream", "Stage", "Substituted"]
+__all__ = ["ANSWER", "CANARY", "PROMPT", "Live", "Made", "OnUpstream", "Stage", "Substituted"]
 
+PROMPT = "Where did the cat sit?"
 ANSWER: Sequence[Any] = (*("The ", "cat ", "sat ", "on ", "the ", "mat."), Usage(9, 11))
 """What the backend answers where a rule says nothing else."""
 CANARY = "sk-canary-5f1d7c3ab94e"

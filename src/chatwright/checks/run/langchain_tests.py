@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from chatwright.checks.finding import Fault, Finding, Severity, Verdict
-from chatwright.checks.making import Maker
-from chatwright.checks.rulebook import SHOWN_CHARACTERS
-from chatwright.checks.stage import Stage
+from chatwright.checks.outcome import SHOWN_CHARACTERS
+from chatwright.checks.targets.backends import Stage
+from chatwright.checks.targets.constructor import Maker
 from chatwright.testing import little_llm
 
 __all__ = ["suites"]
@@ -26,12 +26,12 @@ _ABILITIES = {
     "audio": "supports_audio_inputs",
     "files": "supports_pdf_inputs",
 }
-FILE = Path(__file__).parent / "suite_file.py"
+FILE = Path(__file__).parent / "langchain_tests_file.py"
 SNAPSHOT = "test_serdes"
 _OUTCOMES = {"passed": Verdict.PASS, "failed": Verdict.FAIL, "skipped": Verdict.SKIP}
 
 classes: dict[str, type] = {}
-"""The test classes of the run under way; `suite_file` hands them to pytest."""
+"""The test classes of the run under way; `langchain_tests_file` hands them to pytest."""
 _loop = [""]
 """The async test under way, which has an event loop of its own; none for sync ones."""
 

@@ -1,5 +1,5 @@
 """What pytest is given to collect: langchain-tests' suites for the model of the run under way."""
 
-from chatwright.checks.suites import classes
+from chatwright.checks.run.langchain_tests import classes
 
 globals().update(classes)

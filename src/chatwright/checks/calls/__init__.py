@@ -1,0 +1,1 @@
+"""How chat models are called, and what is kept of each call."""

@@ -1,0 +1,249 @@
+"""Cancellation and concurrency: what is left behind, and what gets mixed up."""
+
+import asyncio
+import itertools
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+from chatwright.checks.calls.modes import MODES, Call, Recorder
+from chatwright.checks.contract.asynchrony import native
+from chatwright.checks.outcome import expect, fail, warn
+from chatwright.checks.probes.answers import streaming
+from chatwright.checks.probes.inspection import bound, calls_of
+from chatwright.checks.probes.requests import asked_by, different
+from chatwright.checks.rulebook import rule
+from chatwright.checks.trial import LOOK_UP, Trial
+from chatwright.deltas import ToolCallDelta, Usage
+from chatwright.testing import Pause, Received
+
+WAYS = ("invoke", "ainvoke", "stream", "astream")
+GONE_SECONDS = 1.0
+SENT_SECONDS = 3.0
+"""How long a client may take to send its first request: some load much before."""
+AT_ONCE = 12
+
+
+@rule(
+    "E4",
+    "Closing and cancelling stop the backend, end the run, and leave the model usable",
+    mend="Close the backend's stream in a `finally`, and let `GeneratorExit` and `CancelledError` "
+    "through.",
+    scripted=True,
+    seconds=40,
+)
+def cancelling(trial: Trial) -> None:
+    """People press stop, and close the page; a backend that goes on is paid for, or holds a slot.
+
+    Streams are closed, and tasks cancelled, in the middle of a long answer; within a second the
+    backend must see it, the run must have ended once, and the next call must work. Core leaves the
+    run of a cancelled `ainvoke` open (`chat_models.py:1851` of langchain-core 1.7.2), and runs
+    what has no `_agenerate` in a thread that can't be cancelled: these are warnings.
+    """
+    ways = {"stream": [_close_stream], "astream": [_close_astream, _cancel_astream]}
+    has = streaming(trial) if trial.has("streaming") else []
+    streams = [each for way in has for each in ways[way]]
+    near = []
+    for end in (*streams, _cancel_ainvoke):
+        name = end.__name__.removeprefix("_").replace("_", " of ")
+        model, recorder = trial.model(_long_then_short()), Recorder()
+        end(trial, model, recorder)
+        received = trial.received(model)
+        expect(received, f"{name}: no request was seen")
+        written = native(model, NEEDED[end.__name__]) if end.__name__ in NEEDED else True
+        if not _gone(received[-1]):
+            got = f"{name}: the backend goes on {GONE_SECONDS:g} s later"
+            expect(not written, got, "halted")
+            near.append(f"{got}: the class has no {NEEDED[end.__name__]}")
+        ends = _ends(recorder)
+        expect(len(ends) < 2, f"{name}: the run ended {len(ends)} times: {ends}", "once")  # noqa: PLR2004
+        if not ends:
+            expect(end is _cancel_ainvoke, f"{name}: the run is still open", "ended once")
+            near.append(f"{name}: the run is left open, as core does")
+        again = trial.call(name.rpartition(" ")[2], "Again", model=model)
+        expect(again.error is None, f"after {name}: {again.error!r}", "the model can be used")
+        expect(again.message.text == "fine", f"after {name}: {again.message.text!r}", "'fine'")
+    if near:
+        warn("; ".join(near))
+
+
+NEEDED = {
+    "_close_astream": "_astream",
+    "_cancel_astream": "_astream",
+    "_cancel_ainvoke": "_agenerate",
+}
+"""What a class has to have written for an async call to reach its backend when it is left."""
+
+
+def _long_then_short() -> Callable[[Received], list[Any]]:
+    """Return a script that is long for the first request, and short for the next ones."""
+    asked = itertools.count()
+
+    def answer(_: Received) -> list[Any]:
+        if next(asked):
+            return ["fine", Usage(1, 1)]
+        return ["a", *[Pause(0.02), "b"] * 250, Usage(5, 5)]
+
+    return answer
+
+
+def _gone(received: Received) -> bool:
+    """Wait a moment for the backend to be left."""
+    until = time.monotonic() + GONE_SECONDS
+    while not received.ended_at and time.monotonic() < until:
+        time.sleep(0.01)
+    return bool(received.ended_at)
+
+
+def _ends(recorder: Recorder) -> list[str]:
+    """Wait a moment for the run to be ended; core shields that callback."""
+    until = time.monotonic() + 0.3
+    while not recorder.ends() and time.monotonic() < until:
+        time.sleep(0.01)
+    return recorder.ends()
+
+
+def _close_stream(trial: Trial, model: Any, recorder: Recorder) -> None:
+    del trial
+    stream = model.stream("Hi", {"callbacks": [recorder]})
+    next(stream, None)
+    next(stream, None)
+    stream.close()
+
+
+def _close_astream(trial: Trial, model: Any, recorder: Recorder) -> None:
+    async def read() -> None:
+        stream = model.astream("Hi", {"callbacks": [recorder]})
+        await anext(stream, None)
+        await anext(stream, None)
+        await stream.aclose()
+
+    trial.run(read())
+
+
+def _cancel_astream(trial: Trial, model: Any, recorder: Recorder) -> None:
+    trial.run(_cancelled(trial, model, "astream", recorder))
+
+
+def _cancel_ainvoke(trial: Trial, model: Any, recorder: Recorder) -> None:
+    trial.run(_cancelled(trial, model, "ainvoke", recorder))
+
+
+async def _cancelled(trial: Trial, model: Any, way: str, recorder: Recorder) -> None:
+    """Cancel a call in the middle."""
+    call = Call(way, "Hi")
+    task = asyncio.ensure_future(MODES[way](call, model, {"callbacks": [recorder]}, {}))
+    until = time.monotonic() + SENT_SECONDS
+    while not (trial.received(model) or task.done() or time.monotonic() > until):  # noqa: ASYNC110
+        await asyncio.sleep(0.01)
+    await asyncio.sleep(0.15)
+    task.cancel()
+    done, _ = await asyncio.wait({task}, timeout=GONE_SECONDS)
+    if not done:
+        fail(f"{way}: a cancelled task went on", "CancelledError")
+    if not task.cancelled():
+        error = task.exception()
+        got = f"became {type(error).__name__}" if error else "was swallowed"
+        fail(f"{way}: the cancellation {got}", "CancelledError")
+
+
+@rule(
+    "E5",
+    "Calls at the same time don't mix",
+    mend="Keep nothing of a call on `self`: buffers, counters and the current stream belong into "
+    "local variables.",
+    scripted=True,
+)
+def no_crosstalk(trial: Trial) -> None:
+    """Twelve questions are asked at once, by threads, by tasks, streamed and whole.
+
+    The backend repeats the question, in pieces and slowly, so that a shared buffer shows.
+    """
+    model = trial.model(_slowly)
+    questions = [f"question number {n}" for n in range(AT_ONCE)]
+    for way in WAYS:
+        if way.startswith("a"):
+            texts = trial.run(_gathered(model, way, questions))
+        else:
+            texts = _in_threads(model, way, questions)
+        for question, text in zip(questions, texts, strict=True):
+            expect(text == question.upper(), f"{way}: {question!r} got {text!r}", "its own answer")
+    _expect_nothing_kept(trial)
+    if trial.has("calls"):
+        asked = bound(trial.model(_slow_call), [LOOK_UP])
+        calls = [Call("astream", each) for each in questions]
+        trial.run(_all(asked, calls))
+        for question, call in zip(questions, calls, strict=True):
+            found = calls_of(call.message)
+            got = f"astream: {question!r} got {found}"
+            expect(found == [("look_up", {"word": question})], got, "a call of its own")
+
+
+def _expect_nothing_kept(trial: Trial) -> None:
+    """Expect a call to ask, and to give, what it does on a fresh model, whatever came before."""
+    script: list[Any] = []
+    model: Any = trial.model(lambda _: [*script, Usage(1, 1)])
+    script[:] = ["said before"]
+    stop: dict[str, Any] = {"stop": ["END"]} if trial.has("stop") else {}
+    for way in WAYS:
+        trial.call(way, "Before", model=model, **stop)
+    if trial.has("calls"):
+        script[:] = [ToolCallDelta(0, "call_1", "look_up", '{"word": "a"}')]
+        for way in WAYS:
+            trial.call(way, "Before", model=bound(model, [LOOK_UP]))
+    script[:] = ["fine"]
+    alone: Any = trial.model(["fine", Usage(1, 1)])
+    for way in WAYS:
+        call, other = trial.call(way, "Now", model=model), trial.call(way, "Now", model=alone)
+        expect(call.error is None, f"{way}, after other calls: {call.error!r}", "an answer")
+        answer = call.message
+        got = f"{way}, after other calls: text {answer.text!r}, calls {calls_of(answer)}"
+        expect((answer.text, calls_of(answer)) == ("fine", []), got, "'fine'")
+        if trial.over_http and call.received and other.received:
+            one, two = (asked_by(each.received[-1]) for each in (call, other))
+            odd = {*different(one, two)} - {"path"} - {*(trial.shared.fresh or ())}
+            expect(not odd, f"{way}, after other calls: another {odd} is sent", "as at first")
+
+
+def _slow_call(received: Received) -> list[Any]:
+    word = received.asked.messages[-1][1] if received.asked else ""
+    begin, end = f'{{"word": "{word[:9]}', f'{word[9:]}"}}'
+    call = ToolCallDelta(0, "call_1", "look_up", begin)
+    return [call, Pause(0.03), ToolCallDelta(0, args=end), Usage(1, 1)]
+
+
+async def _all(model: Any, calls: list[Call]) -> None:
+    await asyncio.gather(*[MODES[each.way](each, model, {}, {}) for each in calls])
+
+
+def _slowly(received: Received) -> list[Any]:
+    question = received.asked.messages[-1][1].upper() if received.asked else ""
+    middle = len(question) // 2
+    return [question[:middle], Pause(0.03), question[middle:], Usage(1, 1)]
+
+
+async def _gathered(model: Any, way: str, questions: list[str]) -> list[str]:
+    calls = [Call(way, each) for each in questions]
+    await asyncio.gather(*[MODES[way](each, model, {}, {}) for each in calls])
+    return [each.message.text for each in calls]
+
+
+def _in_threads(model: Any, way: str, questions: list[str]) -> list[str]:
+    texts: dict[str, str] = {}
+
+    def ask(question: str) -> None:
+        try:
+            if way == "invoke":
+                texts[question] = model.invoke(question).text
+            else:
+                texts[question] = "".join(each.text for each in model.stream(question))
+        except Exception as error:  # noqa: BLE001  it is the model's
+            texts[question] = repr(error)
+
+    threads = [threading.Thread(target=ask, args=(each,), daemon=True) for each in questions]
+    for each in threads:
+        each.start()
+    for each in threads:
+        each.join(10)
+    return [texts.get(each, "no answer") for each in questions]

@@ -1,0 +1,1 @@
+"""What rules say to models, and how they look at what comes."""

@@ -1,0 +1,1 @@
+"""How a model is constructed, and given a backend."""
