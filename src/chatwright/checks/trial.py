@@ -204,11 +204,16 @@ class Trial:
     def received(self, model: Any) -> list[Any]:
         """Return what arrived at the backend of a model that `model` returned, tools bound or not.
 
-        Each is a `chatwright.testing.Received`: `.asked` is what it asks, whatever its wire.
+        Each is a `chatwright.testing.Received`: `.asked` is what it asks, whatever its wire. Of a
+        copy of a model, or of what was made of one, it is all that arrived at this trial's models.
         """
         while model is not None and id(model) not in self._received:
             model = getattr(model, "bound", None)
-        return self._received[id(model)][1] if model is not None else []
+        if model is not None:
+            own: list[Any] = self._received[id(model)][1]
+            return own
+        lists = {id(received): received for _, received in self._received.values()}
+        return sorted((each for found in lists.values() for each in found), key=_arrival)
 
     def has(self, ability: str) -> bool:
         """Tell whether the model has an ability: `streaming`, `tools`, `structured`, …."""
@@ -300,8 +305,7 @@ class Trial:
         self.shared.budget.claim()
         call = Call(way, self.prompt if prompt is None else prompt, shared=shared)
         asked = self._again(script, fields or {}) if model is None else model
-        received = self.received(asked)
-        before = len(received)
+        before = len(self.received(asked))
         given = {**(config or {})}
         started = time.perf_counter()
         given["callbacks"] = [*(given.get("callbacks") or ()), call.recorder]
@@ -313,7 +317,7 @@ class Trial:
                 # It will do so again.
                 self.shared.patience = min(HUNG_SECONDS, self.shared.patience)
         call.seconds = time.perf_counter() - started
-        call.received = received[before:]
+        call.received = self.received(asked)[before:]
         self.made.append(call)
         self.shared.budget.spend(call)
         if shared:
@@ -323,6 +327,10 @@ class Trial:
     def exchanges(self) -> list[Exchange]:
         """Return the calls of this rule, for the report."""
         return [exchange(each) for each in self.made[-KEPT_CALLS:]]
+
+
+def _arrival(received: Any) -> float:
+    return float(getattr(received, "at", 0.0))
 
 
 async def _caught(work: Coroutine[Any, Any, None], call: Call) -> None:

@@ -24,6 +24,7 @@ class UsageFields:
         output_details: The paths to parts of the answer's tokens, likewise.
         also: Further paths to the same parts, as some servers have them; read, not written.
         apart: Whether `input` leaves out what `input_details` count; LangChain includes it.
+        reasoning_apart: Whether `output` is written without reasoning; the sum tells it.
         always: The paths to parts that are there even where nothing is known of them, as 0.
     """
 
@@ -34,6 +35,7 @@ class UsageFields:
     output_details: Mapping[str, Path] = field(default_factory=dict)
     also: Mapping[str, Sequence[Path]] = field(default_factory=dict)
     apart: bool = False
+    reasoning_apart: bool = False
     always: tuple[Path, ...] = ()
 
     def read(self, counts: Mapping[str, Any]) -> Usage:
@@ -71,7 +73,8 @@ class UsageFields:
         if self.apart:
             known = usage.input_token_details.items()
             spent -= sum(count for name, count in known if name in self.input_details)
-        counts: dict[str, Any] = {self.input: spent, self.output: made}
+        reasoning = usage.output_token_details.get("reasoning", 0) if self.reasoning_apart else 0
+        counts: dict[str, Any] = {self.input: spent, self.output: made - reasoning}
         if self.total:
             counts[self.total] = spent + made
         for path, count in told.items():

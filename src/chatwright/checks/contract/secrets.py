@@ -65,7 +65,8 @@ def nothing_is_shown(trial: Trial) -> None:
 
     A pickle of the model is left out: who makes one wants a model that works, key included (K4).
     Pickles of answers are looked into: LangGraph's checkpoints are made of them. A live model's own
-    keys are sought in what it says without being called again.
+    keys are sought in what it says without being called again. A constructor may refuse an address
+    with a password.
     """
     found: dict[str, list[str]] = {}
     plain: list[str] = []
@@ -140,7 +141,8 @@ def _work(trial: Trial, fields: Mapping[str, Any], said: Said) -> None:
     try:
         model: Any = _made(trial, lambda _: answers[state[0]], fields)
     except Exception as error:  # noqa: BLE001  what it says is what is looked at
-        said.add("the constructor's error", of_error(error))
+        if "base_url" not in fields:  # who typed the password is told that it can't be there
+            said.add("the constructor's error", of_error(error))
         return
     _look(model, said)
     if trial.has("calls"):
@@ -219,8 +221,8 @@ def keys_from_the_environment(trial: Trial) -> None:
     """Deployments set keys by the environment, and code that holds none can be shared.
 
     The variable that `lc_secrets` names for the key is set, and a model made without one: it has to
-    hold the key, and over HTTP to send it. Skipped where the constructor takes no key, or the class
-    names no variable.
+    hold the key, and over HTTP to send it. Skipped where the constructor takes no key, the class
+    names no variable, or a function that makes the model has a key of its own.
     """
     maker, stage = trial.shared.maker, trial.shared.stage
     parameter = maker.parameter("api_key")
@@ -232,11 +234,13 @@ def keys_from_the_environment(trial: Trial) -> None:
     if not variables:
         skip("lc_secrets names no variable")
     received: list[Any] = []
+    things: dict[str, Any] = maker.accepted(model=MODEL_NAME, max_retries=0)
+    if isinstance(stage, OnUpstream):
+        things["base_url"] = stage.address(None, received)
+    named = {maker.parameter(name) or name: value for name, value in things.items()}
+    if _has_own_key(trial, parameter, named):
+        skip("the function that makes the model has a key of its own")
     with mock.patch.dict(os.environ, dict.fromkeys(variables, KEY)):
-        things: dict[str, Any] = maker.accepted(model=MODEL_NAME, max_retries=0)
-        if isinstance(stage, OnUpstream):
-            things["base_url"] = stage.address(None, received)
-        named = {maker.parameter(name) or name: value for name, value in things.items()}
         model = _without(trial, parameter)(**named)
         held = secrets_of(model)
         expect(KEY in held, f"{variables} set: the model holds {len(held)} keys, not this one")
@@ -248,6 +252,16 @@ def keys_from_the_environment(trial: Trial) -> None:
         held = secrets_of(trial.model(api_key=OTHER_KEY))
         got = f"{variables} set: a model that was given another key holds the variable's"
         expect(OTHER_KEY in held, got, "the one that was given")
+
+
+def _has_own_key(trial: Trial, parameter: str, named: Mapping[str, Any]) -> bool:
+    """Tell whether a function makes models with a key where it is given none."""
+    build = trial.shared.maker.build
+    if isinstance(build, type | functools.partial):
+        return False
+    with contextlib.suppress(Exception):  # it may want one
+        return bool(secrets_of(_without(trial, parameter)(**named)))
+    return False
 
 
 def _without(trial: Trial, parameter: str) -> Callable[..., BaseChatModel]:

@@ -4,7 +4,7 @@ import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from langchain_core.runnables.base import RunnableBinding
+from langchain_core.runnables.base import Runnable
 
 from chatwright.checks.calls.modes import Call
 from chatwright.checks.outcome import expect, fail, skip, warn
@@ -66,7 +66,7 @@ def every_form(trial: Trial) -> None:
     for forms in (*([form] for form in FORMS), [*FORMS]):
         asked = bound(model, [made[form] for form in forms])
         kind = type(asked).__name__
-        expect(isinstance(asked, RunnableBinding), f"{forms[0]}: {kind}", "a RunnableBinding")
+        expect(isinstance(asked, Runnable), f"{forms[0]}: {kind}", "a Runnable")
         if trial.scripted:
             call = trial.call("invoke", "Hi", model=asked)
             expect(call.error is None, f"{forms[0]}: {said(call)}", "an answer")
@@ -166,14 +166,9 @@ def _unforced(trial: Trial, asked: Any, choice: str) -> Iterator[str]:
     raw = call.received[0].asked.tool_choice if call.received else None
     if isinstance(raw, dict) and wire(trial, call) == "openai" and raw.get("type") != "function":
         yield f"{choice!r} goes out as {raw}: OpenAI's wire wants type 'function'"
-    # OpenAI's API and what is like it know `required`; Mistral's knows `any` as well.
-    if raw == "any" and wire(trial, call) == "openai" and "mistral" not in _provider(asked):
+    # OpenAI's API and what is like it know `required`; some providers know `any` as well.
+    if raw == "any" and wire(trial, call) == "openai":
         yield "`any` goes out as it is; OpenAI's wire calls it `required`"
-
-
-def _provider(asked: Any) -> str:
-    model = getattr(asked, "bound", asked)
-    return str(model._get_ls_params().get("ls_provider", ""))  # noqa: SLF001  no other way
 
 
 def _free(trial: Trial, model: Any) -> None:

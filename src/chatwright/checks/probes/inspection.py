@@ -1,6 +1,7 @@
 """How rules look at what arrives, and at what comes of a call."""
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -23,9 +24,11 @@ __all__ = [
     "is_refusal",
     "is_whole",
     "misfit",
+    "numbered",
     "parsed_or_none",
     "pieces",
     "refs",
+    "repeats",
     "requests",
     "said",
     "speaks_v3",
@@ -210,3 +213,20 @@ def bound(model: Any, tools: Sequence[Any], **kwargs: Any) -> Any:
 def structured(model: Any, schema: Any, **kwargs: Any) -> Any:
     """Ask for a structured output, from here likewise."""
     return model.with_structured_output(schema, **kwargs)
+
+
+_NUMBER = re.compile(r"70\d\d")
+
+
+def numbered(count: int) -> list[str]:
+    """Return so many questions, each with a number that nothing else is likely to hold."""
+    return [f"question {7000 + n}" for n in range(count)]
+
+
+def repeats(questions: Sequence[str], texts: Sequence[str]) -> bool:
+    """Tell whether texts repeat the numbers of `numbered` questions, each its own and no other.
+
+    Whatever else a model adds to a prompt, or to an answer, is its own business.
+    """
+    pairs = zip(questions, texts, strict=True)
+    return all({*_NUMBER.findall(text)} == {*_NUMBER.findall(asked)} for asked, text in pairs)

@@ -1,6 +1,7 @@
 """Where models are tried: with a backend that plays scripts, or as they are."""
 
 import itertools
+import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
@@ -124,6 +125,9 @@ class OnUpstream(_Free):
 
     def _answer(self, received: Received) -> Iterable[Any]:
         found = self._scripts.get(received.path.split("/")[1])
+        path = received.path.partition("?")[0]
+        if found and received.asked is None and (known := _about_models(path)):
+            return [Refuse(200, body=json.dumps(known).encode())]
         if found is None or received.asked is None or received.wire is None:
             self.strays.append(received.path)
             return [Refuse(404, f"there is nothing at {received.path}")]
@@ -146,6 +150,23 @@ class OnUpstream(_Free):
     def close(self) -> None:
         """Stop the upstream."""
         self.upstream.stop()
+
+
+def _about_models(path: str) -> Mapping[str, Any]:
+    """Return what a server says of its models, where it is asked: some clients do so first.
+
+    By https://platform.openai.com/docs/api-reference/models and Ollama's docs/api.md.
+    """
+    model = {"id": MODEL_NAME, "object": "model", "created": 1700000000, "owned_by": "check"}
+    ollamas = {"name": MODEL_NAME, "model": MODEL_NAME, "size": 1, "digest": "0", "details": {}}
+    known: Mapping[str, Mapping[str, Any]] = {
+        "/models": {"object": "list", "data": [model]},
+        f"/models/{MODEL_NAME}": model,
+        "/api/tags": {"models": [ollamas]},
+        "/api/show": {"details": {}, "model_info": {}, "capabilities": ["completion", "tools"]},
+        "/api/version": {"version": "0.12.0"},
+    }
+    return next((told for end, told in known.items() if path.endswith(end)), {})
 
 
 def _honoured(items: Iterable[Any], stops: Sequence[str]) -> Iterator[Any]:

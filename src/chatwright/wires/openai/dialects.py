@@ -1,11 +1,12 @@
 """How providers speak OpenAI's chat completions their own way, as data."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from chatwright.wires.openai.names import REASONING, SHORT_IDS
+from chatwright.wires.openai.names import REASONING, SHORT_IDS, USAGE
 from chatwright.wires.quirks import Quirks
+from chatwright.wires.usage import UsageFields
 
 __all__ = ["DIALECTS", "OPENAI", "Dialect"]
 
@@ -19,6 +20,7 @@ class Dialect:
         usage: The path to a stream's counts in the chunk that tells the reason of its end; None
             where they come after it, in a chunk of their own.
         last: What else that chunk holds.
+        counts: How usage is told.
         reasoning: The field of the reasoning.
         quirks: What clients have to know.
         host: Where the provider's own servers are.
@@ -27,6 +29,7 @@ class Dialect:
     whole_calls: bool = False
     usage: tuple[str, ...] | None = None
     last: Mapping[str, Any] = field(default_factory=dict)
+    counts: UsageFields = USAGE
     reasoning: str = REASONING
     quirks: Quirks = field(default_factory=Quirks)
     host: str = ""
@@ -43,5 +46,9 @@ DIALECTS: Mapping[str, Dialect] = {
     ),
     # https://console.groq.com/docs/api-reference
     "groq": Dialect(whole_calls=True, usage=("x_groq", "usage"), last={"x_groq": {"id": "req_1"}}),
+    # https://docs.x.ai/docs/guides/reasoning
+    "xai": Dialect(counts=replace(USAGE, reasoning_apart=True)),
+    # https://docs.fireworks.ai/guides/function-calling
+    "fireworks": Dialect(),  # it takes "any" for "required"
 }
 """Dialects by their providers."""

@@ -7,12 +7,16 @@ from chatwright.deltas import Delta, Reasoning, Refusal, ToolCallDelta
 from chatwright.wires.asked import Asked, text_of
 from chatwright.wires.framing import sse_event
 from chatwright.wires.openai.dialects import Dialect
-from chatwright.wires.openai.names import DONE, ERRORS, USAGE
+from chatwright.wires.openai.names import DONE, ERRORS
 from chatwright.wires.wire import error_kind
 from chatwright.wires.writer import CallSoFar
 from chatwright.wires.writer import Writer as BaseWriter
 
 __all__ = ["Writer", "error", "read"]
+
+
+FINGERPRINT = "fp_chatwright"
+"""Which configuration of the backend answers: some clients insist on one."""
 
 
 def read(body: Mapping[str, Any]) -> Asked:
@@ -78,7 +82,7 @@ class Writer(BaseWriter):
             if calls:
                 yield self._chunk({**empty, "tool_calls": calls})
         end = self._chunk(empty, totals.reason)
-        counts = USAGE.write(totals.usage) if totals.usage else None
+        counts = dialect.counts.write(totals.usage) if totals.usage else None
         if dialect.usage and counts:
             yield _placed({**end, **dialect.last}, dialect.usage, counts)
             return
@@ -96,6 +100,7 @@ class Writer(BaseWriter):
             "object": "chat.completion.chunk",
             "created": int(self.asked.created),
             "model": self.asked.model,
+            "system_fingerprint": FINGERPRINT,
             "choices": [{"index": 0, "delta": delta, "finish_reason": reason}],
         }
 
@@ -117,9 +122,11 @@ class Writer(BaseWriter):
             "object": "chat.completion",
             "created": int(self.asked.created),
             "model": self.asked.model,
+            "system_fingerprint": FINGERPRINT,
             "choices": [choice],
         }
-        return {**made, "usage": USAGE.write(totals.usage)} if totals.usage else made
+        counts = self._dialect.counts
+        return {**made, "usage": counts.write(totals.usage)} if totals.usage else made
 
 
 def _calls(calls: Iterable[CallSoFar]) -> list[dict[str, Any]]:
