@@ -319,6 +319,31 @@ def test_github_gets_an_annotation_per_finding_and_a_sum():
     assert said[-1] == ("notice", "chatwright check", f"models.ChatSomething: {headline}")
 
 
+def test_findings_of_one_cause_are_told_once():
+    where = "IndexError at models.py:41: choice = choices[0]"
+    found = [
+        finding("B4", Verdict.FAIL, fault=Fault.MODEL, got="stream raised IndexError", cause=where),
+        finding("P3", Verdict.FAIL, fault=Fault.MODEL, got="no stop"),
+        finding("S1", Verdict.FAIL, fault=Fault.MODEL, got="stream raised IndexError", cause=where),
+        finding("T2", Verdict.FAIL, fault=Fault.MODEL, got="stream raised IndexError", cause=where),
+    ]
+    report = Report("models.Chat", found)
+    text = as_text(report)
+    assert [line.split()[:2] for line in text.splitlines() if line.startswith("FAIL")] == [
+        ["FAIL", "S1"],  # the plain call's
+        ["FAIL", "P3"],
+    ]
+    assert "and 2 more for the same reason: B4, T2" in text
+    assert f"cause     {where}" in text
+    assert "0 of 4 rules hold: 4 FAIL for 2 reasons" in text
+    said = [decoded(line) for line in REPORTS["github"](report).splitlines()]
+    assert [title.split()[0] for _, title, _ in said] == ["S1", "P3", "chatwright"]
+    assert "and 2 more for the same reason: B4, T2" in said[0][2]
+    page = REPORTS["html"](report)
+    assert page.count("and 2 more for the same reason: B4, T2") == 1 and "S1</a> +2</li>" in page
+    assert len([*ET.fromstring(REPORTS["junit"](report)).iter("failure")]) == 4
+
+
 def test_github_is_given_no_command_but_ours():
     said = REPORTS["github"](EVIL).splitlines()
     assert [decoded(line)[0] for line in said] == ["error", "notice"]

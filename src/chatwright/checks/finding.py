@@ -97,6 +97,7 @@ class Finding:
         link: Where the rule is explained.
         seconds: How long it took.
         exchanges: The calls that it made, where something is wrong.
+        cause: What raised, and where, if that is what is wrong: findings of one cause are one.
     """
 
     rule: str
@@ -113,11 +114,12 @@ class Finding:
     link: str = ""
     seconds: float = 0.0
     exchanges: Sequence[Exchange] = ()
+    cause: str = ""
 
     def as_dict(self) -> dict[str, Any]:
         """Return the finding as JSON has it."""
         told = {each.name: _pure(getattr(self, each.name)) for each in fields(self)}
-        for name in ("sent", "got", "expected", "mend"):  # a rule may have given anything
+        for name in ("sent", "got", "expected", "mend", "cause"):  # a rule may have given anything
             told[name] = told[name] if isinstance(told[name], str) else repr(told[name])
         exchanges = [each.as_dict() for each in self.exchanges]
         return {**told, "seconds": round(self.seconds, 3), "exchanges": exchanges}

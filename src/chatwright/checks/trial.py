@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 from langchain_core.language_models import BaseChatModel
 
+from chatwright.checks.calls.causes import own_files
 from chatwright.checks.calls.event_loop import Background
 from chatwright.checks.calls.evidence import exchange
 from chatwright.checks.calls.modes import MODES, Call
@@ -16,7 +17,7 @@ from chatwright.checks.outcome import skip
 from chatwright.checks.targets.backends import ANSWER, PROMPT, Made, Script, Stage
 from chatwright.checks.targets.constructor import Maker
 
-__all__ = ["HOMES", "LOOK_UP", "TIMEOUT", "WORD", "Budget", "Shared", "Trial"]
+__all__ = ["LOOK_UP", "TIMEOUT", "WORD", "Budget", "Shared", "Trial"]
 
 T = TypeVar("T")
 
@@ -42,17 +43,6 @@ HUNG_SECONDS = 2.0
 """How long one may take once another one has hung."""
 KEPT_CALLS = 4
 """How many calls a finding shows: the last ones."""
-HOMES = {
-    "invoke": "B1",
-    "ainvoke": "A2",
-    "stream": "S1",
-    "astream": "A2",
-    "events_v1": "C4",
-    "events_v2": "C5",
-    "v3": "C7",
-    "async_v3": "A4",
-}
-"""The rules that fail where a plain call does; others can't be tested then."""
 
 
 @dataclass
@@ -155,6 +145,11 @@ class Trial:
         return self.shared.stage.layer == "scripted"
 
     @property
+    def own_files(self) -> frozenset[str]:
+        """The files that the model is written in."""
+        return own_files(type(self.model()))
+
+    @property
     def over_http(self) -> bool:
         """Whether the backend is an HTTP server, whose requests can be looked at."""
         return self.shared.stage.over_http
@@ -250,7 +245,8 @@ class Trial:
             model: Any = self.model()
             call = self.call("invoke", self.prompt, model=model.bind_tools([LOOK_UP]))
             asked = call.received[-1].asked if call.received else None
-            if asked is not None and not call.error and not asked.tools:
+            bare = asked and not call.error and not asked.tools
+            if bare and asked and any("look_up" in text for _, text in asked.messages):
                 return "the request names no tools: calls are made by the prompt"
         return ""
 

@@ -83,6 +83,7 @@ def masked(finding: Finding, hidden: set[str]) -> Finding:
         finding,
         sent=mask(finding.sent),
         got=mask(finding.got),
+        cause=mask(finding.cause),
         expected=mask(finding.expected),
         exchanges=exchanges,
     )

@@ -10,7 +10,7 @@ from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessageChunk
 
-__all__ = ["ASYNC", "MODES", "STREAMING", "Call", "Excess", "Raised", "Recorder"]
+__all__ = ["ASYNC", "HOMES", "MODES", "STREAMING", "Call", "Excess", "Raised", "Recorder"]
 
 MAX_CHUNKS = 20_000
 """How many chunks one answer may have before it is taken for endless."""
@@ -20,6 +20,19 @@ MAX_CHARACTERS = 20_000_000
 
 STREAMING = ("stream", "astream")
 """The ways that give chunks."""
+
+
+HOMES = {
+    "invoke": "B1",
+    "ainvoke": "A2",
+    "stream": "S1",
+    "astream": "A2",
+    "events_v1": "C4",
+    "events_v2": "C5",
+    "v3": "C7",
+    "async_v3": "A4",
+}
+"""The rules that fail where a plain call does; others can't be tested then."""
 
 
 class Excess(Exception):  # noqa: N818  it is a finding

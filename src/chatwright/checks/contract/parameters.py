@@ -11,9 +11,9 @@ from langchain_core.messages import HumanMessage
 from langchain_core.runnables import ConfigurableField
 
 from chatwright.checks.calls.modes import Call
+from chatwright.checks.calls.offline import offline
 from chatwright.checks.outcome import expect, fail, shown, skip, warn
 from chatwright.checks.probes.answers import able
-from chatwright.checks.probes.offline import offline
 from chatwright.checks.probes.requests import (
     CALLED_WITH,
     OWN_VALUES,

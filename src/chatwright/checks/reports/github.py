@@ -1,30 +1,30 @@
 """The report as GitHub's workflow commands, which a run shows as annotations."""
 
+from collections.abc import Sequence
+
 from chatwright.checks.finding import Finding, Report, Verdict
-from chatwright.checks.reports.words import crashed, details, headline, printable
+from chatwright.checks.reports.words import details, folded, headline, others, printable
 
 __all__ = ["as_github"]
 
 
 def as_github(report: Report) -> str:
-    """Return an `::error` per FAIL and per rule that crashed, a `::warning` per WARN, and a sum.
+    """Return an `::error` per cause of FAILs and per crash, a `::warning` per WARN, and a sum.
 
     The sum is a `::notice`: in a plain line, the model's name could give commands. GitHub shows
     ten annotations of each kind per step; the log has all.
     """
-    failed = [
-        *report.of(Verdict.FAIL),
-        *(each for each in report.of(Verdict.SKIP) if crashed(each)),
+    lines = [
+        _annotation("warning" if each.verdict is Verdict.WARN else "error", each, rest)
+        for each, rest in folded(report)
     ]
-    lines = [_annotation("error", each) for each in failed]
-    lines += [_annotation("warning", each) for each in report.of(Verdict.WARN)]
     lines.append(_command("notice", "chatwright check", f"{report.model}: {headline(report)}"))
     return "\n".join(lines) + "\n"
 
 
-def _annotation(kind: str, finding: Finding) -> str:
-    said = "\n".join(f"{label}: {text}" for label, text in details(finding))
-    return _command(kind, f"{finding.rule} {finding.title}", f"{said}\n{finding.link}".strip())
+def _annotation(kind: str, finding: Finding, rest: Sequence[str]) -> str:
+    said = [*(f"{label}: {text}" for label, text in details(finding)), others(rest), finding.link]
+    return _command(kind, f"{finding.rule} {finding.title}", "\n".join(filter(None, said)))
 
 
 def _command(kind: str, title: str, message: str) -> str:

@@ -10,7 +10,7 @@ import hashlib
 import json
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 from importlib import resources
 from itertools import pairwise
@@ -22,15 +22,17 @@ from chatwright.checks.reports.words import (
     crashed,
     details,
     facts,
+    folded,
     headline,
     in_a_line,
+    others,
     printable,
     tally,
 )
 
 __all__ = ["as_html"]
 
-LABELS = {"got": "Got", "expected": "Expected", "sent": "Sent", "mend": "Mend", "fault": "Fault"}
+LABELS = {each: each.capitalize() for each in ("got", "expected", "sent", "mend", "cause", "fault")}
 PARTS = (Verdict.PASS, Verdict.WARN, Verdict.FAIL)
 FILTERS = ("FAIL", "CRASH", "WARN", "SKIP", "PASS")
 SHORT_ID = 5
@@ -99,12 +101,15 @@ def _label(finding: Finding) -> str:
 
 
 def _head(report: Report) -> ET.Element:
-    wrong = [*report.of(Verdict.FAIL), *filter(crashed, report.of(Verdict.SKIP))]
-    links = [
-        _element("a", each.rule, href=f"#{_anchor(each)}", class_=f"badge {_label(each)}")
-        for each in wrong
+    items = [
+        _element(
+            "li",
+            _element("a", each.rule, href=f"#{_anchor(each)}", class_=f"badge {_label(each)}"),
+            f" +{len(rest)}" if rest else None,
+        )
+        for each, rest in folded(report)
+        if each.verdict is not Verdict.WARN
     ]
-    items = [_element("li", link) for link in links]
     return _element(
         "header",
         _element("a", "To the rules", class_="jump", href="#rules"),
@@ -118,6 +123,7 @@ def _head(report: Report) -> ET.Element:
 
 def _main(report: Report) -> ET.Element:
     sections = [*report.sections().items()]
+    rests = {each.rule: others(rest) for each, rest in folded(report)}
     rings = [_card(n, name, found) for n, (name, found) in enumerate(sections)]
     return _element(
         "main",
@@ -125,7 +131,7 @@ def _main(report: Report) -> ET.Element:
         _filters(report),
         _element(
             "div",
-            *(_section(n, name, found) for n, (name, found) in enumerate(sections)),
+            *(_section(n, name, found, rests) for n, (name, found) in enumerate(sections)),
             id="rules",
         ),
     )
@@ -196,20 +202,22 @@ def _filters(report: Report) -> ET.Element:
     )
 
 
-def _section(number: int, name: str, found: Sequence[Finding]) -> ET.Element:
+def _section(
+    number: int, name: str, found: Sequence[Finding], rests: Mapping[str, str]
+) -> ET.Element:
     held, tested = score(found)
     told = f"{held}/{tested}" if tested else "not tested"
     return _element(
         "section",
         _element("h2", name, " ", _element("span", told), id=f"title-{number}"),
-        _element("div", *map(_row, found), class_="rows"),
+        _element("div", *(_row(each, rests) for each in found), class_="rows"),
         id=f"section-{number}",
         class_="section",
         aria_labelledby=f"title-{number}",
     )
 
 
-def _row(finding: Finding) -> ET.Element:
+def _row(finding: Finding, rests: Mapping[str, str]) -> ET.Element:
     why = in_a_line(finding.got)
     summary = _element(
         "summary",
@@ -223,14 +231,14 @@ def _row(finding: Finding) -> ET.Element:
     return _element(
         "details",
         summary,
-        _body(finding),
+        _body(finding, rests.get(finding.rule, "")),
         class_="rule" if len(finding.rule) <= SHORT_ID else "rule long",
         id=_anchor(finding),
         data_verdict=_label(finding),
     )
 
 
-def _body(finding: Finding) -> ET.Element:
+def _body(finding: Finding, rest: str) -> ET.Element:
     said = []
     for label, text in details(finding):
         inside = _prose(text) if label in {"mend", "expected"} else [text]
@@ -245,6 +253,7 @@ def _body(finding: Finding) -> ET.Element:
     return _element(
         "div",
         _element("dl", *said, class_="said") if said else None,
+        _element("p", rest) if rest else None,
         _element("p", link, f"{' · ' if link is not None else ''}{more}"),
         *exchanges,
         class_="body",

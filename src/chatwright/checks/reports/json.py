@@ -51,6 +51,10 @@ _FINDING = _object(
         "link": _TEXT,
         "seconds": _AMOUNT,
         "exchanges": {"type": "array", "items": _EXCHANGE},
+        "cause": {
+            **_TEXT,
+            "description": "What raised, and where; findings of one cause have one.",
+        },
     }
 )
 SCHEMA: dict[str, Any] = {

@@ -12,8 +12,10 @@ from chatwright.checks.reports.words import (
     crashed,
     details,
     facts,
+    folded,
     headline,
     in_a_line,
+    others,
     printable,
 )
 from chatwright.checks.reports.words import tally as tally_of
@@ -61,12 +63,8 @@ def show(report: Report, console: Console) -> None:
     _head(report, console)
     _scores(report, console)
     skipped = report.of(Verdict.SKIP)
-    for each in [
-        *report.of(Verdict.FAIL),
-        *filter(crashed, skipped),
-        *report.of(Verdict.WARN),
-    ]:
-        _finding(each, console)
+    for each, rest in folded(report):
+        _finding(each, rest, console)
     quiet = [each for each in skipped if not crashed(each)]
     if quiet:
         console.print()
@@ -114,7 +112,7 @@ def _style(findings: Sequence[Finding]) -> str:
     return STYLES[Verdict.WARN if Verdict.WARN in found else Verdict.PASS]
 
 
-def _finding(finding: Finding, console: Console) -> None:
+def _finding(finding: Finding, rest: Sequence[str], console: Console) -> None:
     console.print()
     verdict = "CRASH" if crashed(finding) else finding.verdict.value
     style = STYLES[Verdict.FAIL if crashed(finding) else finding.verdict]
@@ -126,6 +124,8 @@ def _finding(finding: Finding, console: Console) -> None:
     for label, text in details(finding):
         said = Text(clipped(text, SHOWN_CHARACTERS))
         _say(console, said, Text(f"  {label:<10}", style="dim"))
+    if rest:
+        _say(console, Text(others(rest)), Text("  "))
     if finding.link:  # in one piece, so that a terminal takes it for a link
         link = Text("  " + printable(finding.link), style="dim")
         console.print(link, highlight=False, soft_wrap=True)

@@ -1,11 +1,23 @@
 """What the reports for people say alike."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
+from chatwright.checks.calls.modes import HOMES
 from chatwright.checks.finding import Fault, Finding, Report, Severity, Verdict, score
 
-__all__ = ["clipped", "crashed", "details", "facts", "headline", "in_a_line", "printable", "tally"]
+__all__ = [
+    "clipped",
+    "crashed",
+    "details",
+    "facts",
+    "folded",
+    "headline",
+    "in_a_line",
+    "others",
+    "printable",
+    "tally",
+]
 
 CULPRITS = {
     Fault.MODEL: "the model class's",
@@ -57,9 +69,41 @@ def details(finding: Finding) -> list[tuple[str, str]]:
         ("expected", expected),
         ("sent", finding.sent),
         ("mend", finding.mend),
+        ("cause", finding.cause),
         ("fault", _culprit(finding)),
     ]
     return [(label, printable(text)) for label, text in said if text]
+
+
+def folded(report: Report) -> list[tuple[Finding, list[str]]]:
+    """Return what is wrong, one finding a cause, each with the rules that fail for the same reason.
+
+    What a user would feel first comes first: failures before doubts, and of each, errors before
+    what irritates, plain calls before others. Rules that crashed stand between the two.
+
+    Args:
+        report: What check found.
+    """
+    broken = filter(crashed, report.of(Verdict.SKIP))
+    groups: dict[tuple[str, str], list[Finding]] = {}
+    for each in [*_felt(report.of(Verdict.FAIL)), *broken, *_felt(report.of(Verdict.WARN))]:
+        groups.setdefault((each.verdict, each.cause or each.rule), []).append(each)
+    return [(first, [each.rule for each in rest]) for first, *rest in groups.values()]
+
+
+def _felt(findings: Iterable[Finding]) -> list[Finding]:
+    plain = {*HOMES.values()}
+
+    def place(each: Finding) -> tuple[bool, bool, bool]:
+        irritates = each.severity is Severity.WARNING
+        return each.fault is Fault.LLM, irritates, each.rule not in plain
+
+    return sorted(findings, key=place)
+
+
+def others(rules: Sequence[str]) -> str:
+    """Return a remark on rules that fail for the same reason; empty where there are none."""
+    return f"and {len(rules)} more for the same reason: {', '.join(rules)}" if rules else ""
 
 
 def _culprit(finding: Finding) -> str:
@@ -86,6 +130,11 @@ def headline(report: Report) -> str:
     """Return the whole report in a line."""
     held, tested = score(report.findings)
     rest = tally(report.findings)
+    failed = report.of(Verdict.FAIL)
+    reasons = sum(each.verdict is Verdict.FAIL for each, _ in folded(report))
+    if reasons < len(failed):
+        told = f"{len(failed)} FAIL"
+        rest = rest.replace(told, f"{told} for {reasons} reason{'' if reasons == 1 else 's'}", 1)
     return f"{held} of {tested} rules hold{': ' if rest else ''}{rest}"
 
 

@@ -11,10 +11,11 @@ from typing import Any
 from langchain_core._api.beta_decorator import LangChainBetaWarning
 from langchain_core.language_models import BaseChatModel
 
+from chatwright.checks.calls.causes import cause
 from chatwright.checks.calls.event_loop import Background
 from chatwright.checks.calls.evidence import masked, shown_error
 from chatwright.checks.calls.limits import Exceeded, guarded
-from chatwright.checks.calls.modes import Excess, Raised
+from chatwright.checks.calls.modes import HOMES, Excess, Raised
 from chatwright.checks.finding import Fault, Finding, Report, Verdict, versions
 from chatwright.checks.outcome import Outcome, skip
 from chatwright.checks.rulebook import Rule, rules
@@ -22,7 +23,7 @@ from chatwright.checks.run.langchain_tests import suites
 from chatwright.checks.targets.backends import CANARY, Live
 from chatwright.checks.targets.constructor import maker, secrets_of
 from chatwright.checks.targets.redirect import staged
-from chatwright.checks.trial import HOMES, TIMEOUT, Budget, Shared, Trial, need
+from chatwright.checks.trial import TIMEOUT, Budget, Shared, Trial, need
 
 __all__ = ["MAX_CALLS", "Options", "Run", "check", "tried"]
 
@@ -258,6 +259,10 @@ def _allow(rule: Rule, trial: Trial) -> None:
 def _found(finding: Finding, rule: Rule, trial: Trial, error: BaseException) -> Finding:
     """Return what an exception makes of a finding."""
     outcome = _outcome(rule, error)
+    raised = _raised(outcome, trial, error)
+    reason = "" if raised is None else cause(raised, trial.own_files)
+    if raised is not None and rule.id != (home := HOMES["invoke"]) and _always(trial, reason):
+        outcome = Outcome(Verdict.SKIP, f"{outcome.got} (see {home})", fault=None)
     wrong = outcome.verdict in (Verdict.FAIL, Verdict.WARN)
     return replace(
         finding,
@@ -268,7 +273,28 @@ def _found(finding: Finding, rule: Rule, trial: Trial, error: BaseException) -> 
         expected=(outcome.expected or rule.title) if wrong else "",
         mend=rule.mend if wrong else "",
         exchanges=trial.exchanges() if wrong else (),
+        cause=reason if wrong else "",
     )
+
+
+def _raised(outcome: Outcome, trial: Trial, error: BaseException) -> BaseException | None:
+    """Return what the model raised, where that is what a finding tells."""
+    if outcome.verdict is not Verdict.FAIL or outcome.fault is not Fault.MODEL:
+        return None
+    if isinstance(error, Raised):
+        return error.call.error
+    if not isinstance(error, Outcome):
+        return None if isinstance(error, Excess | TimeoutError) else error
+    told = [each.error for each in reversed(trial.made) if each.error is not None]
+    return next((each for each in told if type(each).__name__ in outcome.got), None)
+
+
+def _always(trial: Trial, reason: str) -> bool:
+    """Tell whether the plainest call fails by a cause, so that all that hangs on it is known."""
+    if not trial.scripted:
+        return False
+    plain = trial.call("invoke").error
+    return plain is not None and cause(plain, trial.own_files) == reason
 
 
 def _outcome(rule: Rule, error: BaseException) -> Outcome:
