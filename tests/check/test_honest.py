@@ -1,10 +1,12 @@
 """Models that can't do everything, and say so, are not accused; and how they are reached."""
 
+import json
 import re
 
 import pytest
 from langchain_core.caches import InMemoryCache
 from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import SystemMessage
 from langchain_core.rate_limiters import InMemoryRateLimiter
 
 from chatwright.checks import PointingError, Verdict, check
@@ -37,6 +39,8 @@ class OfPrompts(Full):
 
     def payload(self, messages, stop, kwargs):
         hidden = {"tools", "tool_choice", "parallel_tool_calls"}
+        if tools := kwargs.get("tools"):
+            messages = [SystemMessage(f"You can call: {json.dumps(tools)}"), *messages]
         return super().payload(messages, stop, {k: v for k, v in kwargs.items() if k not in hidden})
 
 

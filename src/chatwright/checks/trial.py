@@ -11,7 +11,7 @@ from langchain_core.language_models import BaseChatModel
 from chatwright.checks.calls.causes import own_files
 from chatwright.checks.calls.event_loop import Background
 from chatwright.checks.calls.evidence import exchange
-from chatwright.checks.calls.modes import MODES, Call
+from chatwright.checks.calls.modes import IN_ASYNC_CODE, MODES, Call
 from chatwright.checks.finding import Exchange
 from chatwright.checks.outcome import skip
 from chatwright.checks.targets.backends import ANSWER, PROMPT, Made, Script, Stage
@@ -292,6 +292,8 @@ class Trial:
             config: LangChain's config of the call; a recorder is added to its callbacks.
             **kwargs: The call's parameters.
         """
+        if self.shared.stage.only_async:  # which is a finding of its own
+            way = IN_ASYNC_CODE.get(way, way)
         plain = prompt is None and model is None and script is None
         shared = plain and not (fields or config or kwargs)
         if shared and way in self.shared.calls:

@@ -10,7 +10,17 @@ from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessageChunk
 
-__all__ = ["ASYNC", "HOMES", "MODES", "STREAMING", "Call", "Excess", "Raised", "Recorder"]
+__all__ = [
+    "ASYNC",
+    "HOMES",
+    "IN_ASYNC_CODE",
+    "MODES",
+    "STREAMING",
+    "Call",
+    "Excess",
+    "Raised",
+    "Recorder",
+]
 
 MAX_CHUNKS = 20_000
 """How many chunks one answer may have before it is taken for endless."""
@@ -33,6 +43,10 @@ HOMES = {
     "async_v3": "A4",
 }
 """The rules that fail where a plain call does; others can't be tested then."""
+
+
+IN_ASYNC_CODE = {"invoke": "ainvoke", "stream": "astream", "v3": "async_v3"}
+"""How async code calls a model in place of sync code."""
 
 
 class Excess(Exception):  # noqa: N818  it is a finding

@@ -31,7 +31,15 @@ BOUND = 2
     calls=5,
 )
 def every_input_gives_a_message(trial: Trial) -> None:
-    """Chains hand over prompt values, people write strings and tuples, agents keep messages."""
+    """Chains hand over prompt values, people write strings and tuples, agents keep messages.
+
+    Sync code and async code both do. A model that async code alone can call fails here, and is
+    tried by async calls from here on.
+    """
+    if trial.shared.stage.only_async:
+        fail(
+            "invoke is not implemented: only async code gets answers", "answers for sync code, too"
+        )
     said = trial.prompt
     prompts: list[Any] = [
         said,

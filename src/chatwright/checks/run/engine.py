@@ -260,6 +260,9 @@ def _found(finding: Finding, rule: Rule, trial: Trial, error: BaseException) -> 
     """Return what an exception makes of a finding."""
     outcome = _outcome(rule, error)
     raised = _raised(outcome, trial, error)
+    if trial.shared.stage.only_async and rule.id != HOMES["invoke"] and _refused(outcome, raised):
+        outcome = Outcome(Verdict.SKIP, f"{outcome.got} (see {HOMES['invoke']})", fault=None)
+        raised = None
     reason = "" if raised is None else cause(raised, trial.own_files)
     if raised is not None and rule.id != (home := HOMES["invoke"]) and _always(trial, reason):
         outcome = Outcome(Verdict.SKIP, f"{outcome.got} (see {home})", fault=None)
@@ -287,6 +290,12 @@ def _raised(outcome: Outcome, trial: Trial, error: BaseException) -> BaseExcepti
         return None if isinstance(error, Excess | TimeoutError) else error
     told = [each.error for each in reversed(trial.made) if each.error is not None]
     return next((each for each in told if type(each).__name__ in outcome.got), None)
+
+
+def _refused(outcome: Outcome, raised: BaseException | None) -> bool:
+    """Tell whether a rule fails because the model is there for async code alone."""
+    told = outcome.verdict is Verdict.FAIL and NotImplementedError.__name__ in outcome.got
+    return told or isinstance(raised, NotImplementedError)
 
 
 def _always(trial: Trial, reason: str) -> bool:

@@ -53,6 +53,8 @@ class Stage(Protocol):
     """`scripted` or `live`."""
     over_http: bool
     """Whether the backend is reached by HTTP."""
+    only_async: bool
+    """Whether the model refuses to be called by sync code."""
 
     def make(self, script: Script | None, fields: Mapping[str, Any]) -> Made:
         """Make a model.
@@ -71,6 +73,8 @@ class Stage(Protocol):
 
 class _Free:
     """Stages that cost nothing."""
+
+    only_async = False
 
     def limit(self, max_tokens: int) -> None:
         """Leave the models as they are: scripts are short."""

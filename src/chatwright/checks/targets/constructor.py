@@ -1,7 +1,9 @@
 """How chat models of any make are made: which of their parameters is what."""
 
+import ast
 import functools
 import inspect
+import textwrap
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -164,10 +166,33 @@ def _parameters(function: Callable[..., Any]) -> frozenset[str] | None:
     except (TypeError, ValueError):
         return None
     is_init = getattr(function, "__name__", "") == "__init__"
-    if not is_init and any(each.kind is each.VAR_KEYWORD for each in parameters):
+    rest = next((each.name for each in parameters if each.kind is each.VAR_KEYWORD), "")
+    if rest and not is_init:
         return None
     named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
-    return frozenset(each.name for each in parameters if each.kind in named) - {"self", "args"}
+    found = {each.name for each in parameters if each.kind in named} - {"self", "args"}
+    return frozenset(found | (_picked(function, rest) if rest else set()))
+
+
+def _picked(function: Callable[..., Any], rest: str) -> set[str]:
+    """Return the names that a function picks out of its `**kwargs`, by its source."""
+    try:
+        tree = ast.parse(textwrap.dedent(inspect.getsource(function)))
+    except (OSError, TypeError, SyntaxError):
+        return set()
+    found = set()
+    for node in ast.walk(tree):
+        match node:
+            case ast.Call(
+                func=ast.Attribute(value=ast.Name(id=name), attr="get" | "pop" | "setdefault"),
+                args=[ast.Constant(value=str(key)), *_],
+            ) if name == rest:
+                found.add(key)
+            case ast.Subscript(value=ast.Name(id=name), slice=ast.Constant(value=str(key))) if (
+                name == rest
+            ):
+                found.add(key)
+    return found
 
 
 def _package(found: Any) -> str | None:

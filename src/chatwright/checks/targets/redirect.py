@@ -1,11 +1,13 @@
 """Where a model is tried: it is pointed at the fake upstream, if that can be done."""
 
+import asyncio
 from typing import Any
 
 from langchain_core.language_models import BaseChatModel
 
 from chatwright.checks.calls.evidence import shown_error
 from chatwright.checks.calls.limits import Exceeded, guarded
+from chatwright.checks.calls.offline import offline
 from chatwright.checks.targets.backends import PROMPT, Live, OnUpstream, Stage, Substituted
 from chatwright.checks.targets.constructor import Maker
 from chatwright.wires import DIALECTS, WIRES
@@ -14,6 +16,8 @@ __all__ = ["UPSTREAMS", "PointingError", "staged"]
 
 UPSTREAMS = ("auto", *DIALECTS, *WIRES, "none")
 POINTING_SECONDS = 20.0
+UNKNOWN = "unknown"
+"""The wire of a model that fails before it asks for anything."""
 
 
 class PointingError(ValueError):
@@ -33,18 +37,9 @@ def staged(made: Maker, instance: BaseChatModel | None, upstream: str) -> Stage:
         return _as_it_is(made, instance)
     why = f"{made.name} takes no address, such as base_url"
     if made.parameter("base_url"):
-        stage = OnUpstream(made)
-        try:
-            wire, why = _pointed(stage, made.name)
-            if wire and upstream not in ("auto", wire, *DIALECTS):
-                why = f"{made.name} speaks {wire}, not {upstream}"
-            elif wire:
-                stage.speak(upstream if upstream in DIALECTS else _dialect(stage))
-                return stage
-        except BaseException:
-            stage.close()
-            raise
-        stage.close()
+        stage, why = _on_upstream(made, upstream)
+        if stage is not None:
+            return stage
     if _is_own(made, instance) and (instance is not None or not made.parameter("base_url")):
         return Substituted(made)
     if upstream != "auto":
@@ -55,6 +50,24 @@ def staged(made: Maker, instance: BaseChatModel | None, upstream: str) -> Stage:
             "base_url=…, or test it as it is: upstream='none'"
         )
     return _as_it_is(made, instance)
+
+
+def _on_upstream(made: Maker, upstream: str) -> tuple[OnUpstream | None, str]:
+    """Return where a model speaks to the upstream; or why it does not."""
+    stage = OnUpstream(made)
+    try:
+        wire, why = _pointed(stage, made.name)
+        if wire and wire != UNKNOWN and upstream not in ("auto", wire, *DIALECTS):
+            wire, why = None, f"{made.name} speaks {wire}, not {upstream}"
+        elif wire and wire != UNKNOWN:
+            stage.speak(upstream if upstream in DIALECTS else _dialect(stage))
+    except BaseException:
+        stage.close()
+        raise
+    if wire:
+        return stage, ""
+    stage.close()
+    return None, why
 
 
 def _as_it_is(made: Maker, instance: BaseChatModel | None) -> Stage:
@@ -83,11 +96,15 @@ def _pointed(stage: OnUpstream, name: str) -> tuple[str | None, str]:
             made = stage.make(None, {})
             seen.append(made.received)
             made.model.invoke(PROMPT)
+        except NotImplementedError as error:
+            said.append(f"{type(error).__name__}: {shown_error(error)}")
+            stage.only_async = _answers_async(made.model)
         except BaseException as error:  # noqa: BLE001  it is the model's
             said.append(f"{type(error).__name__}: {shown_error(error)}")
 
     try:
-        guarded(ask, seconds=POINTING_SECONDS)
+        with offline() as elsewhere:
+            guarded(ask, seconds=POINTING_SECONDS)
     except Exceeded as error:
         said.append(str(error))
     if seen and seen[0]:
@@ -95,7 +112,19 @@ def _pointed(stage: OnUpstream, name: str) -> tuple[str | None, str]:
     if stage.strays:
         paths = ", ".join(dict.fromkeys(stage.strays))
         return None, f"{name} asked for {paths}; the address it is given is a base, to add to"
+    if elsewhere:
+        return None, f"{name} asked for {elsewhere[0]}, in place of the address that it is given"
+    if seen and said:  # it fails before it asks for anything: a finding
+        return UNKNOWN, ""
     return None, f"{name} sent nothing to the upstream ({said[0] if said else 'nor did it fail'})"
+
+
+def _answers_async(model: BaseChatModel) -> bool:
+    try:
+        asyncio.run(model.ainvoke(PROMPT))
+    except BaseException:  # noqa: BLE001  it is the model's
+        return False
+    return True
 
 
 def _dialect(stage: OnUpstream) -> str:
