@@ -15,7 +15,9 @@ __all__ = ["SECTIONS", "Rule", "known", "rule", "rules"]
 
 SECTIONS = {
     "basics": "Basics",
+    "roles": "Basics",
     "streaming": "Streaming",
+    "framing": "Streaming",
     "asynchrony": "Async",
     "stop": "Stop",
     "callbacks": "Callbacks and events",
@@ -29,6 +31,7 @@ SECTIONS = {
     "secrets": "Serialization and secrets",
     "parameters": "Parameters, tracing, configuration",
     "errors": "Errors, cancellation, concurrency",
+    "retries": "Errors, cancellation, concurrency",
     "cancellation": "Errors, cancellation, concurrency",
 }
 """The modules of our own rules, and the sections of the contract that they are."""

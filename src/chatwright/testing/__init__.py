@@ -6,13 +6,14 @@
 
 from chatwright.testing.doubles import Pause, Raise, ScriptedModel
 from chatwright.testing.fake_llm import little_llm
-from chatwright.testing.play import Bytes, Cut, Refuse, Stall, cut_at_stop
+from chatwright.testing.play import Bytes, Cut, Noise, Refuse, Stall, cut_at_stop
 from chatwright.testing.substitute import substitute
 from chatwright.testing.upstream import Received, Upstream
 
 __all__ = [
     "Bytes",
     "Cut",
+    "Noise",
     "Pause",
     "Raise",
     "Received",

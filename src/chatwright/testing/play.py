@@ -1,6 +1,7 @@
 """What scripts hold beside deltas, and how they are played by the servers' ends of the wires."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -9,16 +10,18 @@ from chatwright.deltas import Finish, Text, Usage
 from chatwright.testing.doubles import Pause
 from chatwright.wires import DIALECTS, WIRES
 from chatwright.wires.asked import Asked
-from chatwright.wires.framing import json_line
+from chatwright.wires.framing import json_line, sse_event
 from chatwright.wires.wire import Server, Wire
 
 __all__ = [
     "Bytes",
     "Cut",
+    "Noise",
     "Refuse",
     "Stall",
     "cut_at_stop",
     "lines",
+    "noisy",
     "paced",
     "pieces",
     "server_of",
@@ -73,7 +76,38 @@ class Refuse:
     body: bytes | None = None
 
 
-_Act = Pause | Bytes | Cut | Stall
+@dataclass(frozen=True, slots=True)
+class Noise:
+    """A script's item: from here on a stream is sent as its format allows it, too.
+
+    Server-sent events come with comments, further fields, CRLF and no blank after `data:`, chat
+    completions with chunks that have no choices, and usage of null; all of it in packets that end
+    inside of lines and letters.
+    """
+
+
+_Act = Pause | Bytes | Cut | Stall | Noise
+_PACKET = 7
+"""How many bytes a noisy packet has: fewer than most lines, and no multiple of a letter's."""
+
+
+def noisy(data: bytes) -> Iterator[bytes]:
+    """Yield one event, or one line, of a stream in packets, with all that may stand around it."""
+    if data.startswith((b"data:", b"event:")):
+        data = b"".join([b": ping\n\n", *_bare(data), b"id: 7\n", data])
+        data = data.replace(b"data: ", b"data:").replace(b"\n", b"\r\n")
+    for start in range(0, len(data), _PACKET):
+        yield data[start : start + _PACKET]
+
+
+def _bare(event: bytes) -> Iterator[bytes]:
+    """Yield a chunk of chat completions without choices, like the one that an event has."""
+    try:
+        payload = json.loads(event.partition(b"data: ")[2])
+    except ValueError:
+        return
+    if payload.get("object") == "chat.completion.chunk":
+        yield sse_event({**payload, "choices": [], "usage": None})
 
 
 def spoken(path: str, body: Any) -> tuple[Wire, Asked] | None:
@@ -112,7 +146,7 @@ async def whole(items: Iterable[Any], wire: Wire, asked: Asked) -> Mapping[str, 
     async for each in paced(_stopped(items, wire, asked)):
         if isinstance(each, Cut | Stall):
             return each
-        if not isinstance(each, bytes):
+        if not isinstance(each, bytes | Noise):
             writer.add(each)
     return writer.whole()
 

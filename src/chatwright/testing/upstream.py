@@ -18,9 +18,11 @@ from typing import Any, Self
 
 from chatwright.testing.play import (
     Cut,
+    Noise,
     Refuse,
     Stall,
     lines,
+    noisy,
     paced,
     pieces,
     server_of,
@@ -34,6 +36,8 @@ from chatwright.wires.wire import Wire
 __all__ = ["Received", "Upstream"]
 
 
+PACKET_SECONDS = 0.001
+"""How long a noisy packet is alone on its way."""
 CLOSE_SECONDS = 0.2
 """How long a connection may take to close in good order."""
 
@@ -81,8 +85,8 @@ class Upstream:
 
     Args:
         script: What to answer: deltas (`str`, `Reasoning`, `ToolCallDelta`, `Usage`, `Finish`) and
-            `Pause`, `Bytes`, `Cut`, `Stall`, `Refuse`; or a function of a `Received` that returns
-            them.
+            `Pause`, `Bytes`, `Cut`, `Stall`, `Refuse`, `Noise`; or a function of a `Received` that
+            returns them.
         tls: A server's TLS context. Default: plain HTTP.
         whole: Whether to answer in one piece even where a stream is asked for.
 
@@ -220,14 +224,21 @@ class Upstream:
         media = wire.media_type if wire else MEDIA_TYPES["ndjson"]
         writer.write(_head(200, {"Content-Type": media}, None))
         played = pieces(rest, wire, asked) if wire and asked else lines(rest)
+        noise = False
         async for data in paced(played):
             if isinstance(data, Cut):
                 return await _cut(writer, data)
             if isinstance(data, Stall):
                 await writer.drain()
                 await asyncio.Event().wait()
-            writer.write(b"%x\r\n%b\r\n" % (len(data), data))
-            await writer.drain()
+            if isinstance(data, Noise):
+                noise = True
+                continue
+            for packet in noisy(data) if noise else (data,):
+                writer.write(b"%x\r\n%b\r\n" % (len(packet), packet))
+                await writer.drain()
+                if noise:
+                    await asyncio.sleep(PACKET_SECONDS)
         writer.write(b"0\r\n\r\n")
         await writer.drain()
         return True

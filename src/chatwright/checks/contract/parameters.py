@@ -266,7 +266,7 @@ def _configured(flexible: Any, config: Any) -> tuple[Any, float]:
 
 
 def _expect_same_calls(trial: Trial, model: Any, configured: Any, name: str) -> None:
-    before, after = ask(trial, model), ask(trial, configured, model)
+    before, after = ask(trial, model), ask(trial, configured)
     if before is None or after is None:
         fail(f"{'the' if before is None else 'the configured'} model asked nothing, or failed")
     changes = [each for each in different(before, after) if each not in (*SENT_AS[name], "options")]

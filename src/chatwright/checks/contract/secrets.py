@@ -332,7 +332,7 @@ def _bare(value: Any) -> str:
 
 
 def _expect_same_request(trial: Trial, model: Any, other: Any, what: str) -> None:
-    before, after = ask(trial, model), ask(trial, other, model)
+    before, after = ask(trial, model), ask(trial, other)
     if before is None or after is None:
         fail(f"{'the model' if before is None else what} asked nothing, or failed", "the answer")
     changes = different(before, after)

@@ -52,8 +52,9 @@ CALLED_WITH: tuple[dict[str, Any], ...] = (
 )
 """Parameters of calls that must not share a cache key."""
 OWN_VALUES: tuple[tuple[str, Any, Any], ...] = (
+    ("model", "one-model", "another-model"),
     *(("temperature", 0.1, 0.9), ("max_tokens", 5, 6), ("top_p", 0.1, 0.9), ("seed", 1, 2)),
-    *(("model", "one-model", "another-model"), ("stop", ["a"], ["b"])),
+    ("stop", ["a"], ["b"]),
 )
 """Parameters of constructors, and two values of each."""
 MOST_FIELDS = 40
@@ -76,7 +77,7 @@ def ports(trial: Trial) -> list[int | None]:
     return [urlsplit(stage.upstream.url).port] if isinstance(stage, OnUpstream) else []
 
 
-def ask(trial: Trial, model: Any, known: Any = None, **kwargs: Any) -> dict[str, Any] | None:
+def ask(trial: Trial, model: Any, **kwargs: Any) -> dict[str, Any] | None:
     """Ask a model, and return what it asked its backend; None where it failed.
 
     What is new in each request, such as an id of its own, is left out.
@@ -84,7 +85,6 @@ def ask(trial: Trial, model: Any, known: Any = None, **kwargs: Any) -> dict[str,
     Args:
         trial: What the rule was given.
         model: The model.
-        known: The model that it is a copy of, or is made of; its backend is the same.
         **kwargs: The call's parameters.
     """
     if trial.shared.fresh is None:
@@ -92,12 +92,10 @@ def ask(trial: Trial, model: Any, known: Any = None, **kwargs: Any) -> dict[str,
         trial.shared.fresh = frozenset()
         one, other = ask(trial, plain), ask(trial, plain)
         trial.shared.fresh = frozenset(different(one or {}, other or {}))
-    seen = trial.received(model if known is None else known)
-    before = len(seen)
     call = trial.call("invoke", "Hi", model=model, **kwargs)
-    if call.error is not None or len(seen) == before:
+    if call.error is not None or not call.received:
         return None
-    asked = asked_by(seen[-1])
+    asked = asked_by(call.received[-1])
     return {name: value for name, value in asked.items() if name not in trial.shared.fresh}
 
 
@@ -139,7 +137,7 @@ def stale(trial: Trial, model: Any) -> Iterator[str]:
         if not trial.over_http and name not in SENT_AS:
             continue  # requests that are not sent hold nothing else
         copy = model.model_copy(update={name: value})
-        now = ask(trial, copy, model)
+        now = ask(trial, copy)
         if asked is None or now is None or not different(asked, now):
             continue
         if copy._get_llm_string() == key:  # noqa: SLF001

@@ -110,6 +110,7 @@ class OnUpstream(_Free):
         self._path = path
         self._numbers = itertools.count()
         self._scripts: dict[str, tuple[Script, list[Received]]] = {}
+        self._received: dict[str, list[Received]] = {}  # by addresses
         self.strays: list[str] = []
         self.upstream = Upstream(self._answer).start()
 
@@ -117,7 +118,9 @@ class OnUpstream(_Free):
         """Return an address that answers by a script."""
         key = f"m{next(self._numbers)}"
         self._scripts[key] = (ANSWER if script is None else script, received)
-        return f"{self.upstream.url}/{key}{self._path}"
+        address = f"{self.upstream.url}/{key}{self._path}"
+        self._received[address] = received
+        return address
 
     def make(self, script: Script | None, fields: Mapping[str, Any]) -> Made:
         """Make a model that is pointed at the upstream."""
@@ -125,6 +128,7 @@ class OnUpstream(_Free):
         usual = self._maker.accepted(api_key=CANARY, model=MODEL_NAME, max_retries=0)
         things = {**usual, "base_url": self.address(made.answer, made.received), **fields}
         made.model = _alone(self._maker.try_make(**things), fields)
+        made.received = self._received.get(things["base_url"], made.received)
         return made
 
     def _answer(self, received: Received) -> Iterable[Any]:
