@@ -257,7 +257,7 @@ def test_the_environment_fills_in(written, server, monkeypatch):
             "2: wire: give a wire's name, or the tables",
         ),
         ("url = 'http://x'\n[oauth]\nclient_id = 'x'", "2: oauth.token_url: Field required"),
-        ("url = 'http://x'\nmodel_kwargs = 1", "2: model_kwargs: Extra inputs"),
+        ("url = 'http://x'\nmodel_kwargs = 1", "2: model_kwargs: model_kwargs is extra_body here"),
         ("url = 'http://x'\napi_key = 'k'", "2: api_key: there is no such key.*key_env"),
         ("url = 'http://x'\nbase_url = 'http://y'", "2: base_url: there is no such key"),
         ("url = 'http://x'\nkey_env = 3", "2: key_env: the environment variable 3"),

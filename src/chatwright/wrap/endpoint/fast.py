@@ -79,7 +79,12 @@ class FastTransport(httpx2.AsyncBaseTransport):
                 socket_factory=_socket,
             ),
             auto_decompress=False,
-            skip_auto_headers=[hdrs.USER_AGENT, hdrs.CONTENT_TYPE],
+            skip_auto_headers=[
+                hdrs.ACCEPT,
+                hdrs.ACCEPT_ENCODING,
+                hdrs.CONTENT_TYPE,
+                hdrs.USER_AGENT,
+            ],
             read_bufsize=2**18,
             max_line_size=HEAD_BYTES,
             max_field_size=HEAD_BYTES,

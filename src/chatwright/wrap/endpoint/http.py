@@ -4,7 +4,7 @@ import contextlib
 import functools
 import socket
 import ssl
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -172,6 +172,7 @@ class Response:
         body: bytes | None,
         headers: Mapping[str, str],
         *,
+        without: Collection[str],
         auth: Any,
         query: Mapping[str, str],
         connect_timeout: float,
@@ -182,6 +183,7 @@ class Response:
             url: Where it goes.
             body: What is posted; None for a GET.
             headers: Its headers.
+            without: Headers that are left out, though httpx2 would send them by itself.
             auth: What httpx2 takes as `auth`.
             query: Parameters to append to the URL, kept out of what is shown of it.
             connect_timeout: Seconds that a connection may take.
@@ -204,6 +206,8 @@ class Response:
                     headers=headers,
                     timeout=timeout,
                 )
+                for name in without:
+                    request.headers.pop(name, None)
                 if query:
                     request.url = _Quiet(request.url.copy_merge_params(query))
                 self._response = await self._client.send(request, auth=auth, stream=True)
@@ -216,10 +220,7 @@ class Response:
         self._learn(self._response.request, headers)
         self.status = self._response.status_code
         self.headers = self._response.headers
-        # httpx2's own iterators add nothing to a stream that is not compressed, at 3 µs a piece.
-        plain = self.headers.get("content-encoding", "identity") == "identity"
-        stream: Any = self._response.stream if plain else self._response.aiter_bytes()
-        self._pieces = aiter(stream)
+        self._pieces = _pieces(self._response)
 
     async def next(self) -> bytes | None:
         """Return the body's next bytes; None at its end.
@@ -273,6 +274,40 @@ class Response:
             await pieces.aclose()
         if self._response is not None:
             await self._response.aclose()
+
+
+_COMPRESSIONS = frozenset({"br", "compress", "dcb", "dcz", "deflate", "gzip", "zstd"})
+
+
+def _pieces(response: httpx2.Response) -> AsyncGenerator[bytes]:
+    """Return a response's body, decompressed, though nothing but `identity` was asked for.
+
+    What is no compression, such as `utf-8`, which some servers say here, changes nothing.
+    """
+    told = response.headers.get("content-encoding", "").lower().split(",")
+    names = [each.strip().removeprefix("x-") for each in told]
+    if not (compressions := [each for each in names if each in _COMPRESSIONS]):
+        # httpx2's own iterators add nothing to a stream that is not compressed, at 3 µs a piece.
+        plain: Any = response.stream
+        return aiter(plain)
+    if unread := [each for each in compressions if each not in _decompressed()]:
+        return _undecoded(unread[0])
+    response.headers["content-encoding"] = ", ".join(compressions)
+    return response.aiter_bytes()
+
+
+@functools.cache
+def _decompressed() -> frozenset[str]:
+    """Return what httpx2 can decompress here: what it would ask for."""
+    asks = Client(transport=httpx2.AsyncBaseTransport()).headers["accept-encoding"]
+    return frozenset(each.strip() for each in asks.split(","))
+
+
+async def _undecoded(name: str) -> AsyncGenerator[bytes]:
+    raise httpx2.DecodingError(
+        f"it comes in the content encoding {name!r}, which was not asked for and can't be read here"
+    )
+    yield b""
 
 
 class _Quiet(httpx2.URL):
