@@ -149,7 +149,9 @@ def _translated(error: Exception) -> Exception:
         case aiohttp.ServerTimeoutError() | aiohttp.ConnectionTimeoutError():
             return httpx2.ConnectTimeout("")
         case aiohttp.ClientProxyConnectionError():
-            return httpx2.ConnectError(str(error.os_error))
+            return httpx2.ProxyError(
+                f"no connection to {error.host}:{error.port}: {error.os_error}"
+            )
         case aiohttp.ClientHttpProxyError():
             return httpx2.ProxyError(f"{error.status} {error.message}")
         case aiohttp.ClientConnectorCertificateError():
