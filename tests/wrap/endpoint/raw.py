@@ -66,16 +66,17 @@ class Connection:
         """Read a request to its end."""
         got = b""
         while b"\r\n\r\n" not in got:
-            got += self._some()
+            got += self.some()
         head, _, body = got.partition(b"\r\n\r\n")
         lines = head.decode().lower().split("\r\n")
         (length,) = (int(each.split(":")[1]) for each in lines if each.startswith("content-length"))
         while len(body) < length:
-            body += self._some()
+            body += self.some()
         self._server.read += 1
         return head.decode()
 
-    def _some(self):
+    def some(self):
+        """Read some bytes."""
         if not (data := self._connection.recv(2**16)):
             raise ConnectionError
         return data
