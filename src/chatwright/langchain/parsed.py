@@ -188,7 +188,7 @@ def withheld_in(answer: AIMessage) -> RefusalError | None:
 
 def complaint(answer: AIMessage, error: Exception) -> list[BaseMessage]:
     """Return what tells the LLM what was wrong."""
-    text = f"This does not conform to the schema: {error}\nAnswer again, and mend that."
+    text = f"This does not conform to the schema: {error}\nAnswer again, and fix that."
     if was_cut(answer):
         text = "This got too long and was cut. Answer again, and be brief."
     calls = [*answer.tool_calls, *answer.invalid_tool_calls]

@@ -471,5 +471,19 @@ def test_what_is_secret_in_an_address_that_is_set_later_is_moved_too():
     assert endpoint.query["key"].get_secret_value() == "k-k-k-k"
     assert "pw-pw" not in repr(endpoint)
     assert "k-k-k" not in repr(endpoint)
+    endpoint.base_url = "http://you:pw-2-pw-2@y/v1?key=k-2-k-2"
+    assert endpoint.query["key"].get_secret_value() == "k-2-k-2"
+    assert endpoint.auth is not None
     with pytest.raises(ValueError, match="base_url has to begin"):
         endpoint.base_url = "y/v1"
+
+
+def test_a_model_that_nobody_has_named_is_not_named_after_another_address():
+    with Upstream(["fine"]) as server:
+        endpoint = ChatEndpoint("http://127.0.0.1:9/v1", fast=Carrier.fast)
+        endpoint.base_url = f"{server.url}/v1"
+        endpoint.invoke("x")
+        assert "model" not in server.requests[-1].body
+        endpoint.base_url = f"{server.url}/v1#mine"
+        endpoint.invoke("x")
+        assert server.requests[-1].body["model"] == "mine"

@@ -228,11 +228,12 @@ class EndpointFields(ChatModel):
 
     def _moved(self, base_url: Any) -> dict[str, Any]:
         """Return the fields that a new address sets."""
-        kept = {name: getattr(self, name) for name in ("auth", "query", "model_name")}
-        if "wire" in self.model_fields_set:
-            kept["wire"] = self.wire
-        moved = _cleaned({**kept, "base_url": base_url})
-        return {**moved, "query": as_secrets(moved["query"])}
+        given = {"wire": self.wire} if "wire" in self.model_fields_set else {}
+        moved = _cleaned({**given, "base_url": base_url})
+        moved["query"] = {**self.query, **as_secrets(moved.get("query", {}))}
+        if self.model_name == urlsplit(self.base_url).netloc:  # nobody has named one
+            moved.setdefault("model_name", urlsplit(moved["base_url"]).netloc)
+        return moved
 
     @field_validator("wire")
     @classmethod
