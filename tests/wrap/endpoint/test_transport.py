@@ -19,8 +19,9 @@ from chatwright import (
 )
 from chatwright.testing import Refuse, Upstream
 from chatwright.wrap.endpoint import http, transport
+from chatwright.wrap.endpoint.aside import given_by
 from chatwright.wrap.endpoint.transport import is_excepted
-from waiting import soon
+from waiting import eventually, soon
 from wrap.endpoint.conftest import Carrier
 from wrap.endpoint.raw import EVENTS, Raw, answer
 
@@ -487,3 +488,21 @@ def test_a_model_that_nobody_has_named_is_not_named_after_another_address():
         endpoint.base_url = f"{server.url}/v1#mine"
         endpoint.invoke("x")
         assert server.requests[-1].body["model"] == "mine"
+
+
+async def test_whoever_was_refused_does_not_wait_for_what_was_asked_for_before_that():
+    calls, go = [], threading.Event()
+
+    def give():
+        calls.append(None)
+        go.wait(60)
+        return "sk-1"
+
+    first = asyncio.create_task(given_by(give))
+    assert await eventually(lambda: len(calls) == 1)
+    second = asyncio.create_task(given_by(give, "sk-0"))
+    third = asyncio.create_task(given_by(give, "sk-0"))
+    assert await eventually(lambda: len(calls) == 2)
+    go.set()
+    assert await asyncio.gather(first, second, third) == ["sk-1"] * 3
+    assert len(calls) == 2
