@@ -230,7 +230,7 @@ def test_the_environment_fills_in(written, server, monkeypatch):
         ("url = \nx", "is no TOML: .*line 1"),
         ("model = 'm'", "1: url: the URL is missing"),
         ("url = 'ftp://x'", "base_url has to begin with http"),
-        ("url = 'http://x'\n\nwyre = 'openai'", "3: wyre: Extra inputs"),
+        ("url = 'http://x'\n\nwyre = 'openai'", "3: wyre: there is no such field"),
         ("url = 'http://x'\nwire = 'grpc'", "2: wire: there is no wire 'grpc'"),
         ("url = 'http://x'\n[quirks]\n\ntolls = true", "4: quirks.tolls: Extra inputs"),
         ("url = 'http://x'\n[quirks]\nstop = 'eaten'", "3: quirks.stop: Input should be"),

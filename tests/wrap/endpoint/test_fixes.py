@@ -307,6 +307,12 @@ async def test_a_parameter_that_is_not_known_goes_into_extra_body(server, mode):
         await mode(model(server).bind(mirostat=2), "x")
 
 
+def test_a_field_that_there_is_not_goes_into_extra_body_too(server):
+    with pytest.raises(ValueError, match=r"mirostat\n.*goes into extra_body") as caught:
+        model(server, mirostat="sk-canary-1")
+    assert "canary" not in str(caught.value)
+
+
 @pytest.mark.parametrize(
     ("theirs", "ours"),
     [

@@ -112,9 +112,10 @@ def _cleaned(values: dict[str, Any]) -> dict[str, Any]:
     return values
 
 
-def _renamed(name: str) -> Any:
-    """Return the error for a field that has another name here."""
-    error = ValueError(f"{name} is {THEIRS[name]} here")
+def _no_field(name: str) -> Any:
+    """Return the error for a field that there is not, or that has another name here."""
+    instead = "there is no such field; what only the server knows goes into extra_body"
+    error = ValueError(f"{name} is {THEIRS[name]} here" if name in THEIRS else instead)
     return {"type": "value_error", "loc": (name,), "input": None, "ctx": {"error": error}}
 
 
@@ -195,8 +196,9 @@ class EndpointFields(ChatModel):
         """Move what is secret in the URL where secrets are, and what is the wire's away."""
         if not isinstance(values, dict):
             return values
-        if theirs := sorted(values.keys() & THEIRS.keys()):
-            raise ValidationError.from_exception_data(cls.__name__, [*map(_renamed, theirs)])
+        known = cls.model_fields.keys() | {each.alias for each in cls.model_fields.values()}
+        if extra := sorted(values.keys() - known - {"model"}):
+            raise ValidationError.from_exception_data(cls.__name__, [*map(_no_field, extra)])
         if not isinstance(values.get("base_url"), str):
             return values
         values = {
