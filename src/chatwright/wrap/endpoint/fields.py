@@ -190,16 +190,25 @@ class EndpointFields(ChatModel):
         *("trust_env", "verify", "wire"),
     }
 
+    def __init__(self, **fields: Any) -> None:
+        """Take fields that there are.
+
+        Raises:
+            pydantic.ValidationError: There is no such field, or it does not take the value.
+        """
+        known = {
+            name for each, one in type(self).model_fields.items() for name in (each, one.alias)
+        }
+        if extra := sorted(fields.keys() - known - {"model"}):
+            title = type(self).__name__
+            raise ValidationError.from_exception_data(title, [*map(_no_field, extra)])
+        super().__init__(**fields)
+
     @model_validator(mode="before")
     @classmethod
     def _keep_the_url_clean(cls, values: Any) -> Any:
         """Move what is secret in the URL where secrets are, and what is the wire's away."""
-        if not isinstance(values, dict):
-            return values
-        known = cls.model_fields.keys() | {each.alias for each in cls.model_fields.values()}
-        if extra := sorted(values.keys() - known - {"model"}):
-            raise ValidationError.from_exception_data(cls.__name__, [*map(_no_field, extra)])
-        if not isinstance(values.get("base_url"), str):
+        if not isinstance(values, dict) or not isinstance(values.get("base_url"), str):
             return values
         values = {
             name: each for name, each in values.items() if each is not None or name != "timeout"
