@@ -65,7 +65,7 @@ def test_a_missing_extra_is_one_line_that_names_the_command(installed, tmp_path)
     )
     assert done.returncode == 1
     assert done.stderr == (
-        "chatwright: xllamacpp is not installed; mend it with: pip install 'chatwright[gguf]'\n"
+        "chatwright: xllamacpp is not installed; fix it with: pip install 'chatwright[gguf]'\n"
     )
 
 

@@ -121,7 +121,7 @@ class MissingExtraError(ChatwrightError, ImportError):
     def __init__(self, package: str, extra: str) -> None:
         """Name the missing `package` and the `extra` that brings it."""
         super().__init__(
-            f"{package} is not installed; mend it with: pip install 'chatwright[{extra}]'"
+            f"{package} is not installed; fix it with: pip install 'chatwright[{extra}]'"
         )
         self.package = package
         self.extra = extra
@@ -213,7 +213,7 @@ class PromptTooLongError(SourceError, ContextOverflowError):
     """The prompt does not fit into the model's context.
 
     Args:
-        message: What happened and what mends it.
+        message: What happened and what fixes it.
         prompt_tokens: The prompt's length, in tokens; None where it was not told.
         context_tokens: The context's length, in tokens; likewise.
     """

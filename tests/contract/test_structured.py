@@ -5,6 +5,7 @@ import dataclasses
 import inspect
 import itertools
 import json
+import re
 from enum import StrEnum
 from typing import Annotated, Literal, TypedDict
 
@@ -20,7 +21,9 @@ from pydantic.v1 import BaseModel as BaseModelV1
 from chatwright import (
     Capabilities,
     ChatGGUF,
+    Finish,
     ParameterError,
+    RefusalError,
     SchemaError,
     StructureError,
     ToolCallDelta,
@@ -692,3 +695,50 @@ def test_gguf_leaves_the_choice_between_a_call_and_an_answer(smollm2):
     assert bool(message.text) != bool(message.tool_calls)
     if message.text:
         City.model_validate_json(message.text)
+
+
+# Answers that are none.
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        (
+            ['{"name": "Zür', Finish("length")],
+            r"the last: it got too long and was cut \(finish reason 'length'\); allow more by max_",
+        ),
+        (["Here comes your"], "the last: it holds no JSON; it begins 'Here comes your'"),
+        ([" "], "the last: it is empty"),
+    ],
+)
+def test_what_is_no_answer_is_named_once_and_in_plain_words(said, told):
+    model = chat_model(lambda messages: iter(said))
+    for include_raw in (False, True):
+        asked = model.with_structured_output(City, include_raw=include_raw)
+        if include_raw:
+            problem = asked.invoke("x")["parsing_error"]
+        else:
+            with pytest.raises(StructureError) as caught:
+                asked.invoke("x")
+            problem = caught.value
+        assert len(re.findall(told, str(problem))) == 1
+        assert "at line 1" not in f"{problem} {problem.__cause__}"
+
+
+@pytest.mark.parametrize("method", ["json_schema", "function_calling"])
+@pytest.mark.parametrize("reason", ["content_filter", "refusal", "SAFETY"])
+def test_a_refusal_by_the_finish_reason_is_one_and_is_not_asked_again(method, reason):
+    asked = []
+
+    def filtered(messages):
+        asked.append(messages)
+        yield "I can't help."
+        yield Finish(reason)
+
+    model = chat_model(filtered)
+    with pytest.raises(RefusalError, match=rf"finish reason '{reason}'\): I can't help\.$"):
+        model.with_structured_output(City, method=method).invoke("x")
+    assert len(asked) == 1
+    told = model.with_structured_output(City, method=method, include_raw=True).invoke("x")
+    assert isinstance(told["parsing_error"], RefusalError)
+    assert told["raw"].text == "I can't help."

@@ -32,7 +32,7 @@ from chatwright.langchain.render import (
 )
 from chatwright.langchain.request import Request
 from chatwright.langchain.run import RUN, Inside, Run
-from chatwright.langchain.settings import PROVIDER
+from chatwright.langchain.settings import CONFIGURED, PROVIDER
 
 __all__ = ["ChatModel"]
 
@@ -89,7 +89,7 @@ class ChatModel(Abilities):
         **kwargs: Any,
     ) -> AIMessage:
         """Do what core does."""
-        return super().invoke(input, config, stop=stop, **{**kwargs, RUN: self._run(config)})
+        return super().invoke(input, config, stop=stop, **self._with(kwargs, self._run(config)))
 
     async def ainvoke(
         self,
@@ -100,7 +100,9 @@ class ChatModel(Abilities):
         **kwargs: Any,
     ) -> AIMessage:
         """Do what core does."""
-        return await super().ainvoke(input, config, stop=stop, **{**kwargs, RUN: self._run(config)})
+        return await super().ainvoke(
+            input, config, stop=stop, **self._with(kwargs, self._run(config))
+        )
 
     def stream(
         self,
@@ -112,7 +114,7 @@ class ChatModel(Abilities):
     ) -> Iterator[AIMessageChunk]:
         """Do what core does."""
         run = self._run(config)
-        return super().stream(input, run.streamed(), stop=stop, **{**kwargs, RUN: run})
+        return super().stream(input, run.streamed(), stop=stop, **self._with(kwargs, run))
 
     def astream(
         self,
@@ -124,7 +126,7 @@ class ChatModel(Abilities):
     ) -> AsyncIterator[AIMessageChunk]:
         """Do what core does."""
         run = self._run(config)
-        return super().astream(input, run.streamed(), stop=stop, **{**kwargs, RUN: run})
+        return super().astream(input, run.streamed(), stop=stop, **self._with(kwargs, run))
 
     def _chat_model_stream_v3(
         self,
@@ -132,7 +134,7 @@ class ChatModel(Abilities):
         config: RunnableConfig | None = None,
         **kwargs: Any,
     ) -> Any:
-        return super()._chat_model_stream_v3(input, config, **{**kwargs, RUN: self._run(config)})
+        return super()._chat_model_stream_v3(input, config, **self._with(kwargs, self._run(config)))
 
     async def _achat_model_stream_v3(
         self,
@@ -141,7 +143,7 @@ class ChatModel(Abilities):
         **kwargs: Any,
     ) -> Any:
         return await super()._achat_model_stream_v3(
-            input, config, **{**kwargs, RUN: self._run(config)}
+            input, config, **self._with(kwargs, self._run(config))
         )
 
     # What LangChain calls: the faces of one drive.
@@ -259,6 +261,16 @@ class ChatModel(Abilities):
 
     def _run(self, config: RunnableConfig | None) -> Run:
         return Run(config)
+
+    def _with(self, kwargs: Mapping[str, Any], run: Run) -> dict[str, Any]:
+        """Return a call's parameters, with its run.
+
+        Raises:
+            ParameterError: One has the name of something in a config, which core trips over.
+        """
+        for name in kwargs.keys() & CONFIGURED:
+            raise self._untaken(name)
+        return {**kwargs, RUN: run}
 
     def _begun(self, kwargs: Mapping[str, Any], run_manager: Any) -> Run:
         """Return a call's run, which knows who listens: `_stream` behind `invoke` is not told."""

@@ -1,6 +1,6 @@
 """What an answer holds of what was asked for, whole or still growing."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pydantic_core
@@ -15,9 +15,14 @@ from langchain_core.messages import (
 
 from chatwright.core.finish import normalized_reason
 from chatwright.core.purejson import JsonFilter
+from chatwright.errors import RefusalError
 from chatwright.langchain.schemas import Target
 
-__all__ = ["Growing", "Holding", "complaint", "was_cut"]
+__all__ = ["Growing", "Holding", "complaint", "refusal_in", "was_cut", "withheld_in"]
+
+
+_SHOWN = 80
+"""How many characters of an answer an error shows."""
 
 
 class Holding:
@@ -44,6 +49,11 @@ class Holding:
             self._take_call(message)
         else:
             self._take_text(message.text)
+        if self.problem is not None and was_cut(message):
+            self.problem = ValueError(
+                "it got too long and was cut (finish reason "
+                f"{message.response_metadata['finish_reason']!r}); allow more by max_tokens"
+            )
 
     def _take_call(self, message: AIMessage) -> None:
         for call in message.tool_calls:
@@ -58,7 +68,7 @@ class Holding:
         try:
             value = pydantic_core.from_json(text)
         except ValueError as error:
-            self.problem = error
+            self.problem = _unread(text, error)
             JsonFilter(self).feed(text)  # the first object in it that conforms
         else:
             self._take(value)
@@ -84,6 +94,20 @@ class Holding:
     def fits(self, text: str) -> bool:
         """Judge nothing by its beginning."""
         return False
+
+
+def _unread(text: str, error: ValueError) -> ValueError:
+    """Return why no JSON can be read in a text: where there is none, its parser's words say little.
+
+    Args:
+        text: The text.
+        error: What the parser says.
+    """
+    if not text.strip():
+        return ValueError("it is empty")
+    if "{" in text or "[" in text:
+        return error
+    return ValueError(f"it holds no JSON; it begins {text[:_SHOWN]!r}")
 
 
 class Growing:
@@ -140,9 +164,31 @@ def was_cut(answer: AIMessage) -> bool:
     return normalized_reason(reason) == "length"
 
 
+def refusal_in(answer: AIMessage) -> RefusalError | None:
+    """Return the refusal that an answer holds, as an error."""
+    for block in answer.content_blocks:
+        told: Mapping[str, Any] = block
+        told = told.get("value", told) if told["type"] == "non_standard" else told
+        if told.get("type") == "refusal":
+            words = told.get("refusal") or "it gives no reason"
+            return RefusalError(f"the model refuses: {words}", raw_message=answer)
+    return None
+
+
+def withheld_in(answer: AIMessage) -> RefusalError | None:
+    """Return as an error that an answer which does not conform was refused, or filtered."""
+    reason = str(answer.response_metadata.get("finish_reason", ""))
+    if normalized_reason(reason) not in {"content_filter", "refusal"}:
+        return None
+    said = f": {answer.text}" if answer.text else ""
+    return RefusalError(
+        f"the answer was refused (finish reason {reason!r}){said}", raw_message=answer
+    )
+
+
 def complaint(answer: AIMessage, error: Exception) -> list[BaseMessage]:
     """Return what tells the LLM what was wrong."""
-    text = f"This does not conform to the schema: {error}\nAnswer again, and mend that."
+    text = f"This does not conform to the schema: {error}\nAnswer again, and fix that."
     if was_cut(answer):
         text = "This got too long and was cut. Answer again, and be brief."
     calls = [*answer.tool_calls, *answer.invalid_tool_calls]

@@ -39,7 +39,7 @@ from chatwright.langchain.prices import Price
 from chatwright.langchain.request import as_stops
 from chatwright.langchain.run import RUN
 
-__all__ = ["PLUMBING", "PROVIDER", "TRACING", "Settings"]
+__all__ = ["CONFIGURED", "PLUMBING", "PROVIDER", "TRACING", "Settings"]
 
 PROVIDER = "chatwright"
 VERSION = version("chatwright")
@@ -48,6 +48,8 @@ PLUMBING = frozenset(BaseChatModel.model_fields) - {"output_version"}
 _SECRET = frozenset({"api_key"})
 TRACING = frozenset({"ls_structured_output_format", "structured_output_format", "stream", RUN})
 """What LangChain, or `Run`, puts beside a call's own parameters."""
+CONFIGURED = frozenset({"callbacks", "metadata", "run_id", "run_name", "tags"})
+"""What a call has in its config, so that core takes no parameter of the name."""
 _KNOWN = frozenset({"parallel_tool_calls", "response_format", "strict", "tool_choice", "tools"})
 
 
@@ -142,17 +144,10 @@ class Settings(BaseChatModel):
         """
         if not kwargs:
             return self, {}
-        rest = {**kwargs}
-        if "model" in rest:
-            rest["model_name"] = rest.pop("model")
+        rest = {"model_name" if key == "model" else key: each for key, each in kwargs.items()}
         overrides = {key: rest.pop(key) for key in rest.keys() & _call_fields(type(self))}
-        for key in rest.keys() - _KNOWN:
-            if self._takes(key):
-                continue
-            known = sorted((_call_fields(type(self)) - {"model_name"}) | self._accepted())
-            raise ParameterError(
-                f"{self.model_name} takes no parameter {key!r}; it takes {', '.join(known)}"
-            )
+        if untaken := [key for key in rest.keys() - _KNOWN if not self._takes(key)]:
+            raise self._untaken(min(untaken))
         if not overrides:
             return self, rest
         copied = super().model_copy()
@@ -160,6 +155,15 @@ class Settings(BaseChatModel):
             self.__pydantic_validator__.validate_assignment(copied, key, value)
         derive_anew(copied, BaseChatModel, self.lasting)
         return copied, rest
+
+    def _untaken(self, name: str) -> ParameterError:
+        return ParameterError(f"{self.model_name} takes no parameter {name!r}{self._instead(name)}")
+
+    def _instead(self, name: str) -> str:
+        if name in CONFIGURED:
+            return f"; LangChain has it in the config: config={{{name!r}: …}}"
+        known = (_call_fields(type(self)) - {"model_name"}) | self._accepted()
+        return f"; it takes {', '.join(sorted(known))}"
 
     def _takes(self, name: str) -> bool:
         return name in self._accepted()

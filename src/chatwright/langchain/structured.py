@@ -18,7 +18,14 @@ from pydantic import ConfigDict, Field
 
 from chatwright.errors import ParameterError, RefusalError, StructureError
 from chatwright.langchain.capabilities import Capabilities
-from chatwright.langchain.parsed import Growing, Holding, complaint, was_cut
+from chatwright.langchain.parsed import (
+    Growing,
+    Holding,
+    complaint,
+    refusal_in,
+    was_cut,
+    withheld_in,
+)
 from chatwright.langchain.schemas import Target, traced
 from chatwright.langchain.tools import as_tools, tool_name
 
@@ -134,8 +141,9 @@ class StructuredOutput(RunnableSerializable[LanguageModelInput, Any]):
         """Return the result.
 
         Raises:
-            StructureError: No answer conforms, not even after asking again. With `include_raw` it
-                stands in `parsing_error` instead.
+            StructureError: No answer conforms, not even after asking again.
+            RefusalError: The model refuses, or its answer is filtered; it is not asked again.
+                With `include_raw` either stands in `parsing_error` instead.
         """
         if judged := self._judged_by_caller(config):
             return judged.invoke(input, config, **kwargs)
@@ -308,6 +316,8 @@ class StructuredOutput(RunnableSerializable[LanguageModelInput, Any]):
             held = Holding(raw, self.target, by_call=self.by_call)
             if held.problem is None or self.judged:
                 return self._result(raw, held.result if held.problem is None else held.value, None)
+            if withheld := withheld_in(raw):
+                return self._refused(raw, withheld)
             messages = [*messages, answer, *complaint(answer, held.problem)]
             if was_cut(answer) and briefer:
                 more = briefer.pop(0)
@@ -351,17 +361,6 @@ class StructuredOutput(RunnableSerializable[LanguageModelInput, Any]):
         if self.include_raw:
             return {"raw": raw, "parsed": parsed, "parsing_error": error}
         return parsed
-
-
-def refusal_in(answer: AIMessage) -> RefusalError | None:
-    """Return the refusal that an answer holds, as an error."""
-    for block in answer.content_blocks:
-        told: Mapping[str, Any] = block
-        told = told.get("value", told) if told["type"] == "non_standard" else told
-        if told.get("type") == "refusal":
-            words = told.get("refusal") or "it gives no reason"
-            return RefusalError(f"the model refuses: {words}", raw_message=answer)
-    return None
 
 
 def _told(answer: AIMessage, attempts: int, *, bounded: bool) -> AIMessage:

@@ -1,5 +1,6 @@
 """What a server says has failed, as the error that LangChain has for it."""
 
+import contextlib
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -18,9 +19,10 @@ from chatwright.errors import (
     SourceError,
     SourceTimeoutError,
 )
+from chatwright.wrap.hints import fix_for, lengths_in
 from chatwright.wrap.jsonio import dumps, loads
 from chatwright.wrap.masking import Mask
-from chatwright.wrap.reports import is_report, plain, status_in, words_in
+from chatwright.wrap.reports import codes_in, is_report, plain, status_in, words_in
 
 __all__ = ["SHOWN_BYTES", "Came", "failure", "reported", "retry_after", "unanswered"]
 
@@ -35,22 +37,21 @@ _KINDS: Mapping[int, type[SourceError]] = {
     429: RateLimitError,
     504: SourceTimeoutError,
 }
-_TOO_LONG = re.compile(
-    r"context[_ ](length|size|window)|maximum context|too many tokens|prompt is too long"
-    r"|exceeds? the (available )?context|exceed_context",
-    re.IGNORECASE,
-)
 _SPENT = re.compile(
     r"insufficient.?(quota|balance|funds|credit)|exceeded your current quota|out of credits"
-    r"|credit balance|check your (plan|billing)",
+    r"|credit balance|check your (plan|billing)|plans? (&|and) billing"
+    r"|billing[_ ](hard[_ ]limit|not[_ ]active|details)",
     re.IGNORECASE,
 )
 """What no asking again can cure: somebody has to pay first."""
-_TOKENS = re.compile(r"(\d[\d,]*) (?:tokens|maximum)")
+_SOON = re.compile(r"retry in \d", re.IGNORECASE)
+"""What Gemini says of a quota that is for a minute only, in the words of one that is used up."""
 _LENGTHY = frozenset({400, 413, 422})
 _REFUSED = 400
 _CONFLICT = 409
 _SERVER = 500
+_AGAIN = "x-should-retry"
+"""Where OpenAI's and Anthropic's servers say whether to ask again (`_base_client.py`, openai)."""
 _REQUEST_IDS = ("x-request-id", "request-id", "apim-request-id", "x-amzn-requestid", "cf-ray")
 
 
@@ -67,11 +68,16 @@ def failure(
         mask: Hides secrets.
     """
     shown = mask(body.decode("utf-8", "replace"))[:SHOWN_BYTES]
-    said = _said(shown)
-    error = _made(status, f"{name}: HTTP {status}: {said or 'without a word'}{_hint(status)}")
+    said, codes = _said(shown)
+    wait = _wait(headers)
+    hints = (_fix(status, said, codes), _waiting(wait))
+    message = f"{name}: HTTP {status}: {said or 'without a word'}{''.join(hints)}"
+    error = _made(status, message, f"{said} {codes}")
     error.body = shown
     error.request_id = next((headers[each] for each in _REQUEST_IDS if each in headers), None)
-    error.retry_after = retry_after(headers.get("retry-after"))
+    error.retry_after = wait
+    if (again := headers.get(_AGAIN, "").lower()) in {"true", "false"}:
+        error.is_retryable = again == "true"
     if status < _REFUSED:
         there = mask(headers.get("location", "which it does not name"))
         moved = f"{name}: HTTP {status}: the server sends on to another address; use that: {there}"
@@ -108,9 +114,9 @@ def reported(said: Any, *, name: str, mask: Mask, came: Came | None = None) -> S
     """
     shown = _shown(said, mask)
     message = mask(words_in(said) or "")[:SHOWN_BYTES] or shown or "without a word"
-    status = status_in(said)
-    text = f"{name}: the server reports in its answer{_where(came, mask)}: {message}"
-    made = EngineError(text) if status is None else _made(status, text)
+    status, told = status_in(said), f"{message} {mask(codes_in(said))}"
+    text = f"{name}: the server reports in its answer{_where(came, mask)}: {message}{fix_for(told)}"
+    made = _made(status, text, told)
     if status is None:  # nothing says that asking again may help
         made.status, made.is_retryable = came and came.status, False
     made.body = shown
@@ -137,7 +143,7 @@ def unanswered(
         f"{_where(came, mask)}: {shown or 'the body is empty'} ({hint})"
     )
     status = status_in(said)
-    made = OutputError(text) if status is None else _made(status, text)
+    made = OutputError(text) if status is None else _made(status, text, shown)
     if status is None:
         made.status = came and came.status
     made.body = shown
@@ -152,47 +158,68 @@ def _where(came: Came | None, mask: Mask) -> str:
     return "" if came is None else f" ({mask(str(came))})"
 
 
-def _made(status: int, message: str) -> SourceError:
-    if status in _LENGTHY and _TOO_LONG.search(message):
-        error: SourceError = PromptTooLongError(message, *_lengths(message))
+def _made(status: int | None, message: str, told: str) -> SourceError:
+    """Return the error for a status, or for none.
+
+    Args:
+        status: The status.
+        message: What the error says.
+        told: What the server says, its codes included.
+    """
+    lengths = lengths_in(told) if status is None or status in _LENGTHY else None
+    if lengths is not None:
+        error: SourceError = PromptTooLongError(message, *lengths)
+    elif status is None:
+        error = EngineError(message)
     else:
         kind = _KINDS.get(status, EngineError if status >= _SERVER else InvalidRequestError)
         error = kind(message)
     error.status = status
     if status == _CONFLICT:
         error.is_retryable = True
-    elif _SPENT.search(message):
+    elif _SPENT.search(told) and not _SOON.search(told):
         error.is_retryable = False
     return error
 
 
-def _lengths(message: str) -> tuple[int | None, int | None]:
-    """Return the lengths of prompt and context, where the message names the two in tokens."""
-    found = sorted({int(each.replace(",", "")) for each in _TOKENS.findall(message)})
-    return (found[-1], found[0]) if len(found) == 2 else (None, None)  # noqa: PLR2004  both
-
-
-def _said(body: str) -> str:
-    """Return the message in a body, if there is one; else the body."""
+def _said(body: str) -> tuple[str, str]:
+    """Return the message in a body, if there is one, else the body; and the codes beside it."""
     try:
         fields = loads(body)
     except SourceError:
-        return plain(body)
+        return plain(body), ""
+    codes = codes_in(fields)
+    if isinstance(fields, list) and len(fields) == 1:  # Gemini's
+        (fields,) = fields
     if isinstance(fields, Mapping):
         inner = fields.get("error", fields)
         if isinstance(inner, str):
-            return inner
+            return inner, codes
         if isinstance(inner, Mapping) and isinstance(inner.get("message"), str):
-            return str(inner["message"])
-    return plain(body)
+            return str(inner["message"]), codes
+    return plain(body), codes
 
 
-def _hint(status: int) -> str:
+def _fix(status: int, said: str, codes: str) -> str:
+    """Return what fixes a failure: by what is said of it, else by its status."""
+    if found := fix_for(said) or fix_for(codes):
+        return found
     if status == 401:  # noqa: PLR2004
         return " (give the key as api_key, or as CHATWRIGHT_API_KEY)"
     if status in {404, 405}:
         return " (is the address right? OpenAI's wire usually ends in /v1)"
     return ""
+
+
+def _waiting(seconds: float | None) -> str:
+    return f" (it asks to try again after {seconds:g} s)" if seconds else ""
+
+
+def _wait(headers: Mapping[str, str]) -> float | None:
+    """Return the seconds that a server asks to wait; OpenAI's header of milliseconds is exact."""
+    with contextlib.suppress(KeyError, ValueError):
+        return max(0.0, float(headers["retry-after-ms"]) / 1000)
+    return retry_after(headers.get("retry-after"))
 
 
 def retry_after(value: str | None, now: datetime | None = None) -> float | None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from chatwright.wires import WIRES
 
-__all__ = ["is_report", "plain", "status_in", "words_in"]
+__all__ = ["codes_in", "is_report", "plain", "status_in", "words_in"]
 
 _NAMED: Mapping[str, int] = {
     name: status for wire in WIRES.values() for name, status in wire.errors.items()
@@ -120,6 +120,15 @@ def status_in(said: Any) -> int | None:
     words = said if isinstance(said, str) else words_in(said) or ""
     told = " ".join([words, *codes]).lower()
     return next((status for status, later in _LATER if later.search(told)), None)
+
+
+def codes_in(said: Any) -> str:
+    """Return the names of a failure that stand beside its words, such as `insufficient_quota`.
+
+    Args:
+        said: JSON, parsed; or text, which has none.
+    """
+    return " ".join(code for code in _codes(said, _DEEP) if not code.isdecimal())
 
 
 def _codes(said: Any, depth: int) -> Iterator[str]:

@@ -1,7 +1,6 @@
 """Who asks: keys, and OAuth2 tokens, as httpx2 takes them."""
 
 import asyncio
-import inspect
 import time
 import weakref
 from collections.abc import AsyncGenerator
@@ -12,6 +11,7 @@ from urllib.parse import urlsplit
 from pydantic import ConfigDict, SecretStr
 
 from chatwright.errors import AuthenticationError, OutputError
+from chatwright.wrap.endpoint.aside import given_by
 from chatwright.wrap.endpoint.http import Auth, BasicAuth, HttpRequest, HttpResponse
 from chatwright.wrap.failure import SHOWN_BYTES
 from chatwright.wrap.jsonio import loads
@@ -49,21 +49,19 @@ class KeyAuth(Auth):
         self, request: HttpRequest
     ) -> AsyncGenerator[HttpRequest, HttpResponse]:
         """Send the request, once or twice."""
-        key = await self._get()
+        key = await self._get(None)
         request.headers[self._header] = self._prefix + key
         response = yield request
         if response.status_code == UNAUTHORIZED and callable(self._key):
-            again = await self._get()
+            again = await self._get(key)
             if again != key:
                 request.headers[self._header] = self._prefix + again
                 yield request
 
-    async def _get(self) -> str:
+    async def _get(self, refused: str | None) -> str:
         key = self._key
         if callable(key):
-            key = key()
-            if inspect.isawaitable(key):
-                key = await key
+            key = await given_by(key, refused)
         found = secret(key or "").strip()
         if not (found and found.isascii() and found.isprintable()):
             raise AuthenticationError(

@@ -2,60 +2,20 @@
 
 import asyncio
 import functools
-import importlib.util
 import threading
-import urllib.request
 import weakref
 from collections.abc import AsyncGenerator, Callable
 from typing import Any
 
-from chatwright.errors import MissingExtraError, ParameterError
-from chatwright.wrap.endpoint.http import KEEPALIVE_SECONDS, Client, Network, httpx2, tls_context
+from chatwright.errors import ParameterError
+from chatwright.wrap.endpoint.http import Client, Network
+from chatwright.wrap.endpoint.transport import Transport
 
 __all__ = ["client"]
 
 
 def _made(network: Network) -> Client:
-    try:
-        proxy = None if network.proxy is None else httpx2.Proxy(network.proxy)
-        socks = proxy is not None and proxy.url.scheme.startswith("socks")  # httpx2 alone has it
-        if not socks and _is_fast(network):
-            return Client(transport=_fast(network))
-        return Client(
-            verify=tls_context(network),
-            proxy=proxy,
-            trust_env=network.trust_env,
-            limits=httpx2.Limits(
-                max_connections=None,
-                max_keepalive_connections=100,
-                keepalive_expiry=KEEPALIVE_SECONDS,
-            ),
-        )
-    except ImportError as error:
-        raise MissingExtraError("socksio", "socks") from error
-    except (ValueError, httpx2.InvalidURL):  # they quote it, its password included
-        raise ParameterError(
-            "the proxy can't be used: it has to be http://, https:// or socks5://, and host:port"
-        ) from None
-
-
-def _is_fast(network: Network) -> bool:
-    """Tell whether aiohttp does it; of proxies in the environment it knows but one kind."""
-    if network.trust_env and network.proxy is None:
-        proxies = urllib.request.getproxies()
-        if "all" in proxies or any(
-            not url.startswith("http://") for name, url in proxies.items() if name != "no"
-        ):
-            return False
-    return importlib.util.find_spec("aiohttp") is not None if network.fast is None else network.fast
-
-
-def _fast(network: Network) -> httpx2.AsyncBaseTransport:
-    try:
-        from chatwright.wrap.endpoint.fast import FastTransport  # noqa: PLC0415  an extra
-    except ImportError as error:
-        raise MissingExtraError("aiohttp", "fast") from error
-    return FastTransport(network)
+    return Client(transport=Transport(network))
 
 
 class _Clients:
@@ -102,7 +62,7 @@ async def client(network: Network, own: Client | Callable[[], Client] | None = N
         own: The user's own client; or a function that makes one, which is called once per loop.
 
     Raises:
-        ParameterError: A file, or a proxy, that can't be used; or a client of another loop.
+        ParameterError: A client of another loop.
     """
     if own is None:
         return await _clients.get(network, functools.partial(_made, network))

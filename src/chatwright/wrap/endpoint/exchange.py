@@ -14,7 +14,7 @@ from tenacity import (
     wait_random_exponential,
 )
 
-from chatwright.deltas import Delta
+from chatwright.deltas import Delta, Finish
 from chatwright.errors import SourceConnectionError, SourceError, SourceTimeoutError
 from chatwright.wrap.endpoint.http import Response
 from chatwright.wrap.failure import Came, failure
@@ -94,8 +94,11 @@ class Exchange:
         self._name = name
         self._mask = mask
 
-    async def deltas(self) -> AsyncGenerator[Delta]:
+    async def deltas(self, *, headers: bool = False) -> AsyncGenerator[Delta]:
         """Yield what the server answers.
+
+        Args:
+            headers: Whether the response's headers are part of the answer's metadata.
 
         Raises:
             SourceError: It fails, is lost, or takes too long.
@@ -104,6 +107,9 @@ class Exchange:
             with attempt:
                 response, reading, first = await self._begin()
         try:
+            if headers:  # first, for whoever ends the answer early; how it ended comes after it
+                told = {name: self._mask(each) for name, each in response.headers.items()}
+                yield Finish(metadata={"headers": told})
             for delta in first:
                 yield delta
             while not reading.done:

@@ -3,14 +3,17 @@
 It is a transport of httpx2's, so that keys, logs and everything above know no difference.
 """
 
+import contextvars
+import socket
+import ssl
 from collections.abc import AsyncIterator
-from urllib.request import getproxies, proxy_bypass
+from typing import Any
 
 import aiohttp
 from aiohttp import hdrs
 from yarl import URL
 
-from chatwright.wrap.endpoint.http import KEEPALIVE_SECONDS, Network, httpx2, tls_context
+from chatwright.wrap.endpoint.http import HEAD_BYTES, KEEPALIVE_SECONDS, Opened, httpx2
 
 __all__ = ["FastTransport"]
 
@@ -21,27 +24,28 @@ class FastTransport(httpx2.AsyncBaseTransport):
     """Sends httpx2's requests by aiohttp.
 
     Args:
-        network: How the network is reached.
+        context: The TLS context.
+        proxy: The proxy's URL, which begins with `http://`; None for none.
     """
 
-    def __init__(self, network: Network) -> None:
+    def __init__(self, context: ssl.SSLContext, proxy: str | None) -> None:
         """Keep the settings; the session is made on the loop that uses it.
 
-        The environment's proxies are looked up here: aiohttp would do so on a thread with every
+        aiohttp is not asked to look at the environment: it would do so on a thread with every
         request, and look for a password in `~/.netrc` too, which httpx2 does not and no key allows.
         """
-        self._network = network
-        asks = network.trust_env and network.proxy is None
-        self._proxies = getproxies() if asks else {}
+        self._context = context
+        self._proxy = proxy
         self._session: aiohttp.ClientSession | None = None
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         """Send a request, and return its response once the headers are there."""
         if self._session is None:
-            self._session = self._opened()
+            self._session = self._connected()
         timeouts = request.extensions.get("timeout", {})
         headers = [(k, v) for k, v in request.headers.multi_items() if k.lower() not in _SKIPPED]
         failed: Exception | None = None
+        asking = _opened.set(request.extensions["opened"])
         try:
             response = await self._session.request(
                 request.method,
@@ -49,12 +53,14 @@ class FastTransport(httpx2.AsyncBaseTransport):
                 URL(_whole(request), encoded=True),
                 data=await request.aread() or None,
                 headers=headers,
-                proxy=self._network.proxy or self._environments_proxy(request.url),
+                proxy=self._proxy,
                 timeout=aiohttp.ClientTimeout(total=None, sock_connect=timeouts.get("connect")),
                 allow_redirects=False,
             )
         except Exception as error:  # noqa: BLE001  it is raised, translated or as it is
             failed = _translated(error)
+        finally:
+            _opened.reset(asking)
         if failed is not None:  # outside of the handler: no error that shows the URL hangs on it
             raise failed
         return httpx2.Response(
@@ -64,20 +70,24 @@ class FastTransport(httpx2.AsyncBaseTransport):
             extensions={"http_version": b"HTTP/1.1"},
         )
 
-    def _environments_proxy(self, url: httpx2.URL) -> str | None:
-        proxy = self._proxies.get(url.scheme)
-        if proxy is None or proxy_bypass(url.host) or proxy_bypass(url.netloc.decode()):
-            return None
-        return proxy
-
-    def _opened(self) -> aiohttp.ClientSession:
+    def _connected(self) -> aiohttp.ClientSession:
         return aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(
-                ssl=tls_context(self._network), limit=0, keepalive_timeout=KEEPALIVE_SECONDS
+                ssl=self._context,
+                limit=0,
+                keepalive_timeout=KEEPALIVE_SECONDS,
+                socket_factory=_socket,
             ),
             auto_decompress=False,
-            skip_auto_headers=[hdrs.USER_AGENT, hdrs.CONTENT_TYPE],
+            skip_auto_headers=[
+                hdrs.ACCEPT,
+                hdrs.ACCEPT_ENCODING,
+                hdrs.CONTENT_TYPE,
+                hdrs.USER_AGENT,
+            ],
             read_bufsize=2**18,
+            max_line_size=HEAD_BYTES,
+            max_field_size=HEAD_BYTES,
             cookie_jar=aiohttp.DummyCookieJar(),
         )
 
@@ -85,6 +95,18 @@ class FastTransport(httpx2.AsyncBaseTransport):
         """Close the connections."""
         if self._session is not None:
             await self._session.close()
+
+
+_opened: contextvars.ContextVar[Opened] = contextvars.ContextVar("_opened")
+"""Where a connection is told of that has to be made for the request."""
+
+
+def _socket(address: Any) -> socket.socket:
+    """Make the socket of a new connection."""
+    family, kind, protocol, _, _ = address
+    made = socket.socket(family, kind, protocol)
+    _opened.get().on(made)
+    return made
 
 
 def _whole(request: httpx2.Request) -> str:
@@ -127,15 +149,19 @@ def _translated(error: Exception) -> Exception:
         case aiohttp.ServerTimeoutError() | aiohttp.ConnectionTimeoutError():
             return httpx2.ConnectTimeout("")
         case aiohttp.ClientProxyConnectionError():
-            return httpx2.ProxyError(str(error))
+            return httpx2.ProxyError(
+                f"no connection to {error.host}:{error.port}: {error.os_error}"
+            )
         case aiohttp.ClientHttpProxyError():
             return httpx2.ProxyError(f"{error.status} {error.message}")
+        case aiohttp.ClientConnectorCertificateError():
+            return httpx2.ConnectError(str(error.certificate_error))
         case aiohttp.ClientConnectorError():
-            return httpx2.ConnectError(str(error))
+            return httpx2.ConnectError(str(error.os_error))
         case aiohttp.InvalidURL():
             return httpx2.UnsupportedProtocol("")
         case aiohttp.ClientResponseError():  # it shows the URL
-            return httpx2.ReadError(f"{error.status} {error.message}")
+            return httpx2.RemoteProtocolError(f"{error.status} {error.message}")
         case aiohttp.ClientError() | ConnectionError():
             return httpx2.ReadError(str(error) or type(error).__name__)
     return error

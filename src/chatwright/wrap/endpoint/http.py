@@ -2,10 +2,12 @@
 
 import contextlib
 import functools
+import socket
 import ssl
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx2
 
@@ -16,15 +18,18 @@ from chatwright.errors import (
     SourceError,
     SourceTimeoutError,
 )
+from chatwright.wrap.hints import fix_for
 from chatwright.wrap.masking import Mask
 from chatwright.wrap.watch import Watch
 
 __all__ = [
+    "HEAD_BYTES",
     "KEEPALIVE_SECONDS",
     "Auth",
     "BasicAuth",
     "Client",
     "Network",
+    "Opened",
     "Response",
     "httpx2",
     "tls_context",
@@ -37,6 +42,8 @@ HttpResponse = httpx2.Response
 Client = httpx2.AsyncClient
 KEEPALIVE_SECONDS = 30.0
 """How long an idle connection is kept."""
+HEAD_BYTES = 100 * 1024
+"""How long a response's head may be: what httpx2 takes (`MAX_INCOMPLETE_EVENT_SIZE`, httpcore2)."""
 _OPEN = frozenset(
     {"accept", "accept-encoding", "connection", "content-length", "content-type", "host"}
 ) | {"transfer-encoding", "user-agent"}
@@ -94,6 +101,49 @@ def tls_context(network: Network) -> ssl.SSLContext:
     return context
 
 
+_SOCKET_OPTIONS = tuple(
+    (level, getattr(socket, name), value)
+    for level, name, value in (
+        (socket.SOL_SOCKET, "SO_KEEPALIVE", 1),
+        (socket.IPPROTO_TCP, "TCP_KEEPIDLE", 60),
+        (socket.IPPROTO_TCP, "TCP_KEEPALIVE", 60),  # macOS's name for the same
+        (socket.IPPROTO_TCP, "TCP_KEEPINTVL", 10),
+        (socket.IPPROTO_TCP, "TCP_KEEPCNT", 3),
+        (socket.IPPROTO_TCP, "TCP_USER_TIMEOUT", 120_000),
+    )
+    if hasattr(socket, name)
+)
+"""By which a peer that went away without a word is noticed after some two minutes, however long an
+answer may take: the values of ChatOpenAI (`_client_utils.py`, langchain-openai 1.7.4)."""
+
+
+class Opened:
+    """Whether a connection had to be made for a request, or one was used again."""
+
+    def __init__(self) -> None:
+        """Start with none made."""
+        self.is_new = False
+
+    def on(self, made: Any) -> None:
+        """Take the socket of a connection that was made, and have it notice a lost peer."""
+        self.is_new = True
+        for option in _SOCKET_OPTIONS:
+            with contextlib.suppress(OSError):  # the platform has the name, and not the option
+                made.setsockopt(*option)
+
+    async def trace(self, name: str, told: Mapping[str, Any]) -> None:
+        """Hear of connections as httpx2 tells of them (its extension `trace`)."""
+        if name.endswith("connect_tcp.complete"):
+            self.on(told["return_value"].get_extra_info("socket"))
+
+    @staticmethod
+    def was_lost(error: httpx2.TransportError) -> bool:
+        """Tell whether an error is the end of a connection, and not what came by it."""
+        if isinstance(error, httpx2.RemoteProtocolError):
+            return "disconnected" in str(error)
+        return isinstance(error, httpx2.ReadError | httpx2.WriteError)
+
+
 class Response:
     """One response on its way, under time limits; errors come out as ours.
 
@@ -122,6 +172,7 @@ class Response:
         body: bytes | None,
         headers: Mapping[str, str],
         *,
+        without: Collection[str],
         auth: Any,
         query: Mapping[str, str],
         connect_timeout: float,
@@ -132,6 +183,7 @@ class Response:
             url: Where it goes.
             body: What is posted; None for a GET.
             headers: Its headers.
+            without: Headers that are left out, though httpx2 would send them by itself.
             auth: What httpx2 takes as `auth`.
             query: Parameters to append to the URL, kept out of what is shown of it.
             connect_timeout: Seconds that a connection may take.
@@ -154,6 +206,8 @@ class Response:
                     headers=headers,
                     timeout=timeout,
                 )
+                for name in without:
+                    request.headers.pop(name, None)
                 if query:
                     request.url = _Quiet(request.url.copy_merge_params(query))
                 self._response = await self._client.send(request, auth=auth, stream=True)
@@ -166,10 +220,7 @@ class Response:
         self._learn(self._response.request, headers)
         self.status = self._response.status_code
         self.headers = self._response.headers
-        # httpx2's own iterators add nothing to a stream that is not compressed, at 3 µs a piece.
-        plain = self.headers.get("content-encoding", "identity") == "identity"
-        stream: Any = self._response.stream if plain else self._response.aiter_bytes()
-        self._pieces = aiter(stream)
+        self._pieces = _pieces(self._response)
 
     async def next(self) -> bytes | None:
         """Return the body's next bytes; None at its end.
@@ -205,7 +256,7 @@ class Response:
 
     def _ours(self, error: Exception) -> Exception:
         """Return an error as one of ours, its secrets hidden; one of the caller's as it is."""
-        made = _translated(error, self._name, self._mask)
+        made = _translated(error, self._name, urlsplit(self.address).netloc, self._mask)
         return error if made is None else made
 
     async def settle(self) -> None:
@@ -225,6 +276,40 @@ class Response:
             await self._response.aclose()
 
 
+_COMPRESSIONS = frozenset({"br", "compress", "dcb", "dcz", "deflate", "gzip", "zstd"})
+
+
+def _pieces(response: httpx2.Response) -> AsyncGenerator[bytes]:
+    """Return a response's body, decompressed, though nothing but `identity` was asked for.
+
+    What is no compression, such as `utf-8`, which some servers say here, changes nothing.
+    """
+    told = response.headers.get("content-encoding", "").lower().split(",")
+    names = [each.strip().removeprefix("x-") for each in told]
+    if not (compressions := [each for each in names if each in _COMPRESSIONS]):
+        # httpx2's own iterators add nothing to a stream that is not compressed, at 3 µs a piece.
+        plain: Any = response.stream
+        return aiter(plain)
+    if unread := [each for each in compressions if each not in _decompressed()]:
+        return _undecoded(unread[0])
+    response.headers["content-encoding"] = ", ".join(compressions)
+    return response.aiter_bytes()
+
+
+@functools.cache
+def _decompressed() -> frozenset[str]:
+    """Return what httpx2 can decompress here: what it would ask for."""
+    asks = Client(transport=httpx2.AsyncBaseTransport()).headers["accept-encoding"]
+    return frozenset(each.strip() for each in asks.split(","))
+
+
+async def _undecoded(name: str) -> AsyncGenerator[bytes]:
+    raise httpx2.DecodingError(
+        f"it comes in the content encoding {name!r}, which was not asked for and can't be read here"
+    )
+    yield b""
+
+
 class _Quiet(httpx2.URL):
     """A URL that does not show its query, where a key may stand: httpx2 logs URLs."""
 
@@ -235,7 +320,9 @@ class _Quiet(httpx2.URL):
         return repr(httpx2.URL(str(self)))
 
 
-def _translated(error: Exception, name: str, mask: Mask) -> SourceError | ParameterError | None:
+def _translated(
+    error: Exception, name: str, host: str, mask: Mask
+) -> SourceError | ParameterError | None:
     """Return one of httpx2's errors as ours; None for any other.
 
     What they say of the request is ours to say: it may hold secrets; so no cause is kept.
@@ -243,7 +330,7 @@ def _translated(error: Exception, name: str, mask: Mask) -> SourceError | Parame
     told = mask(str(error))
     match error:
         case httpx2.TimeoutException():
-            return SourceTimeoutError(f"{name}: {_named(error)} within its limit")
+            return SourceTimeoutError(f"{name}: {_named(error, host)} within its limit")
         case httpx2.DecodingError():
             return EngineError(f"{name}: the body can't be decompressed: {told}")
         case httpx2.UnsupportedProtocol() | httpx2.InvalidURL():
@@ -251,20 +338,24 @@ def _translated(error: Exception, name: str, mask: Mask) -> SourceError | Parame
         case httpx2.LocalProtocolError():
             return ParameterError(f"{name}: a header, or its value, is none that HTTP has")
         case httpx2.TransportError():
-            return SourceConnectionError(f"{name}: {_named(error)}: {told}")
+            why = f": {told}" if told else ""
+            return SourceConnectionError(f"{name}: {_named(error, host)}{why}{fix_for(told)}")
         case httpx2.HTTPError():
             return EngineError(f"{name}: {told}")
     return None
 
 
-def _named(error: httpx2.HTTPError) -> str:
+def _named(error: httpx2.HTTPError, host: str) -> str:
     said: dict[type[httpx2.HTTPError], str] = {
-        httpx2.ConnectTimeout: "no connection",
-        httpx2.WriteTimeout: "the request was not taken",
-        httpx2.PoolTimeout: "no connection was free",
-        httpx2.ConnectError: "no connection",
-        httpx2.ProxyError: "the proxy refuses",
-        httpx2.ReadError: "the connection was lost",
-        httpx2.RemoteProtocolError: "the connection was lost",
+        httpx2.ConnectTimeout: "no connection to",
+        httpx2.WriteTimeout: "the request was not taken by",
+        httpx2.PoolTimeout: "no connection was free to",
+        httpx2.ConnectError: "no connection to",
+        httpx2.ProxyError: "the proxy gives no connection to",
+        httpx2.ReadError: "the connection was lost to",
+        httpx2.WriteError: "the connection was lost to",
+        httpx2.RemoteProtocolError: "the connection was lost to",
     }
-    return said.get(type(error), type(error).__name__)
+    if isinstance(error, httpx2.RemoteProtocolError) and not Opened.was_lost(error):
+        return f"no HTTP that can be read comes from {host}"
+    return f"{said.get(type(error), type(error).__name__)} {host}"

@@ -2,7 +2,7 @@
 
 import functools
 import time
-from collections.abc import Awaitable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -13,13 +13,15 @@ from chatwright.errors import ParameterError
 from chatwright.langchain.binding import BoundModel
 from chatwright.langchain.capabilities import Capabilities
 from chatwright.langchain.request import Request
+from chatwright.langchain.settings import CONFIGURED
 from chatwright.wires import WIRES
 from chatwright.wires.quirks import Quirks
 from chatwright.wires.wire import Ask, Wire, Written
+from chatwright.wrap.endpoint.aside import given_by
 from chatwright.wrap.endpoint.auth import KeyAuth, secret
 from chatwright.wrap.endpoint.clients import client
 from chatwright.wrap.endpoint.exchange import Exchange, Retries
-from chatwright.wrap.endpoint.fields import EndpointFields, as_secrets
+from chatwright.wrap.endpoint.fields import THEIRS, EndpointFields, as_secrets
 from chatwright.wrap.endpoint.http import Network, Response
 from chatwright.wrap.failure import Came
 from chatwright.wrap.jsonio import dumps
@@ -83,7 +85,8 @@ class ChatEndpoint(EndpointFields):
             self._reading, ask, wire.framing if ask.quirks.stream else _whole(wire.framing), mask
         )
         retries = Retries(self.max_retries, self.retry_after_limit, self.timeout)
-        return Exchange(send, read, retries=retries, name=self.model_name, mask=mask).deltas()
+        exchange = Exchange(send, read, retries=retries, name=self.model_name, mask=mask)
+        return exchange.deltas(headers=self.include_response_headers)
 
     def _reading(self, ask: Ask, framing: str, mask: Mask, came: Came) -> Reading:
         return Reading(
@@ -125,15 +128,16 @@ class ChatEndpoint(EndpointFields):
         watch = Watch(limits, self.model_name)
         try:
             with watch:
-                sent = await self._headers(written, headers or {}, mask)
+                sent, without = await self._headers(written, headers or {}, mask)
             made = await client(self._network(), self.http_client)
             response = Response(made, watch, self.model_name, mask)
             await response.open(
                 written.url,
                 None if written.body is None else dumps(written.body),
                 sent,
-                auth=self._auth(),
-                query={name: secret(value) for name, value in self.query.items()},
+                without=without,
+                auth=self._auth(without),
+                query={name: secret(each) for name, each in self.query.items() if each is not None},
                 connect_timeout=self.connect_timeout,
             )
         except BaseException:
@@ -178,15 +182,17 @@ class ChatEndpoint(EndpointFields):
 
     async def _headers(
         self, written: Written, own: Mapping[str, Any], mask: Mask
-    ) -> dict[str, str]:
+    ) -> tuple[dict[str, str], set[str]]:
+        """Return the headers to send, and those to leave out, in lower case."""
         given: Any = self.headers
         if callable(given):
-            given = given()
-            if isinstance(given, Awaitable):
-                given = await given
+            given = await given_by(given)
         if not isinstance(given or {}, Mapping) or not isinstance(own, Mapping):
             raise ParameterError(f"{self.model_name}: headers have to be a mapping of their names")
-        secrets = {str(name): secret(value) for name, value in {**(given or {}), **own}.items()}
+        # One case for all: a header of the user's takes the place of ours.
+        users = {str(name).lower(): each for name, each in [*(given or {}).items(), *own.items()]}
+        without = {name for name, each in users.items() if each is None}
+        secrets = {name: secret(each) for name, each in users.items() if each is not None}
         for name, value in secrets.items():
             mask.add(value)
             if not (value.isascii() and f"{name}{value}".isprintable()):
@@ -201,13 +207,16 @@ class ChatEndpoint(EndpointFields):
             **self.speaks.headers,
             **written.headers,
         }
-        # One case for all: a header of the user's takes the place of ours.
-        return {name.lower(): value for name, value in [*sent.items(), *secrets.items()]}
+        ours = {name.lower(): each for name, each in sent.items() if name.lower() not in without}
+        return {**ours, **secrets}, without
 
-    def _auth(self) -> Any:
-        if self.auth is not None or self.api_key is None or not self.speaks.key_header:
+    def _auth(self, without: Collection[str]) -> Any:
+        header = self.speaks.key_header
+        if self.auth is not None or self.api_key is None or not header:
             return self.auth
-        return KeyAuth(self.api_key, self.speaks.key_header, self.speaks.key_prefix)
+        if header.lower() in without:
+            return None
+        return KeyAuth(self.api_key, header, self.speaks.key_prefix)
 
     def _network(self) -> Network:
         return Network(
@@ -243,7 +252,12 @@ class ChatEndpoint(EndpointFields):
         return profile
 
     def _accepted(self) -> frozenset[str]:
-        return self.speaks.accepts | _COMMON
+        return (self.speaks.accepts - CONFIGURED) | _COMMON
+
+    def _instead(self, name: str) -> str:
+        if name in THEIRS:
+            return f": {name} is {THEIRS[name]} here"
+        return f"; for the server, put it into extra_body{super()._instead(name)}"
 
     # What is shown of it.
 
@@ -258,18 +272,20 @@ class ChatEndpoint(EndpointFields):
         written = self.written(self.ask(request))
         own = {} if callable(self.headers) else self.headers
         hidden = {**own, **(request.parameters.get("headers") or {})}
+        without = {name.lower() for name, each in hidden.items() if each is None}
         if self.auth is not None or (self.api_key is not None and self.speaks.key_header):
-            hidden[self.speaks.key_header if self.auth is None else "Authorization"] = ""
-        query = "&".join(f"{name}=***" for name in self.query)
+            hidden.setdefault(self.speaks.key_header if self.auth is None else "Authorization", "")
+        query = "&".join(f"{name}=***" for name, each in self.query.items() if each is not None)
+        shown = {
+            "Content-Type": "application/json",
+            **self.speaks.headers,
+            **written.headers,
+            **dict.fromkeys(hidden, "***"),
+        }
         return {
             "method": "POST",
             "url": f"{written.url}?{query}" if query else written.url,
-            "headers": {
-                "Content-Type": "application/json",
-                **self.speaks.headers,
-                **written.headers,
-                **dict.fromkeys(hidden, "***"),
-            },
+            "headers": {name: each for name, each in shown.items() if name.lower() not in without},
             "body": _masked(written.body),
         }
 
