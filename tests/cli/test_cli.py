@@ -70,6 +70,12 @@ def test_help_and_version(env):
     assert run(env, "--version").stdout == "chatwright 0.1.0\n"
 
 
+def test_the_module_runs_as_the_program_does(env):
+    command = [sys.executable, "-m", "chatwright", "--version"]
+    done = subprocess.run(command, capture_output=True, text=True, env=env, check=True)
+    assert done.stdout == "chatwright 0.1.0\n"
+
+
 def test_an_answer_goes_to_a_pipe_as_plain_text(env):
     done = run(env, "chat", "hello", "-m", "models:echo", "-t", "0.5", "-s", "be kind")
     assert (done.returncode, done.stderr) == (0, "")
@@ -164,8 +170,10 @@ def test_two_commands_lead_from_a_url_to_a_chat(env, server, tmp_path):
         "call_ids",
         "ends",
         "parameters",
+        "stream_tools",
         "stream_usage",
         "tool_choice",
+        "tools_with_format",
     }  # of what can't stream, or call
     for name in Quirks.model_fields.keys() - untold:
         assert name in probed.stdout
