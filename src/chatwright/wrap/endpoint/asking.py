@@ -190,7 +190,7 @@ class Asker:
         ask = model.ask(Request(messages, **asked))
 
         def read(raw: bytes, over: Quirks) -> Answer:
-            return self._read(ask._replace(quirks=over.over(ask.quirks)), raw)
+            return self.read(ask._replace(quirks=over.over(ask.quirks)), raw)
 
         raw, error, pieces = b"", "", 0
         try:
@@ -207,8 +207,16 @@ class Asker:
             error = str(refused)
         return Attempt(raw, error, read, pieces)
 
-    def _read(self, ask: Ask, raw: bytes) -> Answer:
-        """Read an answer, streamed or not: some servers stream whatever is asked."""
+    def read(self, ask: Ask, raw: bytes) -> Answer:
+        """Read an answer, streamed or not: some servers stream whatever is asked.
+
+        Args:
+            ask: What was asked.
+            raw: What came.
+
+        Raises:
+            SourceError: It is no answer.
+        """
         wire = self.endpoint.speaks
         framing = wire.framing
         with suppress(SourceError):
