@@ -1,6 +1,7 @@
 """`chatwright probe`: what a server can do, as an endpoint file."""
 
 import asyncio
+import contextlib
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias
 import typer
 
 from chatwright.cli import app, handled
+from chatwright.errors import ChatwrightError, LoadError
 
 if TYPE_CHECKING:
     from chatwright.wrap.endpoint.curl.sketch import Sketch
@@ -73,13 +75,16 @@ def _command(given: str) -> str:
     """Return the command: as it is, out of a file, or out of the input."""
     if given == "-":
         return sys.stdin.read()
-    if given.lstrip().startswith("curl"):
-        return given
-    return Path(given).read_text(encoding="utf-8")
+    command = given.strip().removeprefix("$").lstrip()
+    if command.startswith("curl"):
+        return command
+    with contextlib.suppress(OSError):
+        return Path(given).read_text(encoding="utf-8")
+    # It is not shown: it may be a command, with a key in it.
+    raise LoadError("--curl takes a command that begins with curl, a file with one, or -")
 
 
 def _by_curl(command: str, output: Path, tell: Callable[[str], None]) -> int:
-    from chatwright.errors import ChatwrightError  # noqa: PLC0415  slow to import
     from chatwright.wrap.endpoint.curl.learn import (  # noqa: PLC0415  slow to import
         probe_curl,
         says_hello,
@@ -89,7 +94,7 @@ def _by_curl(command: str, output: Path, tell: Callable[[str], None]) -> int:
     _write(file, output)
     tell("the file that is written")
     try:
-        said = asyncio.run(says_hello(output, environment))
+        said = says_hello(output, environment)
     except ChatwrightError as error:
         typer.echo(f"{output} is written, but a model of it does not answer: {error}", err=True)
         return 1

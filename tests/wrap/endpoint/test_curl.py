@@ -136,36 +136,50 @@ def deep(path, headers, body):
 CASES = {
     "json": (
         plain_json,
-        (f"""curl -sS '{{url}}/ask?team=red&sig={KEY}q' -H "X-Api-Key: {KEY}" -H 'X-Team: red' """
-        """--json '{"question": "Hi $there", "system_prompt": "Be kind.", "model": "acme-1","""
-        """ "temperature": 0.5, "max_new_tokens": 99, "top_k": 40, "mode": "fa$t", "x": null}'"""),
+        (
+            f"""curl -sS '{{url}}/ask?team=red&sig={KEY}q' -H "X-Api-Key: {KEY}" """
+            """ -H 'X-Team: red' """
+            """--json '{"question": "Hi $there", "system_prompt": "Be kind.", "model": "acme-1","""
+            """ "temperature": 0.5, "max_new_tokens": 99, "top_k": 40, """
+            """ "mode": "fa$t", "x": null}'"""
+        ),
     ),
     "sse": (
         in_events,
-        (f"""curl {{url}}/v2/talk/ -X POST -H "Authorization: Bearer {KEY}" -H 'cookie: a={KEY}' \\\n"""
-        """-H 'sec-ch-ua: "Chromium"' -H 'origin: null' -d '{"stream": false, "messages": """
-        """[{"role": "user", "content": "hi"}]}' --compressed | jq ."""),
+        (
+            f"""curl {{url}}/v2/talk/ -X POST -H "Authorization: Bearer {KEY}" """
+            f"""-H 'cookie: a={KEY}' \\\n"""
+            """-H 'sec-ch-ua: "Chromium"' -H 'origin: null' -d '{"stream": false, "messages": """
+            """[{"role": "user", "content": "hi"}]}' --compressed | jq ."""
+        ),
     ),
     "ndjson": (
         in_lines,
-        ("""curl $'{url}/say' --data-raw $'{"dialog": [{"speaker": "Human", "utterance": """
-        """"it\\'s \\u0041", "kind": "text"}]}'"""),
+        (
+            """curl $'{url}/say' --data-raw $'{"dialog": [{"speaker": "Human", "utterance": """
+            """"it\\'s \\u0041", "kind": "text"}]}'"""
+        ),
     ),
     "cumulative": (
         cumulative,
-        (f"""curl --url {{url}}/app -d '{{"token": "{KEY}", "params": """
-        """{"query": "hi", "lang": "en", "session": "3f6c1a2b9d8e7f6a5b4c3d2e"}}'"""),
+        (
+            f"""curl --url {{url}}/app -d '{{"token": "{KEY}", "params": """
+            """{"query": "hi", "lang": "en", "session": "3f6c1a2b9d8e7f6a5b4c3d2e"}}'"""
+        ),
     ),
     "prompt": (
         one_prompt,
-        ("""curl {url}/generate -d '{"inputs": "<|im_start|>user\\nhi<|im_end|>", """
-        """"parameters": {"max_new_tokens": 5, "beams": 2}}'"""),
+        (
+            """curl {url}/generate -d '{"inputs": "<|im_start|>user\\nhi<|im_end|>", """
+            """"parameters": {"max_new_tokens": 5, "beams": 2}}'"""
+        ),
     ),
     "deep": (
         deep,
         """curl {url}/deep -u me:"""
         + KEY
-        + """ -d '{"request": {"session": {"conversation": {"turns": [{"author": {"role": "user"},"""
+        + """ -d '{"request": {"session": {"conversation": {"turns": """
+        """ [{"author": {"role": "user"},"""
         """ "content": {"parts": [{"text": "hello there"}]}}]}}}}'""",
     ),
 }
@@ -180,7 +194,7 @@ async def learned(name, tmp_path, **more):
         assert KEY not in str(file.found) + str(file.notes)
         path = tmp_path / "made.toml"
         path.write_text(told)
-        assert (await says_hello(path, environment)).startswith("Hello, you said")
+        assert says_hello(path, environment).startswith("Hello, you said")
         model = endpoint_file(path, environment=environment)
         assert (await model.ainvoke("Count from 1 to 20.")).text == COUNTED
         pieces = [each.text async for each in model.astream("Count from 1 to 20.") if each.text]
@@ -290,6 +304,28 @@ async def test_what_speaks_a_wire_is_probed_as_that(tmp_path):
         assert model.quirks.stream is True
 
 
+async def test_who_does_not_repeat_is_known_by_what_it_counts_or_by_what_changes(tmp_path):
+    def counting(path, headers, body):
+        said = COUNTED if "Count" in body["ask"] else "No."
+        pieces = [{"text": each, "id": "r-17"} for each in words(said)]
+        return as_json(pieces)  # as Gemini streams
+
+    def changing(path, headers, body):
+        return as_json(
+            {"id": "r-17", "reply": {"lines": [f"{len(body['ask'])} letters, and more"]}}
+        )
+
+    for play, said in ((counting, COUNTED), (changing, " letters, and more")):
+        with serving(play) as (url, _):
+            text = f"""curl {url}/x -d '{{"style": "of old", "ask": "hello you"}}'"""
+            file, environment = await probe_curl(text)
+            path = tmp_path / "made.toml"
+            path.write_text(file.as_toml())
+            model = endpoint_file(path, environment=environment)
+            question = "Count" if said == COUNTED else "Hi"
+            assert (await model.ainvoke(question)).text.endswith(said)
+
+
 async def test_what_can_not_be_done_is_named():
     def mute(path, headers, body):
         return as_json({"answer": "I say nothing of it."})
@@ -319,14 +355,16 @@ async def test_what_can_not_be_done_is_named():
         ("curl http://x/y -d '{", "is not closed"),
         ("curl http://x/y -H \"a: $NOBODY_HAS_SET_THIS\" -d '{}'", r"\$NOBODY_HAS_SET_THIS"),
         ('curl http://x/y -d "$(cat x)"', "holds another one"),
+        (f"curl http://x/y -H api-key: {KEY} -d '{{}}'", "is a quote missing"),
         ("curl http://x/y --frobnicate -d '{}'", "--frobnicate is not known"),
         ("curl -d '{}'", "names no URL"),
         ("curl 'http://x/y?a=1&a=2' -d '{}'", "twice"),
     ],
 )
 def test_a_command_that_can_not_be_used_says_why(text, said):
-    with pytest.raises(LoadError, match=said):
+    with pytest.raises(LoadError, match=said) as caught:
         command(text, {})
+    assert KEY not in str(caught.value)
 
 
 def test_commands_are_read_as_shells_read_them(tmp_path):

@@ -112,6 +112,8 @@ def command(text: str, environment: Mapping[str, str] | None = None) -> Command:
         LoadError: It is none, or sends what no endpoint file can say: a form, a file, a GET.
     """
     cut = words(text, environment)
+    while cut.words[:1] == ["$"]:  # the shell's own prompt
+        cut.words.pop(0)
     if not cut.words or Path(cut.words[0]).name.removesuffix(".exe") != "curl":
         raise LoadError("this is no curl command: it does not begin with curl")
     reader = _Reader(cut.words[1:])
@@ -176,7 +178,10 @@ class _Reader:
             elif word.startswith("-") and len(word) > 1:
                 self._short(word)
             elif self.url:
-                raise LoadError(f"the command names a second URL, or a stray word: {word[:40]!r}")
+                raise LoadError(
+                    "a word of the command is neither an option nor its only URL; is a quote "
+                    "missing around a header, or around the data?"
+                )
             else:
                 self.url = word
 

@@ -78,8 +78,8 @@ class Heard(NamedTuple):
         return {path: Spot(path, values) for path, values in found.items()}
 
     def saying(self, word: str, question: str = "") -> Spot | None:
-        """Return where a word stands in the answer; a spot with the question is the last choice."""
-        spots = [each for each in self.spots().values() if word in each.text.lower()]
+        """Return where a word stands in the answer, blanks apart; last, where the question does."""
+        spots = [e for e in self.spots().values() if word in "".join(e.text.lower().split())]
 
         def rank(spot: Spot) -> tuple[bool, bool, int, bool, int]:
             wild = None in spot.path

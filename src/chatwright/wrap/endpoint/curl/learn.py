@@ -1,6 +1,7 @@
 """`probe_curl`: from a curl command that works to an endpoint file that does."""
 
 import re
+import tomllib
 from collections.abc import Callable, Mapping
 from pathlib import Path as File
 from typing import Any, NamedTuple
@@ -13,7 +14,7 @@ from chatwright.wrap.endpoint.asking import SECONDS, Asker, Body
 from chatwright.wrap.endpoint.curl.command import Command, command
 from chatwright.wrap.endpoint.curl.heard import heard, leaves
 from chatwright.wrap.endpoint.curl.marks import Marks
-from chatwright.wrap.endpoint.curl.secrets import Secrets, is_secret
+from chatwright.wrap.endpoint.curl.secrets import Secrets, is_key, is_secret
 from chatwright.wrap.endpoint.curl.sketch import Sketch
 from chatwright.wrap.endpoint.curl.slots import PARAMETERS
 from chatwright.wrap.endpoint.file import endpoint_file
@@ -45,10 +46,6 @@ _WRITTEN = frozenset(
     }
 )
 """What the wires write of their own in a body."""
-_KEY_FIELD = re.compile(
-    r"(api|app)?[_-]?key|(access|auth|api)?[_-]?token|authorization|secret|password|passwd",
-    re.IGNORECASE,
-)
 
 
 class Learned(NamedTuple):
@@ -93,7 +90,7 @@ async def probe_curl(
     return Learned(await learner.as_described(tell), secrets.environment)
 
 
-async def says_hello(path: str | File, environment: Mapping[str, str]) -> str:
+def says_hello(path: str | File, environment: Mapping[str, str]) -> str:
     """Load an endpoint file, ask it to say hello, as whoever uses it will, and return the answer.
 
     Args:
@@ -105,7 +102,9 @@ async def says_hello(path: str | File, environment: Mapping[str, str]) -> str:
         SourceError: There is no answer.
     """
     model = endpoint_file(path, environment=environment)
-    return (await model.ainvoke("Say hello.")).text
+    if "key_env" not in tomllib.loads(File(path).read_text("utf-8")):
+        model = model.model_copy(update={"api_key": None})  # CHATWRIGHT_API_KEY is another server's
+    return model.invoke("Say hello.").text
 
 
 class _Learner:
@@ -133,7 +132,7 @@ class _Learner:
         found = []
         for path, value in leaves(self._asked.body):
             name = str(path[-1]) if path else ""
-            if isinstance(value, str) and value and _KEY_FIELD.fullmatch(name):
+            if isinstance(value, str) and is_key(name, value):
                 found.append((path, name, value))
         return found
 

@@ -2,7 +2,7 @@
 
 import secrets
 import string
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from chatwright.errors import LoadError
@@ -17,6 +17,13 @@ __all__ = ["Marks", "Sender"]
 _TRIED = 8
 """How many texts of a body are tried as the prompt."""
 _COUNT = "Count from 1 to 20. Write numbers and commas, nothing else."
+_COUNTED = "17,18,19"
+
+
+def _repeat() -> tuple[str, str]:
+    """Return a question whose answer holds a word that stands nowhere else, and the word."""
+    word = "".join(secrets.choice(string.ascii_lowercase) for _ in range(9))
+    return f"Repeat the word {word} and write nothing else.", word
 
 
 class Sender(Protocol):
@@ -78,26 +85,53 @@ class Marks:
 
     async def _place(self) -> Spot:
         """Find where the prompt goes in; return where the answer's text stands."""
-        tried: list[str] = []
         listed = [*slots.talks(self._body)]
         within = {each.path for each in listed}
         loose = [p for p in slots.prompts(self._body) if not any(p[: len(w)] == w for w in within)]
-        places = [*((each, each.path) for each in listed), *((None, each) for each in loose)]
-        for self._talk, place in places[:_TRIED]:
-            self._prompt = place if self._talk is None else ()
-            name = written(place)
-            tried.append(name)
-            word = "".join(secrets.choice(string.ascii_lowercase) for _ in range(9))
-            question = f"Repeat the word {word} and write nothing else."
-            body = await self._sender.send(self._asking(question))
-            if self._sender.works(body) and (spot := heard(body).saying(word, question)):
-                self._put_prompt(name, f"{word!r}, put there, came back")
-                return spot
+        places: list[tuple[slots.Talk | None, Path]] = [(each, each.path) for each in listed]
+        places = [*places, *((None, each) for each in loose)][:_TRIED]
+        for question, word in (_repeat(), (_COUNT, _COUNTED)):
+            for talk, place in places:
+                self._at(talk, place)
+                said = await self._said(self._asking(question))
+                if said and (spot := said.saying(word, question)):
+                    self._put_prompt(written(place), f"{word!r}, asked for there, came back")
+                    return spot
+        if spot := await self._by_difference(places):
+            return spot
+        tried = ", ".join(written(place) for _, place in places)
         raise LoadError(
             "nothing tells where the prompt goes in: a word that the LLM was to repeat, put at "
-            f"{', '.join(tried) or 'no text at all'}, did not come back. Describe it by hand: see "
-            "'Endpoint files' in docs/endpoints.md"
+            f"{tried or 'no text at all'}, did not come back. Describe it by hand: see 'Endpoint "
+            "files' in docs/endpoints.md"
         )
+
+    def _at(self, talk: slots.Talk | None, place: Path) -> None:
+        self._talk, self._prompt = talk, (place if talk is None else ())
+
+    async def _said(self, body: Any) -> Heard | None:
+        answer = await self._sender.send(body)
+        return heard(answer) if self._sender.works(answer) else None
+
+    async def _by_difference(self, places: Sequence[tuple[slots.Talk | None, Path]]) -> Spot | None:
+        """Tell by what changes, of a server that says the same to the same."""
+        first, again = [await self._said(self._body) for _ in range(2)]
+        if not first or not again or first != again:
+            return None
+        changing = []
+        for talk, place in places:
+            self._at(talk, place)
+            said = await self._said(self._asking(_COUNT))
+            before = first.spots()
+            differ = [e for p, e in (said.spots() if said else {}).items() if before.get(p) != e]
+            if differ:
+                changing.append((talk, place, max(differ, key=lambda spot: len(spot.text))))
+        if len(changing) != 1:
+            return None
+        talk, place, spot = changing[0]
+        self._at(talk, place)
+        self._put_prompt(written(place), "what comes changes with it, and with nothing else")
+        return spot
 
     def _put_prompt(self, name: str, evidence: str) -> None:
         sketch, talk = self._sketch, self._talk
@@ -116,9 +150,10 @@ class Marks:
     async def _answers(self, spot: Spot) -> None:
         body = await self._sender.send(self._asking(_COUNT))
         said = heard(body) if self._sender.works(body) else None
-        self._path, paths = spot.path, [written(spot.path)]
         if said is None:
             raise LoadError(f"the server does not go on answering: {self._sender.why(body)}")
+        spot = said.saying(_COUNTED, _COUNT) or spot  # of several pieces, which tells more
+        self._path, paths = spot.path, [written(spot.path)]
         if flag := next(iter(slots.flags(self._body)), None):
             said, paths = await self._flag(flag, said, paths)
         if said.unread:
@@ -143,8 +178,7 @@ class Marks:
 
     async def _flag(self, flag: Path, said: Heard, paths: list[str]) -> tuple[Heard, list[str]]:
         """Find out what the body's flag for streams does."""
-        word = "".join(secrets.choice(string.ascii_lowercase) for _ in range(9))
-        question = f"Repeat the word {word} and write nothing else."
+        question, word = _repeat()
         flipped = changed(self._asking(question), flag, lambda on: not on)
         body = await self._sender.send(flipped)
         name = written(flag)

@@ -2,10 +2,9 @@
 
 import re
 from collections.abc import Mapping
-from typing import Any
 from urllib.parse import urlsplit
 
-__all__ = ["Secrets", "is_secret", "looks_random"]
+__all__ = ["Secrets", "is_key", "is_secret", "looks_random"]
 
 _NAMES = re.compile(
     r"auth|key|token|secret|session|csrf|xsrf|passw|signature|credential|cookie|^sig$|^jwt$",
@@ -15,6 +14,11 @@ _NO_SECRETS = re.compile(
     r"max.?(new.?|output.?|completion.?)?tokens|tokens$|^keep|keywords?$", re.IGNORECASE
 )
 _SCHEME = re.compile(r"(Bearer|Basic|Token|ApiKey|Api-Key|Key)\s+(?=\S)", re.IGNORECASE)
+_KEY_FIELD = re.compile(
+    r"(api|app)?[_-]?key|(access|auth|api)?[_-]?token|authorization|secret|password|passwd",
+    re.IGNORECASE,
+)
+_KEY_START = re.compile(r"((sk|pk|rk|gsk|hf|xai|ghp|glpat|xox[a-z])[-_]|AIza|eyJ)[A-Za-z0-9_-]{8}")
 _RANDOM = 20
 """Letters and digits from which on a text without spaces may be a secret."""
 
@@ -24,6 +28,11 @@ def is_secret(name: str, value: str) -> bool:
     return bool(value) and (
         (bool(_NAMES.search(name)) and not _NO_SECRETS.search(name)) or looks_random(value)
     )
+
+
+def is_key(name: str, value: str) -> bool:
+    """Tell whether a field of a body is a key: by its name, or by how keys begin."""
+    return bool(value) and bool(_KEY_FIELD.fullmatch(name) or _KEY_START.match(value))
 
 
 def looks_random(value: str) -> bool:
@@ -73,7 +82,3 @@ class Secrets:
         """Return what stands in the file for a secret."""
         name, scheme = self.hide(what, value)
         return f"{scheme}${{env:{name}}}"
-
-    def in_body(self, value: Any) -> bool:
-        """Tell whether one of them stands in a value."""
-        return any(each in str(value) for each in self.environment.values())
