@@ -11,6 +11,7 @@ import pytest
 from chatwright import LoadError
 from chatwright.testing import Refuse, Upstream
 from chatwright.wrap.endpoint.curl.command import command
+from chatwright.wrap.endpoint.curl.heard import Heard
 from chatwright.wrap.endpoint.curl.learn import probe_curl, says_hello
 from chatwright.wrap.endpoint.file import endpoint_file
 
@@ -130,7 +131,7 @@ def deep(path, headers, body):
     turns = body["request"]["session"]["conversation"]["turns"]
     said = answer_to(turns[-1]["content"]["parts"][0]["text"])
     message = {"author": {"role": "bot"}, "content": {"parts": [{"text": said}]}}
-    return as_json({"response": {"choices": [{"echo": turns, "message": message}]}})
+    return as_json({"echo": turns, "response": {"choices": [{"message": message}]}})
 
 
 CASES = {
@@ -141,7 +142,7 @@ CASES = {
             """ -H 'X-Team: red' """
             """--json '{"question": "Hi $there", "system_prompt": "Be kind.", "model": "acme-1","""
             """ "temperature": 0.5, "max_new_tokens": 99, "top_k": 40, """
-            """ "mode": "fa$t", "x": null}'"""
+            """ "mode": "fa${t}", "x": null}'"""
         ),
     ),
     "sse": (
@@ -215,7 +216,7 @@ async def test_json_with_a_question_and_a_key_in_a_header(tmp_path):
     assert path == f"/ask?team=red&sig={KEY}q"
     assert headers["x-team"] == "red"
     assert body["system_prompt"] == "Be brief."
-    assert {"top_k": 40, "mode": "fa$t", "max_new_tokens": 99}.items() <= body.items()
+    assert {"top_k": 40, "mode": "fa${t}", "max_new_tokens": 99}.items() <= body.items()
     assert "null, so that left out: x" in told
     assert 'error = "error"' in told
     with serving(plain_json) as (url, _):
@@ -263,7 +264,7 @@ async def test_events_that_each_hold_all_of_the_text(tmp_path):
     assert "cumulative = true" in told
     assert "params.session is sent as the command has it" in told
     assert seen[-1][2]["params"]["lang"] == "en"
-    assert "Authorization" not in seen[-1][1]
+    assert "authorization" not in {each.lower() for each in seen[-1][1]}
 
 
 async def test_one_prompt_and_bare_text(tmp_path):
@@ -279,6 +280,11 @@ async def test_messages_three_levels_deep(tmp_path):
     assert len(seen[-1][2]["request"]["session"]["conversation"]["turns"]) == 4
     assert [*environment] == ["LLM_KEY"]
     assert "choices[0].message.content.parts[0].text" in told
+
+
+def test_an_answer_is_told_from_a_question_that_comes_back():
+    said = Heard("json", [{"asked": "Repeat the word abc", "out": {"text": "abc"}}])
+    assert said.saying("abc", "Repeat the word abc").path == ("out", "text")
 
 
 async def test_what_speaks_a_wire_is_probed_as_that(tmp_path):
@@ -306,7 +312,7 @@ async def test_what_speaks_a_wire_is_probed_as_that(tmp_path):
 
 async def test_who_does_not_repeat_is_known_by_what_it_counts_or_by_what_changes(tmp_path):
     def counting(path, headers, body):
-        said = COUNTED if "Count" in body["ask"] else "No."
+        said = COUNTED if "Count" in body.get("ask", "") else "No."
         pieces = [{"text": each, "id": "r-17"} for each in words(said)]
         return as_json(pieces)  # as Gemini streams
 
@@ -315,14 +321,18 @@ async def test_who_does_not_repeat_is_known_by_what_it_counts_or_by_what_changes
             {"id": "r-17", "reply": {"lines": [f"{len(body['ask'])} letters, and more"]}}
         )
 
-    for play, said in ((counting, COUNTED), (changing, " letters, and more")):
+    def listing(path, headers, body):
+        return as_json([{"text": each} for each in words(answer_to(body["ask"]))])
+
+    cases = ((counting, COUNTED), (listing, COUNTED), (changing, " letters, and more"))
+    for play, said in cases:
         with serving(play) as (url, _):
             text = f"""curl {url}/x -d '{{"style": "of old", "ask": "hello you"}}'"""
             file, environment = await probe_curl(text)
             path = tmp_path / "made.toml"
             path.write_text(file.as_toml())
             model = endpoint_file(path, environment=environment)
-            question = "Count" if said == COUNTED else "Hi"
+            question = "Count from 1 to 20." if said == COUNTED else "Hi"
             assert (await model.ainvoke(question)).text.endswith(said)
 
 
@@ -335,6 +345,8 @@ async def test_what_can_not_be_done_is_named():
 
     cases = (
         (mute, '-d \'{"a": "text", "b": "other"}\'', "put at b, a, did not come back"),
+        (refusing, f'-d \'{{"token": "{KEY}"}}\'', "itself does not work here.*403"),
+        (refusing, f'-d \'{{"who": "{KEY}"}}\'', "itself does not work here.*403"),
         (refusing, f"-H 'api-key: {KEY}' -d '{{\"a\": \"t\"}}'", "itself does not work here.*403"),
     )
     for play, options, said in cases:

@@ -212,6 +212,8 @@ async def test_tools_and_a_schema_each_alone(tmp_path):
             agent = create_agent(again, [report], response_format=wanted)
             result = await agent.ainvoke({"messages": [("human", "Report 3, then name a city.")]})
             assert result["structured_response"] == City(**CITY)
+            by_tool = "City" in json.dumps(server.requests[-1].body["tools"])
+            assert by_tool is (wanted is City)
         told = [json.dumps(each.body["messages"]) for each in server.requests[-2:]]
         assert all("JSON" in each for each in told)  # by prompt, where the provider's way is asked
         alone = again.with_structured_output({"title": "Q", "type": "object", "properties": {}})
