@@ -279,6 +279,7 @@ async def test_messages_three_levels_deep(tmp_path):
     assert seen[-1][1]["authorization"].startswith("Basic ")
     assert len(seen[-1][2]["request"]["session"]["conversation"]["turns"]) == 4
     assert [*environment] == ["LLM_KEY"]
+    assert "LLM_KEY: USER:PASSWORD in base64" in told
     assert "choices[0].message.content.parts[0].text" in told
 
 

@@ -241,7 +241,12 @@ class _Learner:
         return findings
 
     def _wanted(self) -> list[str]:
-        return [f"wants the environment variable {name}" for name in self._secrets.environment]
+        basic = self._sent.get("authorization", "").removeprefix("Basic ")
+        return [
+            f"wants the environment variable {name}"
+            + (": USER:PASSWORD in base64, as -u sends them" if value == basic else "")
+            for name, value in self._secrets.environment.items()
+        ]
 
     def _fields(self, headers: Mapping[str, str], own: str | None = None) -> dict[str, Any]:
         """Return the keys of the file for secrets, headers and the network.
