@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 
 from chatwright import Quirks
 from chatwright.cli import app
-from chatwright.testing import Upstream
+from chatwright.testing import Refuse, Upstream
 
 HERE = Path(__file__).parent
 CHATWRIGHT = str(Path(sys.executable).parent / "chatwright")
@@ -68,6 +68,12 @@ def test_help_and_version(env):
     for command in ("chat", "explain", "models", "probe", "pull"):
         assert command in done.stdout
     assert run(env, "--version").stdout == "chatwright 0.1.0\n"
+
+
+def test_the_module_runs_as_the_program_does(env):
+    command = [sys.executable, "-m", "chatwright", "--version"]
+    done = subprocess.run(command, capture_output=True, text=True, env=env, check=True)
+    assert done.stdout == "chatwright 0.1.0\n"
 
 
 def test_an_answer_goes_to_a_pipe_as_plain_text(env):
@@ -164,8 +170,10 @@ def test_two_commands_lead_from_a_url_to_a_chat(env, server, tmp_path):
         "call_ids",
         "ends",
         "parameters",
+        "stream_tools",
         "stream_usage",
         "tool_choice",
+        "tools_with_format",
     }  # of what can't stream, or call
     for name in Quirks.model_fields.keys() - untold:
         assert name in probed.stdout
@@ -185,6 +193,40 @@ def test_probe_replaces_no_file_unasked_and_says_what_is_wrong(tmp_path, server)
     done = within("probe", "nonsense", "-o", str(tmp_path / "other.toml"))
     assert done.exit_code == 1
     assert "has to begin with http" in done.stderr
+
+
+def test_a_curl_command_leads_to_a_chat_without_its_key_anywhere(env, tmp_path):
+    def script(received):
+        if received.body is None or received.headers.get("x-api-key") != "sk-canary-31":
+            return [Refuse(401)]
+        asked = received.body.get("ask", "")
+        found = re.search(r"the word (\w+)", asked)
+        said = json.dumps({"said": found[1] if found else f"{len(asked)} letters"})
+        return [Refuse(200, body=said.encode())]
+
+    with Upstream(script) as server:
+        path = tmp_path / "made.toml"
+        command = f"""$ curl {server.url}/x -H 'X-Api-Key: sk-canary-31' -d '{{"ask": "hi"}}'"""
+        for given, piped in ((command, None), ("-", command)):
+            made = run(env, "probe", "--curl", given, "-o", str(path), "--force", piped=piped)
+            assert made.returncode == 0, made.stderr
+            shown = made.stdout + made.stderr + path.read_text()
+            assert "sk-canary" not in shown
+            assert "export LLM_KEY=" in made.stdout
+            assert "a model of it answers" in made.stdout
+        known = {**env, "LLM_KEY": "sk-canary-31"}
+        assert "letters" in run(known, "chat", "Hello", "-m", str(path)).stdout
+        assert "LLM_KEY is not set" in run(env, "chat", "Hello", "-m", str(path)).stderr
+
+
+def test_probe_wants_one_way_to_the_server(tmp_path):
+    for arguments in ((), ("http://127.0.0.1:9", "--curl", "curl x")):
+        done = within("probe", *arguments, "-o", str(tmp_path / "other.toml"))
+        assert (done.exit_code, "a URL, or --curl" in done.stderr) == (2, True)
+    done = within("probe", "--curl", "; curl -H sk-canary-31", "-o", str(tmp_path / "other.toml"))
+    assert done.exit_code == 1
+    assert "begins with curl" in done.stderr
+    assert "sk-canary" not in done.stderr
 
 
 def test_explain_prints_the_request_and_sends_none(server, monkeypatch):

@@ -239,7 +239,7 @@ class Abilities(Settings):
             pdf_inputs="file" in can.inputs,
             tool_calling=True,
             tool_choice=True,
-            structured_output=can.response_format,
+            structured_output=can.response_format and can.tools_with_format,
         )
 
     def plans_slowly(self) -> bool:

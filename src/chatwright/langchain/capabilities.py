@@ -37,6 +37,8 @@ class Capabilities:
             given, and by asking again.
         response_format: It reads `response_format`, and answers with JSON that conforms to it.
             Otherwise JSON is asked for in the system prompt.
+        tools_with_format: It reads `tools` and `response_format` in one request. Otherwise JSON is
+            asked for in the system prompt where there are tools, and agents ask for it by a tool.
         schema_in_prompt: It wants the schema in the prompt as well: a grammar keeps the LLM to a
             schema, but does not show it what is meant.
         inputs: Content beside text that it reads: `image`, `audio`, `video`, `file`. Others are
@@ -49,6 +51,7 @@ class Capabilities:
     tools: bool = False
     tool_choice: bool = False
     response_format: bool = False
+    tools_with_format: bool = True
     schema_in_prompt: bool = False
     inputs: frozenset[Medium] = frozenset()
     roles: RolePolicy = AS_THEY_ARE

@@ -167,6 +167,8 @@ def plan(bare: Plan, can: Capabilities, protocol: ToolProtocol, roles: RolePolic
         made = _native(made, can)
     elif asked.tools or _has_calls(asked) or protocol.channels:
         made = _prompted(made, can, protocol)
+    if made.request.tools and not can.tools_with_format:
+        can = replace(can, response_format=False)
     if asked.response_format is not None and not made.begun:
         made = _with_format(made, asked.response_format, can)._replace(wants_json=True)
     if roles != AS_THEY_ARE:

@@ -30,6 +30,8 @@ class Quirks(BaseModel):
 
     stream: bool | None = None
     """Whether it streams. False: the answer comes in one piece."""
+    stream_tools: bool | None = None
+    """Whether it streams where there are tools. False: such an answer comes in one piece."""
     stream_usage: bool | None = None
     """Whether it takes `stream_options`, which asks for usage in streams."""
     ends: bool | None = None
@@ -46,6 +48,9 @@ class Quirks(BaseModel):
     """The forms of `tool_choice` that it honours; `function` names a tool."""
     response_format: Literal["json_schema", "json_object", "none"] | None = None
     """What it makes of `response_format`."""
+    tools_with_format: bool | None = None
+    """Whether it takes `tools` and `response_format` in one request. False: a schema is asked for
+    in the prompt where there are tools; agents ask for it by a tool."""
     system: Literal["keep", "first", "user"] | None = None
     """What becomes of system messages, as in `RolePolicy`."""
     merge: bool | None = None
@@ -81,6 +86,7 @@ class Quirks(BaseModel):
             tools=bool(self.tools),
             tool_choice={"required", "function"} <= choices,
             response_format=self.response_format == "json_schema",
+            tools_with_format=self.tools_with_format is not False,
             inputs=self.inputs or frozenset(),
             opaque=True,
             roles=RolePolicy(

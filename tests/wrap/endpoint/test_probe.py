@@ -35,7 +35,7 @@ def capable(received):
         return [tokens, ToolCallDelta(0, "c1", "report_quokka", '{"count": 3}')]
     if asked.schema:
         return [tokens, json.dumps({"quokka": "q7"})]
-    words = NUMBERS[: 2 if body.get("max_completion_tokens", 99) < 10 else 20]
+    words = NUMBERS[: 2 if body.get("max_completion_tokens", 99) < 17 else 20]
     for stop in asked.stop:
         text = "".join(words)
         if stop in text:
@@ -56,7 +56,7 @@ def minimal(received):
         return [Refuse(400, f"unknown: {sorted(odd)}")]
     if any(a == b for a, b in itertools.pairwise(roles)):
         return [Refuse(400, "roles must alternate")]
-    text = "".join(NUMBERS[: 2 if body.get("max_tokens", 99) < 10 else 20])
+    text = "".join(NUMBERS[: 2 if body.get("max_tokens", 99) < 17 else 20])
     for stop in body.get("stop") or ():
         text = text.split(stop)[0]
     return [text]
@@ -86,6 +86,7 @@ async def test_a_server_that_can_do_everything():
         "names": frozenset({"assistant", "user"}),
         "tool_choice": frozenset({"auto", "none", "required", "function"}),
         "response_format": "json_schema",
+        "tools_with_format": True,
         "system": "keep",
         "merge": False,
         "developer": "developer",

@@ -27,7 +27,9 @@ _NOT_IN_FILES = {
 _RENAMED = {"url": "base_url", "model": "model_name"}
 
 
-def endpoint_file(path: str | Path, **fields: Any) -> ChatEndpoint:
+def endpoint_file(
+    path: str | Path, *, environment: Mapping[str, str] | None = None, **fields: Any
+) -> ChatEndpoint:
     """Return the endpoint that a file describes.
 
     Args:
@@ -35,12 +37,14 @@ def endpoint_file(path: str | Path, **fields: Any) -> ChatEndpoint:
             `request` and `response` describe one (`RequestSpec`, `ResponseSpec`); `quirks`,
             `headers`, `oauth`, `key_env` (the environment variable with the key) and the fields of
             `ChatEndpoint` may follow. `${env:NAME}` stands for an environment variable.
+        environment: What environment variables stand for. Default: the process's own.
         **fields: Fields of `ChatEndpoint`, which take precedence.
 
     Raises:
         LoadError: The file can't be read, or something in it is wrong; with line and key.
     """
     path = Path(path)
+    known = os.environ if environment is None else environment
     try:
         text = path.read_text(encoding="utf-8")
         found = tomllib.loads(text)
@@ -49,7 +53,7 @@ def endpoint_file(path: str | Path, **fields: Any) -> ChatEndpoint:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise LoadError(f"{path} is no TOML: {error}") from None
     try:
-        return ChatEndpoint(**{**_fields(_with_environment(found, ())), **fields})
+        return ChatEndpoint(**{**_fields(_with_environment(found, (), known), known), **fields})
     except _Wrong as wrong:
         raise LoadError(f"{_place(path, text, wrong.keys)}: {wrong}") from None
     except ValidationError as error:
@@ -69,26 +73,26 @@ class _Wrong(Exception):  # noqa: N818  it never leaves this module
         self.keys = keys
 
 
-def _with_environment(value: Any, keys: tuple[str, ...]) -> Any:
+def _with_environment(value: Any, keys: tuple[str, ...], known: Mapping[str, str]) -> Any:
     """Return what was found in the file with the environment's values in their places."""
     if isinstance(value, Mapping):
-        return {key: _with_environment(each, (*keys, key)) for key, each in value.items()}
+        return {key: _with_environment(each, (*keys, key), known) for key, each in value.items()}
     if isinstance(value, list):
-        return [_with_environment(each, keys) for each in value]
+        return [_with_environment(each, keys, known) for each in value]
     if not isinstance(value, str):
         return value
     if keys[0] in _TABLES and _ENVIRONMENT.search(value):
         raise _Wrong(keys, "no environment variable here, where it could be shown; a key is ${key}")
 
     def of_environment(hole: re.Match[str]) -> str:
-        if (found := os.environ.get(hole[1])) is None:
+        if (found := known.get(hole[1])) is None:
             raise _Wrong(keys, f"the environment variable {hole[1]} is not set")
         return found
 
     return _ENVIRONMENT.sub(of_environment, value)
 
 
-def _fields(found: Mapping[str, Any]) -> dict[str, Any]:
+def _fields(found: Mapping[str, Any], known: Mapping[str, str]) -> dict[str, Any]:
     """Return the fields of `ChatEndpoint`."""
     for key in found.keys() & _NOT_IN_FILES:
         raise _Wrong((key,), f"there is no such key in a file; there is {_NOT_IN_FILES[key]}")
@@ -101,9 +105,9 @@ def _fields(found: Mapping[str, Any]) -> dict[str, Any]:
     if tables:
         fields["wire"] = tables
     if (name := fields.pop("key_env", None)) is not None:
-        if not isinstance(name, str) or name not in os.environ:
+        if not isinstance(name, str) or name not in known:
             raise _Wrong(("key_env",), f"the environment variable {name} is not set")
-        fields["api_key"] = os.environ[name]
+        fields["api_key"] = known[name]
     if (oauth := fields.pop("oauth", None)) is not None:
         fields["auth"] = _oauth(oauth)
     return fields

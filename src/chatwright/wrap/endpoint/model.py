@@ -161,7 +161,17 @@ class ChatEndpoint(EndpointFields):
         """Return what the wire writes the request of."""
         values = {name: getattr(self, name) for name in _VALUES}
         named = None if self.model_name == self._default_model_name() else self.model_name
-        return Ask(named, request, values, self.known_quirks, self.base_url)
+        quirks = self.known_quirks
+        if quirks.stream and not self._streams(request, quirks):
+            quirks = quirks.model_copy(update={"stream": False})
+        return Ask(named, request, values, quirks, self.base_url)
+
+    def _streams(self, request: Request, quirks: Quirks) -> bool:
+        """Tell whether a request may be answered in pieces: who wants no stream gets none."""
+        if self.streaming is False or self.disable_streaming is True:
+            return False
+        whole = quirks.stream_tools is False or self.disable_streaming == "tool_calling"
+        return not (whole and (request.tools or request.given.get("tools")))
 
     def _default_model_name(self) -> str:
         return urlsplit(self.base_url).netloc

@@ -1,0 +1,1 @@
+"""From a curl command to an endpoint file."""
