@@ -170,7 +170,7 @@ class _Learner:
             return Body(0, str(error).encode(), {})
 
     async def _sending(self, body: Any) -> Body:
-        url = self.asker.endpoint.base_url + self._ending
+        url = self._asked.url.rstrip("/") + self._ending  # ChatEndpoint has a pasted one cut short
         return await self.asker.send(Written(url, body, {}))
 
     @staticmethod
