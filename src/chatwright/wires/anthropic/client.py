@@ -5,8 +5,10 @@ from typing import Any
 
 from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
 
+from chatwright.core.calls import CALL_EXTRAS
 from chatwright.deltas import Delta, Finish, Reasoning, Refusal
 from chatwright.errors import ContentError
+from chatwright.langchain.media import mime_type
 from chatwright.langchain.openai import unread
 from chatwright.langchain.tools import chosen_name, tool_name
 from chatwright.wires.anthropic.names import PATH, USAGE
@@ -46,7 +48,7 @@ def write(ask: Ask) -> Written:
     body: dict[str, Any] = {
         **ask.named(),
         limit: MAX_TOKENS,
-        "messages": _turns(others),
+        "messages": _turns(others, ask),
         "stream": bool(ask.quirks.stream),
         **ask.parameters(*_PARAMETERS),
     }
@@ -98,12 +100,12 @@ def _system(messages: Sequence[BaseMessage]) -> str | list[dict[str, Any]]:
     return [block for each in messages for block in _blocks(_content(each.content))]
 
 
-def _turns(messages: Sequence[BaseMessage]) -> list[dict[str, Any]]:
+def _turns(messages: Sequence[BaseMessage], ask: Ask) -> list[dict[str, Any]]:
     """Return the messages: none is empty, and the results of one turn's calls stand in one."""
     turns: list[dict[str, Any]] = []
     for message in messages:
         role = "assistant" if isinstance(message, AIMessage) else "user"
-        content = _turn(message)
+        content = _turn(message, ask)
         if role == "assistant" and not content:
             continue  # the wire refuses it
         if turns and turns[-1]["role"] == role == "user":
@@ -115,34 +117,45 @@ def _turns(messages: Sequence[BaseMessage]) -> list[dict[str, Any]]:
     return turns
 
 
-def _turn(message: BaseMessage) -> str | list[dict[str, Any]]:
+def _turn(message: BaseMessage, ask: Ask) -> str | list[dict[str, Any]]:
     if isinstance(message, ToolMessage):
-        result: dict[str, Any] = {
-            "type": "tool_result",
-            "tool_use_id": wire_id(message.tool_call_id),
-            "content": _content(message.content),
-        }
-        if message.status == "error":
-            result["is_error"] = True
-        return [result]
-    return [*_answer(message)] if isinstance(message, AIMessage) else _content(message.content)
+        return [_result(message)]
+    return [*_answer(message, ask)] if isinstance(message, AIMessage) else _content(message.content)
 
 
-def _answer(message: AIMessage) -> Iterator[dict[str, Any]]:
-    calls: list[dict[str, Any]] = [
-        {"type": "tool_use", "id": wire_id(call["id"]), "name": call["name"], "input": call["args"]}
-        for call in message.tool_calls
-    ]
-    calls += [  # their results refer to them
+def _result(message: ToolMessage) -> dict[str, Any]:
+    """Write a tool's result; a mark within it stands on it as a whole, where the wire has it."""
+    content = _content(message.content)
+    marks: dict[str, Any] = {}
+    if not isinstance(content, str):
+        for each in content:
+            marks |= _marks(each)
+        content = [{k: v for k, v in each.items() if k not in marks} for each in content]
+    result = {
+        "type": "tool_result",
+        "tool_use_id": wire_id(message.tool_call_id),
+        "content": content,
+        **marks,
+    }
+    return {**result, "is_error": True} if message.status == "error" else result
+
+
+def _answer(message: AIMessage, ask: Ask) -> Iterator[dict[str, Any]]:
+    extras = message.additional_kwargs.get(CALL_EXTRAS) or {}
+    told = [(each, each["args"]) for each in message.tool_calls]
+    # Results refer to the others, too.
+    told += [(each, unread(each["args"])) for each in message.invalid_tool_calls]  # type: ignore[misc]
+    calls = [
         {
             "type": "tool_use",
-            "id": wire_id(invalid["id"]),
-            "name": invalid["name"],
-            "input": unread(invalid["args"]),
+            "id": wire_id(call["id"]),
+            "name": call["name"],
+            "input": args,
+            **_marks(extras.get(call["id"]) or {}),
         }
-        for invalid in message.invalid_tool_calls
+        for call, args in told
     ]
-    for each in arranged(message, THOUGHTS, calls):
+    for each in arranged(message, ask, THOUGHTS, calls):
         if not isinstance(each, str):
             yield each
         elif each.strip():  # the wire refuses blanks
@@ -169,18 +182,34 @@ def _marks(of: Mapping[str, Any]) -> dict[str, Any]:
     return {"cache_control": of["cache_control"]} if of.get("cache_control") else {}
 
 
+_DOCUMENTS = ("title", "context", "citations")
+"""What documents have beside their source."""
+
+
 def _block(block: Mapping[str, Any]) -> dict[str, Any]:
-    kinds = {"image": "image", "file": "document"}
+    """Write a block; `cache_control` is kept, and what belongs to a document."""
+    kinds = {"image": "image", "file": "document", "text-plain": "document"}
     if block["type"] == "text":
         return {"type": "text", "text": block["text"], **_marks(block)}
     if block["type"] not in kinds:
         raise ContentError(f"Anthropic's wire has no form for {block['type']!r} content")
-    if "base64" in block:
-        media = block.get("mime_type") or "application/pdf"
-        source = {"type": "base64", "media_type": media, "data": block["base64"]}
-    else:
-        source = {"type": "url", "url": block.get("url")}
-    return {"type": kinds[block["type"]], "source": source}
+    made = {"type": kinds[block["type"]], "source": _source(block), **_marks(block)}
+    if made["type"] == "document":
+        extras = {**(block.get("extras") or {})}
+        named = block.get("filename") or extras.get("filename")
+        extras.setdefault("title", named)
+        made |= {name: extras[name] for name in _DOCUMENTS if extras.get(name)}
+    return made
+
+
+def _source(block: Mapping[str, Any]) -> dict[str, Any]:
+    if block.get("file_id"):
+        return {"type": "file", "file_id": block["file_id"]}
+    if block.get("base64"):
+        return {"type": "base64", "media_type": mime_type(block), "data": block["base64"]}
+    if block.get("url"):
+        return {"type": "url", "url": block["url"]}
+    return {"type": "text", "media_type": "text/plain", "data": block["text"]}
 
 
 class Reader(TotalsReader):

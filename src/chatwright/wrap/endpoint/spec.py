@@ -115,6 +115,7 @@ class WireSpec(BaseModel):
                 tool_choice=frozenset(choices if native else ()),
                 response_format="json_schema" if "response_format" in names else "none",
                 developer="system",
+                inputs=frozenset(),
             ),
             accepts=frozenset(self.request.parameters),
             key_header=self.request.key_header,
