@@ -127,9 +127,9 @@ def as_choice(choice: Any, tools: Sequence[Mapping[str, Any]]) -> Any:
     """Return a tool choice in OpenAI's form.
 
     Args:
-        choice: None, `auto`, `none`, `required` or `any`, a tool's name, or a dict that names a tool
-            in OpenAI's or Anthropic's form. True is the tool's name where there is one tool, else
-            `required`, as in langchain-openai.
+        choice: None, `auto`, `none`, `required` or `any`, a tool's name, or a dict that names a
+            tool in OpenAI's or Anthropic's form. True is the tool's name where there is one tool,
+            else `required`, as in langchain-openai.
         tools: The bound tools, in OpenAI's form.
 
     Returns:
