@@ -188,6 +188,36 @@ def test_text_in_base64_is_text():
     assert content(text) == "Rain."
 
 
+def described(body, message):
+    """Make a model of a server that is described, and read images."""
+    request = {"body": body, "message": message}
+    wire = {"request": request, "response": {"framing": "json", "text": "text"}}
+    quirks = Quirks(inputs={"image"})
+    return ChatEndpoint(base_url="http://x.example", model="m", wire=wire, quirks=quirks)
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ({"talk": "${messages}"}, {"what": "${text}"}),
+        ({"ask": "${prompt}"}, {"what": "${content}"}),
+        ({"talk": "${messages}", "ask": "${last}"}, {"what": "${content}"}),
+    ],
+)
+def test_a_description_without_a_place_for_images_refuses_them(body, message):
+    with pytest.raises(ContentError, match="has no place for 'image' content"):
+        described(body, message).explain([HumanMessage([PNG])])
+    described(body, message).explain("hi")
+
+
+def test_a_description_carries_what_its_quirks_say():
+    shown = described({"talk": "${messages}"}, {"what": "${content}"}).explain(
+        [HumanMessage([PNG])]
+    )
+    image = {"type": "image_url", "image_url": {"url": INLINE}}
+    assert shown["body"] == {"talk": [{"what": [image]}]}
+
+
 def test_a_profile_claims_nothing_that_is_not_known():
     def profile(base_url="http://localhost/v1", **fields):
         return ChatEndpoint(base_url=base_url, model="m", **fields).profile
