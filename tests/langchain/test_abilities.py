@@ -351,11 +351,12 @@ def test_declared_functions_are_serialized_and_copied():
     assert deaf.capabilities().inputs == {"image"}
 
 
-def test_explain_shows_media_that_openai_has_no_form_for():
+def test_explain_shows_video_in_the_form_that_servers_take():
     model = ScriptedModel(script=["x"], can=Capabilities(inputs=frozenset({"video"})))
     block = {"type": "video", "base64": "AAAA", "mime_type": "video/mp4"}
     (shown,) = model.explain([HumanMessage([block])])["messages"]
-    assert shown["content"] == [block]
+    url = "data:video/mp4;base64,AAAA"
+    assert shown["content"] == [{"type": "video_url", "video_url": {"url": url}}]
     explained = model.with_structured_output(Number).explain("x")
     assert "JSON schema" in explained["messages"][0]["content"]
 

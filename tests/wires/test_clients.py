@@ -184,6 +184,7 @@ def test_conversations_of_responses_are_written_as_its_reference_has_them():
     ]
     assert body["input"][5]["content"][1] == {
         "type": "input_image",
+        "detail": "auto",  # vLLM wants one
         "image_url": "data:image/png;base64,aGk=",
     }
 

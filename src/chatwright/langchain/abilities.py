@@ -44,7 +44,8 @@ class Abilities(Settings):
             tools: LangChain tools, functions, pydantic classes, TypedDicts, JSON schemas, Runnables
                 made tools; a provider's built-in tools, such as `{"type": "web_search"}`, reach a
                 source that reads `tools` as they are.
-            tool_choice: `auto` or None, `none`, `required` or `any` (also True), or a tool's name.
+            tool_choice: `auto` or None, `none`, `required` or `any`, or a tool's name. True names
+                the tool where there is one, and is `required` where there are more.
             strict: Goes into the tools' definitions, if given.
             **kwargs: Further call parameters to bind, `response_format` for one.
 

@@ -148,7 +148,8 @@ class Call(Generic[T]):
     def _closing(self, plan: Plan) -> Sequence[Piece]:
         """Return what is left to say once no attempt follows.
 
-        A call that can't be read is told as text where there is no other: an agent would end
+        JSON that was wanted and came as reasoning only is the answer. A call that can't be read is
+        told as text where there is no other: an agent would end
         without a word.
 
         Raises:
@@ -159,6 +160,8 @@ class Call(Generic[T]):
             raise missing
         if "".join(answer.text).strip():
             return ()
+        if plan.wants_json and (thought := plan.thought(answer)):
+            return answer.say(thought)
         calls = plan.unreadable(answer)
         return answer.say("\n".join(f"{each.name} {each.args}".strip() for each in calls))
 

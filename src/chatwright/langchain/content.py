@@ -1,5 +1,6 @@
 """Messages as a source gets them: one form for every way in which content can be written."""
 
+import base64
 import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, cast
@@ -15,7 +16,9 @@ from langchain_core.messages import (
 )
 from langchain_core.messages.tool import tool_call
 
+from chatwright.core.calls import CALL_EXTRAS
 from chatwright.errors import ContentError
+from chatwright.langchain.media import SOURCES, as_media, inline
 
 __all__ = ["REASONING_FIELD", "normalized"]
 
@@ -109,19 +112,32 @@ def _normalized(
         elif keep_reasoning is None:
             keep_reasoning = reads.opaque and given
         update |= _answer(message, blocks, keep_reasoning=bool(keep_reasoning))
+        if reads.opaque and (marks := _marked_calls(blocks)):
+            kwargs = update.get("additional_kwargs", message.additional_kwargs)
+            extras = kwargs.get(CALL_EXTRAS) or {}
+            marked = {call: {**(extras.get(call) or {}), **mark} for call, mark in marks.items()}
+            update["additional_kwargs"] = {**kwargs, CALL_EXTRAS: {**extras, **marked}}
     yield message.model_copy(update=update) if update else message
 
 
 def _blocks(content: Sequence[str | Mapping[str, Any]]) -> Sequence[Mapping[str, Any]]:
     """Return content as v1 blocks; what v1 has no form for comes as it is."""
-    if all(isinstance(each, str) or each.get("type") == "text" for each in content):
-        return [_as_block(each) for each in content]
-    bare = [_repaired(each) for each in content]
-    marks = [each.pop(_MARK, None) if isinstance(each, dict) else None for each in bare]
-    blocks = [_standard(dict(block)) for block in HumanMessage(content=bare).content_blocks]
-    if len(blocks) != len(marks):
-        return blocks
-    return [{**b, _MARK: m} if m else b for b, m in zip(blocks, marks, strict=True)]
+    return [block for each in content for block in _block(each)]
+
+
+def _block(block: str | Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """Yield what a block is in v1."""
+    if isinstance(block, str):
+        yield {"type": "text", "text": block}
+    elif block.get("type") in {"input_text", "text"}:
+        yield {**block, "type": "text"}
+    elif (media := as_media(block)) is not None:
+        yield media
+    else:
+        bare = {name: each for name, each in block.items() if name != _MARK}
+        marks = {_MARK: block[_MARK]} if block.get(_MARK) else {}
+        for each in HumanMessage(content=[bare]).content_blocks:
+            yield {**_standard(dict(each)), **marks}
 
 
 def _standard(block: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -129,36 +145,15 @@ def _standard(block: Mapping[str, Any]) -> Mapping[str, Any]:
     if block["type"] == "non_standard":
         value: Mapping[str, Any] = block.get("value", {})
         return value
-    dropped = {"id"} if str(block.get("id", "")).startswith("lc_") else set()
-    inline: Mapping[str, Any] = {}
-    if str(block.get("url", "")).startswith("data:"):
-        inline = _media(str(block["type"]), str(block["url"]))
-        dropped |= {"url"} - inline.keys()
-    return {**{key: value for key, value in block.items() if key not in dropped}, **inline}
-
-
-def _as_block(text: str | Mapping[str, Any]) -> Mapping[str, Any]:
-    return {"type": "text", "text": text} if isinstance(text, str) else text
-
-
-def _repaired(block: str | Mapping[str, Any]) -> Any:
-    """Return a block in a form that core translates; two of OpenAI's it does not (1.7.2)."""
-    if isinstance(block, str):
-        return block
-    kind = block.get("type")
-    if kind == "image_url" and isinstance(block.get("image_url"), str):
-        return {**block, "image_url": {"url": block["image_url"]}}
-    if kind == "video_url":
-        url = block.get("video_url")
-        return _media("video", url["url"] if isinstance(url, Mapping) else str(url))
-    return dict(block)
-
-
-def _media(kind: str, url: str) -> dict[str, Any]:
-    header, comma, data = url.partition(";base64,")
-    if not comma:
-        return {"type": kind, "url": url}
-    return {"type": kind, "base64": data, "mime_type": header.removeprefix("data:")}
+    made = dict(block)
+    if str(made.get("id", "")).startswith("lc_"):
+        del made["id"]
+    if str(made.get("url", "")).startswith("data:"):
+        made |= inline(made.pop("url"))
+    if isinstance(old := (made.get("extras") or {}).get("metadata"), Mapping):  # v0's
+        made["extras"] = {**made["extras"], **old}
+        del made["extras"]["metadata"]
+    return made
 
 
 def _content(
@@ -176,14 +171,12 @@ def _content(
     for position, block in enumerate(blocks):
         kind = block.get("type")
         mark = {_MARK: block[_MARK]} if reads.opaque and block.get(_MARK) else {}
-        if kind in {"text", "text-plain"} and isinstance(block.get("text"), str):
-            kept.append({"type": "text", "text": block["text"], **mark})
-        elif kind == "refusal":
-            kept.append({"type": "text", "text": str(block.get("refusal", ""))})
+        if (text := _text(block, reads, role)) is not None:
+            kept.append({"type": "text", "text": text, **mark})
         elif role == "ai" and reads.opaque:
             continue  # servers take nothing but text of earlier answers
-        elif kind in reads.inputs or (kind == "text-plain" and "file" in reads.inputs):
-            kept.append({**{key: each for key, each in block.items() if key != _MARK}, **mark})
+        elif (kind if kind != "text-plain" else "file") in reads.inputs:
+            kept.append(_given(block, reads) | mark)
         elif role == "tool" and kind not in _MEDIA:
             kept.append({"type": "text", "text": json.dumps(block, ensure_ascii=False)})
         elif role != "ai" and kind not in _CALLS | _REASONING and not _is_result(block):
@@ -194,6 +187,40 @@ def _content(
     if any(block.keys() != {"type", "text"} for block in kept):
         return kept
     return "".join(block["text"] for block in kept)
+
+
+def _text(block: Mapping[str, Any], reads: Reads, role: str) -> str | None:
+    """Return the text that a block is; None for one that is more."""
+    match block.get("type"):
+        case "text":
+            return str(text) if (text := block.get("text")) is not None else None
+        case "refusal":
+            return str(block.get("refusal", ""))
+        case "audio" if role == "ai" and reads.opaque:  # what it has said goes back in words
+            return (block.get("extras") or {}).get("transcript")
+        case "text-plain" if not (block.get("extras") and {"file"} & {*reads.inputs}):
+            if isinstance(text := block.get("text"), str):
+                return text
+            data = block.get("base64")
+            return base64.b64decode(data).decode("utf-8", "replace") if data else None
+    return None
+
+
+def _given(block: Mapping[str, Any], reads: Reads) -> dict[str, Any]:
+    """Return a medium as sources get it: text with a title, and the like, or one by its address.
+
+    Raises:
+        ContentError: It is nowhere.
+    """
+    given = {key: each for key, each in block.items() if key != _MARK}
+    if block["type"] == "text-plain" and isinstance(block.get("text"), str):
+        return given
+    if not any(block.get(name) for name in SOURCES):
+        raise ContentError(
+            f"{reads.refusal} {block['type']!r} content without any of {', '.join(SOURCES)}: "
+            f"{_shown(block)}"
+        )
+    return given | {"type": "file" if block["type"] == "text-plain" else block["type"]}
 
 
 def _shown(block: Mapping[str, Any]) -> str:
@@ -211,6 +238,9 @@ def _results(blocks: Sequence[Mapping[str, Any]], reads: Reads) -> Iterator[Tool
     for block in filter(_is_result, blocks):
         parts = block.get("content") or ""
         content = parts if isinstance(parts, str) else _content(_blocks(parts), reads, "tool")
+        if (mark := block.get(_MARK)) and reads.opaque and content:
+            told = [{"type": "text", "text": content}] if isinstance(content, str) else content
+            content = [*told[:-1], {**told[-1], _MARK: mark}]
         yield ToolMessage(
             cast("Any", content),
             tool_call_id=block.get("tool_use_id", ""),
@@ -250,6 +280,13 @@ def _answer(
         rest = {key: value for key, value in kwargs.items() if key != "reasoning_content"}
         update["additional_kwargs"] = {**rest, "reasoning_content": kept} if kept else rest
     return update
+
+
+def _marked_calls(blocks: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Return the marks that stand on calls, by the calls' ids: they go out beside them."""
+    calls = [each for each in blocks if each.get("type") in {"tool_call", "tool_use"}]
+    marks = ((each, each.get(_MARK) or (each.get("extras") or {}).get(_MARK)) for each in calls)
+    return {str(each["id"]): {_MARK: mark} for each, mark in marks if mark and each.get("id")}
 
 
 def _calls(blocks: Sequence[Mapping[str, Any]]) -> Iterator[ToolCall]:

@@ -12,6 +12,8 @@ from langchain_core.messages import (
     convert_to_openai_messages,
 )
 
+from chatwright.langchain.media import openai_part
+
 __all__ = ["as_openai", "unread"]
 
 
@@ -19,6 +21,9 @@ def as_openai(messages: Sequence[BaseMessage]) -> list[dict[str, Any]]:
     """Return normalized messages in OpenAI's form, reasoning and invalid calls included.
 
     Core's converter drops both, and calls that could not be read have results all the same.
+
+    Raises:
+        ContentError: A medium that OpenAI has no form for in the way in which it is given.
     """
     return [_as_openai(message) for message in messages]
 
@@ -35,25 +40,20 @@ def _as_openai(message: BaseMessage) -> dict[str, Any]:
 
 
 def _converted(message: BaseMessage) -> dict[str, Any]:
-    try:
+    content = message.content
+    if isinstance(content, str) or isinstance(message, AIMessage) or all(map(_is_text, content)):
         converted = convert_to_openai_messages(message)
-    except ValueError:  # media that OpenAI has no form for: as they are
-        bare = convert_to_openai_messages(message.model_copy(update={"content": ""}))
-        assert isinstance(bare, dict)  # noqa: S101  one message makes one dict
-        return {**bare, "content": message.content}
-    assert isinstance(converted, dict)  # noqa: S101  likewise
-    if isinstance(message.content, list) and any("cache_control" in b for b in message.content):
-        converted["content"] = [*_marked(message, converted["content"])]
-    return converted
+        assert isinstance(converted, dict)  # noqa: S101  one message makes one dict
+        return converted
+    bare = convert_to_openai_messages(message.model_copy(update={"content": ""}))
+    assert isinstance(bare, dict)  # noqa: S101  likewise
+    blocks = [{"type": "text", "text": b} if isinstance(b, str) else b for b in content]
+    return {**bare, "content": [openai_part(each) for each in blocks]}
 
 
-def _marked(message: BaseMessage, parts: Any) -> Iterator[Mapping[str, Any]]:
-    """Yield the parts of content with the marks that core drops; it joins texts, too."""
-    if isinstance(parts, str):
-        parts = message.content
-    for part, block in zip(parts, message.content, strict=True):
-        mark = block.get("cache_control") if isinstance(block, dict) else None
-        yield {**part, "cache_control": mark} if mark else part
+def _is_text(block: Any) -> bool:
+    """Tell whether a block is text and nothing else: core drops marks, and `detail`."""
+    return isinstance(block, str) or block.keys() == {"type", "text"}
 
 
 def _calls(message: AIMessage) -> Iterator[Mapping[str, Any]]:

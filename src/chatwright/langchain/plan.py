@@ -10,6 +10,7 @@ from chatwright.core.answer import Answer
 from chatwright.core.attempts import Apart, CallFirst
 from chatwright.core.calls import Unreadable
 from chatwright.core.harmony import HarmonyFilter
+from chatwright.core.jsontext import read_object
 from chatwright.core.piece import Filter
 from chatwright.core.protocols import HERMES, WRAPPED, ToolProtocol
 from chatwright.core.purejson import JsonCheck, JsonFilter
@@ -121,6 +122,16 @@ class Plan(NamedTuple):
         if not call.name or self.protocol is None:
             return call.args
         return self.protocol.write_calls([(call.name, call.args)])
+
+    @staticmethod
+    def thought(answer: Answer) -> str:
+        """Return the reasoning, if it is one JSON object and nothing else was said; else nothing.
+
+        vLLM's parsers take for reasoning what no tag ends (vllm-project/vllm#19222).
+        """
+        thought = "".join(answer.reasoning).strip()
+        told = answer.called or answer.refused or answer.stop_sequence
+        return thought if not told and read_object(thought)[0] is not None else ""
 
     def missing(self, answer: Answer, model: str) -> MissingCallError | None:
         """Return the error that says that a call had to come and did not."""

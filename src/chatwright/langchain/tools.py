@@ -127,8 +127,9 @@ def as_choice(choice: Any, tools: Sequence[Mapping[str, Any]]) -> Any:
     """Return a tool choice in OpenAI's form.
 
     Args:
-        choice: None, `auto`, `none`, `required` or `any` (also True), a tool's name, or a dict that
-            names a tool in OpenAI's or Anthropic's form.
+        choice: None, `auto`, `none`, `required` or `any`, a tool's name, or a dict that names a
+            tool in OpenAI's or Anthropic's form. True is the tool's name where there is one tool,
+            else `required`, as in langchain-openai.
         tools: The bound tools, in OpenAI's form.
 
     Returns:
@@ -140,6 +141,8 @@ def as_choice(choice: Any, tools: Sequence[Mapping[str, Any]]) -> Any:
     """
     if choice is None or choice is False:
         return None
+    if choice is True and len(tools) == 1 and (only := tool_name(tools[0])):
+        return as_choice(only, tools)
     if choice is True or choice in ("any", "required"):
         return "required" if tools else _refuse(choice, tools)
     if choice in ("auto", "none"):

@@ -33,6 +33,7 @@ class Call:
         self.id: str | None = None
         self.name: str | None = None
         self._said: list[str] = []
+        self._untold: tuple[str | None, str] = None, ""  # its name and arguments, until its id
         self._held = ""  # arguments that wait: others may take their place, or more be needed
 
     def begin(self, id: Any, name: Any, args: Any = None) -> Iterator[ToolCallDelta]:  # noqa: A002
@@ -63,7 +64,7 @@ class Call:
     def end(self) -> Iterator[ToolCallDelta]:
         """Yield what was held back."""
         held, self._held = self._held, ""
-        yield from self._tell(None, None, "" if self._said else _decoded(held))
+        yield from self._tell(None, None, "" if self._said else _decoded(held), last=True)
 
     @property
     def is_whole(self) -> bool:
@@ -89,14 +90,29 @@ class Call:
             return ""
         return args
 
-    def _tell(self, id: Any, name: Any, args: str) -> Iterator[ToolCallDelta]:  # noqa: A002
+    def _tell(
+        self,
+        id: Any,  # noqa: A002
+        name: Any,
+        args: str,
+        *,
+        last: bool = False,
+    ) -> Iterator[ToolCallDelta]:
+        """Yield what can be told: nothing before the id, which some servers send last.
+
+        A call that has begun by another one can't take it back (QwenLM/Qwen-Agent#943).
+        """
         new_id = given(id) if self.id is None else None
         new_name = given(name) if self.name is None else None
         self.id, self.name = self.id or new_id, self.name or new_name
         if args:
             self._said.append(args)
-        if new_id or new_name or args:
-            yield ToolCallDelta(self.number, new_id, new_name, args)
+        untold = self._untold[0] or new_name, self._untold[1] + args
+        if self.id is None and not last:
+            self._untold = untold
+        elif new_id or any(untold):
+            self._untold = None, ""
+            yield ToolCallDelta(self.number, new_id, *untold)
 
 
 class Calls:

@@ -49,15 +49,17 @@ def kept(name: str, items: Sequence[tuple[Mapping[str, Any], Place]]) -> dict[st
     return metadata
 
 
-def arranged(message: AIMessage, name: str, calls: Sequence[Any]) -> Iterator[Any]:
+def arranged(message: AIMessage, ask: Ask, name: str, calls: Sequence[Any]) -> Iterator[Any]:
     """Yield what a message holds in its order: text as str, calls as given, kept items.
 
     Args:
         message: An earlier answer.
+        ask: What the server is asked now: another one's items, of another model, are left out.
         name: The metadata's name for the items.
         calls: The calls of the message, as the wire writes them.
     """
-    items = message.response_metadata.get(name) or ()
+    readable = is_readable_by(message, ask)
+    items = (readable and message.response_metadata.get(name)) or ()
     places = message.response_metadata.get(f"{name}_at") or [(0, 0)] * len(items)
     text, told, called = message.text, 0, 0
     for item, (characters, number) in zip(items, places, strict=False):

@@ -70,7 +70,9 @@ class Quirks(BaseModel):
     names: frozenset[Literal["assistant", "system", "tool", "user"]] | None = None
     """The roles whose messages may have a `name`."""
     inputs: frozenset[Medium] | None = None
-    """Content beside text that it reads: `image`, `audio`, `video`, `file`."""
+    """Content beside text that it reads: `image`, `audio`, `video`, `file`; none where it is empty,
+    so that messages with any are refused here. None: what the wire has a form for is sent, and the
+    server says what it makes of it; the model's profile then claims nothing."""
     context_tokens: int | None = Field(default=None, ge=1)
     """The length of its context, in tokens."""
 
@@ -79,15 +81,19 @@ class Quirks(BaseModel):
         given = {name: value for name, value in self if value is not None}
         return base.model_copy(update=given) if given else base
 
-    def capabilities(self) -> Capabilities:
-        """Return what they make of the server."""
+    def capabilities(self, media: frozenset[Medium]) -> Capabilities:
+        """Return what they make of the server.
+
+        Args:
+            media: What its wire has a form for: no more of it is read than that.
+        """
         choices = self.tool_choice or frozenset()
         return Capabilities(
             tools=bool(self.tools),
             tool_choice={"required", "function"} <= choices,
             response_format=self.response_format == "json_schema",
             tools_with_format=self.tools_with_format is not False,
-            inputs=self.inputs or frozenset(),
+            inputs=media if self.inputs is None else self.inputs & media,
             opaque=True,
             roles=RolePolicy(
                 system=self.system or "keep",

@@ -50,6 +50,9 @@ class Reported(Exception):  # noqa: N818  it never leaves what drives the reader
         self.said = said
 
 
+_COSTS = ("cost", "cost_details")
+
+
 class TotalsReader:
     """What readers keep until the end of an answer: why it ended, and what is known of it."""
 
@@ -104,8 +107,16 @@ class TotalsReader:
         self._note(payload, *names)
         return [self._finish()]
 
+    def _cost(self, counts: Any) -> None:
+        """Keep what the answer costs, where a server says so, as OpenRouter does."""
+        if isinstance(counts, Mapping):
+            self._metadata |= {
+                each: counts[each] for each in _COSTS if counts.get(each) is not None
+            }
+
     def _counted(self, fields: UsageFields, counts: Any) -> Usage:
         """Return the counts known so far: servers repeat some of them as 0, or leave them out."""
+        self._cost(counts)
         told = counts.items() if isinstance(counts, Mapping) else ()
         self._counts |= {name: each for name, each in told if each or name not in self._counts}
         return fields.read(self._counts)

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from chatwright.langchain.capabilities import Medium
 from chatwright.langchain.request import Request
 from chatwright.wires.asked import Asked
 from chatwright.wires.framing import MEDIA_TYPES
@@ -122,6 +123,8 @@ class Wire:
         path: What stands after the base URL; empty where `write` alone knows.
         framing: How the answer is cut into payloads: a key of `FRAMINGS`.
         quirks: What servers of this wire do unless theirs say otherwise.
+        media: Content beside text that it has forms for. It is sent unless a server is known not to
+            take it: `Quirks.inputs`.
         hosts: What servers do that are known by their hosts.
         errors: The names that its servers have for errors, and their HTTP statuses.
         accepts: Call parameters beside the model's fields.
@@ -138,6 +141,7 @@ class Wire:
     path: str = ""
     framing: str
     quirks: Quirks
+    media: frozenset[Medium] = frozenset({"audio", "file", "image", "video"})
     hosts: Mapping[str, Quirks] = field(default_factory=dict)
     errors: Mapping[str, int] = field(default_factory=dict)
     accepts: frozenset[str] = frozenset()

@@ -5,13 +5,17 @@ from typing import Any
 
 from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
 
+from chatwright.core.calls import CALL_EXTRAS
+from chatwright.core.jsontext import read_object
 from chatwright.deltas import Delta, Finish, Reasoning, Refusal
 from chatwright.errors import ContentError
+from chatwright.langchain.media import mime_type
 from chatwright.langchain.openai import unread
 from chatwright.langchain.tools import chosen_name, tool_name
 from chatwright.wires.anthropic.names import PATH, USAGE
+from chatwright.wires.blocks import Citations, called, other, result
 from chatwright.wires.calls import Calls, given
-from chatwright.wires.keep import Place, arranged, kept, wire_id
+from chatwright.wires.keep import SERVED_BY, Place, arranged, kept, server, wire_id
 from chatwright.wires.reader import TotalsReader
 from chatwright.wires.wire import Ask, Written
 
@@ -24,7 +28,7 @@ MAX_TOKENS = 4096
 """The longest answer where nothing else is said: the wire wants a number."""
 
 THOUGHTS = "thinking_blocks"
-"""Where a message keeps signed thoughts, which have to go back where tools are called."""
+"""Where a message keeps what has to go back: signed thoughts, what its own tools did."""
 
 _PARAMETERS = (
     "max_tokens",
@@ -46,7 +50,7 @@ def write(ask: Ask) -> Written:
     body: dict[str, Any] = {
         **ask.named(),
         limit: MAX_TOKENS,
-        "messages": _turns(others),
+        "messages": _turns(others, ask),
         "stream": bool(ask.quirks.stream),
         **ask.parameters(*_PARAMETERS),
     }
@@ -98,12 +102,12 @@ def _system(messages: Sequence[BaseMessage]) -> str | list[dict[str, Any]]:
     return [block for each in messages for block in _blocks(_content(each.content))]
 
 
-def _turns(messages: Sequence[BaseMessage]) -> list[dict[str, Any]]:
+def _turns(messages: Sequence[BaseMessage], ask: Ask) -> list[dict[str, Any]]:
     """Return the messages: none is empty, and the results of one turn's calls stand in one."""
     turns: list[dict[str, Any]] = []
     for message in messages:
         role = "assistant" if isinstance(message, AIMessage) else "user"
-        content = _turn(message)
+        content = _turn(message, ask)
         if role == "assistant" and not content:
             continue  # the wire refuses it
         if turns and turns[-1]["role"] == role == "user":
@@ -115,34 +119,45 @@ def _turns(messages: Sequence[BaseMessage]) -> list[dict[str, Any]]:
     return turns
 
 
-def _turn(message: BaseMessage) -> str | list[dict[str, Any]]:
+def _turn(message: BaseMessage, ask: Ask) -> str | list[dict[str, Any]]:
     if isinstance(message, ToolMessage):
-        result: dict[str, Any] = {
-            "type": "tool_result",
-            "tool_use_id": wire_id(message.tool_call_id),
-            "content": _content(message.content),
-        }
-        if message.status == "error":
-            result["is_error"] = True
-        return [result]
-    return [*_answer(message)] if isinstance(message, AIMessage) else _content(message.content)
+        return [_result(message)]
+    return [*_answer(message, ask)] if isinstance(message, AIMessage) else _content(message.content)
 
 
-def _answer(message: AIMessage) -> Iterator[dict[str, Any]]:
-    calls: list[dict[str, Any]] = [
-        {"type": "tool_use", "id": wire_id(call["id"]), "name": call["name"], "input": call["args"]}
-        for call in message.tool_calls
-    ]
-    calls += [  # their results refer to them
+def _result(message: ToolMessage) -> dict[str, Any]:
+    """Write a tool's result; a mark within it stands on it as a whole, where the wire has it."""
+    content = _content(message.content)
+    marks: dict[str, Any] = {}
+    if not isinstance(content, str):
+        for each in content:
+            marks |= _marks(each)
+        content = [{k: v for k, v in each.items() if k not in marks} for each in content]
+    result = {
+        "type": "tool_result",
+        "tool_use_id": wire_id(message.tool_call_id),
+        "content": content,
+        **marks,
+    }
+    return {**result, "is_error": True} if message.status == "error" else result
+
+
+def _answer(message: AIMessage, ask: Ask) -> Iterator[dict[str, Any]]:
+    extras = message.additional_kwargs.get(CALL_EXTRAS) or {}
+    told = [(each, each["args"]) for each in message.tool_calls]
+    # Results refer to the others, too.
+    told += [(each, unread(each["args"])) for each in message.invalid_tool_calls]  # type: ignore[misc]
+    calls = [
         {
             "type": "tool_use",
-            "id": wire_id(invalid["id"]),
-            "name": invalid["name"],
-            "input": unread(invalid["args"]),
+            "id": wire_id(call["id"]),
+            "name": call["name"],
+            "input": args,
+            **_marks(extras.get(call["id"]) or {}),
         }
-        for invalid in message.invalid_tool_calls
+        for call, args in told
     ]
-    for each in arranged(message, THOUGHTS, calls):
+    for each in arranged(message, ask, THOUGHTS, calls):
         if not isinstance(each, str):
             yield each
         elif each.strip():  # the wire refuses blanks
@@ -169,18 +184,34 @@ def _marks(of: Mapping[str, Any]) -> dict[str, Any]:
     return {"cache_control": of["cache_control"]} if of.get("cache_control") else {}
 
 
+_DOCUMENTS = ("title", "context", "citations")
+"""What documents have beside their source."""
+
+
 def _block(block: Mapping[str, Any]) -> dict[str, Any]:
-    kinds = {"image": "image", "file": "document"}
+    """Write a block; `cache_control` is kept, and what belongs to a document."""
+    kinds = {"image": "image", "file": "document", "text-plain": "document"}
     if block["type"] == "text":
         return {"type": "text", "text": block["text"], **_marks(block)}
     if block["type"] not in kinds:
         raise ContentError(f"Anthropic's wire has no form for {block['type']!r} content")
-    if "base64" in block:
-        media = block.get("mime_type") or "application/pdf"
-        source = {"type": "base64", "media_type": media, "data": block["base64"]}
-    else:
-        source = {"type": "url", "url": block.get("url")}
-    return {"type": kinds[block["type"]], "source": source}
+    made = {"type": kinds[block["type"]], "source": _source(block), **_marks(block)}
+    if made["type"] == "document":
+        extras = {**(block.get("extras") or {})}
+        named = block.get("filename") or extras.get("filename")
+        extras.setdefault("title", named)
+        made |= {name: extras[name] for name in _DOCUMENTS if extras.get(name)}
+    return made
+
+
+def _source(block: Mapping[str, Any]) -> dict[str, Any]:
+    if block.get("file_id"):
+        return {"type": "file", "file_id": block["file_id"]}
+    if block.get("base64"):
+        return {"type": "base64", "media_type": mime_type(block), "data": block["base64"]}
+    if block.get("url"):
+        return {"type": "url", "url": block["url"]}
+    return {"type": "text", "media_type": "text/plain", "data": block["text"]}
 
 
 class Reader(TotalsReader):
@@ -189,10 +220,15 @@ class Reader(TotalsReader):
     def __init__(self, ask: Ask) -> None:
         """Start with nothing."""
         super().__init__()
+        self._metadata[SERVED_BY] = server(ask.base_url)
         self._reports_stop = ask.quirks.stop == "reported"
-        self._thoughts: dict[int, dict[str, Any]] = {}
-        self._places: dict[int, Place] = {}  # of the thoughts
+        self._own: dict[int, dict[str, Any]] = {}  # thoughts, and what its own tools do
+        self._places: dict[int, Place] = {}
+        self._inputs: dict[int, str] = {}  # of its own tools' calls
         self._said = 0  # characters
+        self._apart = 0  # those before the block of text
+        self._cited: dict[int, tuple[int, list[Any]]] = {}
+        self._citations = Citations()
         self._calls = Calls()
 
     def read(self, payload: Any) -> Sequence[Delta]:
@@ -202,6 +238,8 @@ class Reader(TotalsReader):
                 return [*self._delta(payload["delta"], payload.get("index", 0))]
             case "content_block_start":
                 return [*self._block(payload["content_block"], payload.get("index", 0))]
+            case "content_block_stop":
+                return [*self._close(payload.get("index", 0))]
             case "message_start":
                 return self._start(payload["message"])
             case "message_delta":
@@ -210,7 +248,11 @@ class Reader(TotalsReader):
                 self.ended = True
             case "message":  # a whole answer
                 blocks = enumerate(payload.get("content") or ())
-                deltas = [each for n, block in blocks for each in self._block(block, n)]
+                deltas = [
+                    each
+                    for n, block in blocks
+                    for each in (*self._block(block, n), *self._close(n))
+                ]
                 self.ended = True
                 ending = [*self._end(payload, payload.get("usage"))]
                 # What is known of the answer goes first: its text may end it.
@@ -228,29 +270,51 @@ class Reader(TotalsReader):
         return [self._counted(USAGE, counts), *self._introduce(message, "id")]
 
     def _block(self, block: Mapping[str, Any], index: int) -> Iterator[Delta]:
-        match block.get("type"):
-            case "text" if block.get("text"):
+        kind = block.get("type")
+        if kind == "text":
+            self._cited[index] = self._said, [*(block.get("citations") or ())]
+            if block.get("text"):
                 yield self._say(block["text"])
-            case "thinking" | "redacted_thinking":
-                self._thoughts[index] = dict(block)
-                self._places[index] = self._said, len(self._calls)
-                if thinking := block.get("thinking"):
-                    yield Reasoning(thinking)
-                yield self._finish()  # text that follows may end the answer
-            case "tool_use":
-                call = self._calls.new(index)
-                yield from call.begin(block.get("id"), block.get("name"), block.get("input"))
+            return
+        self._apart = self._said
+        if kind == "tool_use":
+            call = self._calls.new(index)
+            yield from call.begin(block.get("id"), block.get("name"), block.get("input"))
+            return
+        self._own[index] = dict(block)
+        self._places[index] = self._said, len(self._calls)
+        if kind in _THINKING:
+            if thinking := block.get("thinking"):
+                yield Reasoning(thinking)
+            yield self._finish()  # text that follows may end the answer
+
+    def _close(self, index: int) -> Iterator[Delta]:
+        """Yield what is known only at the end of a block."""
+        if index in self._cited:
+            begin, cited = self._cited.pop(index)
+            self._citations.hold(cited, begin=begin - self._apart, end=self._said - self._apart)
+            yield from self._citations.release()
+        block = self._own.get(index)
+        if block is not None and block.get("type") not in _THINKING:
+            if written := self._inputs.pop(index, ""):
+                block["input"] = read_object(written)[0] or {}
+            yield _beside(block)
+            yield self._finish()  # likewise
 
     def _delta(self, delta: Mapping[str, Any], index: int) -> Iterator[Delta]:
         match delta.get("type"):
             case "text_delta" if delta.get("text"):
                 yield self._say(delta["text"])
+            case "citations_delta":
+                self._cited.setdefault(index, (self._said, []))[1].append(delta.get("citation"))
             case "thinking_delta":
                 self._think(index, "thinking", delta["thinking"])
                 yield Reasoning(delta["thinking"])
             case "signature_delta":
                 self._think(index, "signature", delta["signature"])
                 yield self._finish()  # text that follows may end the answer
+            case "input_json_delta" if index in self._own:
+                self._inputs[index] = self._inputs.get(index, "") + delta.get("partial_json", "")
             case "input_json_delta":
                 if call := self._calls.at(index):
                     yield from call.fragment(delta.get("partial_json"))
@@ -260,7 +324,7 @@ class Reader(TotalsReader):
         return text
 
     def _think(self, index: int, key: str, more: str) -> None:
-        thought = self._thoughts.setdefault(index, {"type": "thinking"})
+        thought = self._own.setdefault(index, {"type": "thinking"})
         thought[key] = thought.get(key, "") + more
 
     def _end(self, delta: Mapping[str, Any], usage: Any) -> Iterator[Delta]:
@@ -278,7 +342,28 @@ class Reader(TotalsReader):
 
     def _finish(self) -> Finish:
         """Say how the answer ended, with the thoughts that have to go back."""
-        thoughts = ((each, self._places.get(n, (0, 0))) for n, each in self._thoughts.items())
-        signed = [each for each in thoughts if each[0].keys() & {"data", "signature"}]
-        self._metadata |= kept(THOUGHTS, signed)
+        own = ((each, self._places.get(n, (0, 0))) for n, each in self._own.items())
+        back = [each for each in own if _goes_back(each[0])]
+        self._metadata |= kept(THOUGHTS, back)
         return super()._finish()
+
+
+_THINKING = frozenset({"redacted_thinking", "thinking"})
+
+
+def _goes_back(block: Mapping[str, Any]) -> bool:
+    """Tell whether the server wants a block back: thoughts only where they are signed."""
+    return block.get("type") not in _THINKING or bool(block.keys() & {"data", "signature"})
+
+
+def _beside(block: Mapping[str, Any]) -> Delta:
+    """Return what one of the server's own tools does, or what no form is known for."""
+    kind, content = str(block.get("type")), block.get("content")
+    if kind in {"mcp_tool_use", "server_tool_use"}:
+        extras = {n: v for n, v in block.items() if n not in {"id", "input", "name", "type"}}
+        return called(block.get("id"), str(block.get("name")), block.get("input"), **extras)
+    if "tool_use_id" not in block:
+        return other(block)
+    error = isinstance(content, Mapping) and str(content.get("type")).endswith("_error")
+    failed = bool(error or block.get("is_error"))
+    return result(block["tool_use_id"], content, failed=failed, block_type=kind)

@@ -18,6 +18,7 @@ WIRE = Wire(
         tool_choice=frozenset({"auto"}), developer="system", max_tokens="num_predict"
     ).over(USUAL),
     accepts=client.ACCEPTS,
+    media=frozenset({"image"}),
     write=client.write,
     reader=client.Reader,
     server=Server(read=server.read, writer=server.Writer, error=server.error),

@@ -84,8 +84,9 @@ def _message(message: BaseMessage) -> dict[str, Any]:
 def _images(content: Sequence[Any]) -> Iterator[str]:
     for block in content:
         if block["type"] == "image":
-            if "base64" not in block:
-                raise ContentError(f"Ollama takes images as base64 only, not {block.get('url')!r}")
+            if not block.get("base64"):
+                where = block.get("url") or block.get("file_id")
+                raise ContentError(f"Ollama takes images as base64 only, not {where!r}")
             yield block["base64"]
 
 

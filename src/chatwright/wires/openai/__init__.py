@@ -6,6 +6,7 @@ https://platform.openai.com/docs/api-reference/chat
 import functools
 from collections.abc import Mapping
 
+from chatwright.wires.hosts import HOSTS
 from chatwright.wires.openai import client, server
 from chatwright.wires.openai.dialects import DIALECTS as _DIALECTS
 from chatwright.wires.openai.dialects import OPENAI, Dialect
@@ -25,7 +26,7 @@ def _spoken(name: str, dialect: Dialect) -> Wire:
         done_marker=DONE,
         errors=ERRORS,
         quirks=dialect.quirks.over(usual),
-        hosts={each.host: each.quirks for each in _DIALECTS.values() if each.host},
+        hosts={**HOSTS, **{each.host: each.quirks for each in _DIALECTS.values() if each.host}},
         accepts=client.ACCEPTS,
         write=client.write,
         reader=client.Reader,

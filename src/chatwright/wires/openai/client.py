@@ -3,10 +3,13 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from chatwright.deltas import Delta, Reasoning, Refusal, ToolCallDelta
+from chatwright.deltas import Block, Delta, Reasoning, Refusal, ToolCallDelta
 from chatwright.langchain.content import REASONING_FIELD
+from chatwright.langchain.media import as_media
+from chatwright.wires.blocks import other
 from chatwright.wires.calls import Calls, given
 from chatwright.wires.keep import SERVED_BY, server
+from chatwright.wires.openai.beside import Beside
 from chatwright.wires.openai.messages import messages
 from chatwright.wires.openai.names import OPAQUE, PARTS, PATH, REASONINGS, USAGE
 from chatwright.wires.reader import Reported, TotalsReader
@@ -16,7 +19,8 @@ __all__ = ["ACCEPTS", "Reader", "write"]
 
 ACCEPTS = frozenset(
     {
-        *("frequency_penalty", "logit_bias", "logprobs", "metadata", "min_p", "modalities"),
+        *("audio", "frequency_penalty", "logit_bias", "logprobs", "metadata", "min_p"),
+        "modalities",
         *("prediction", "presence_penalty", "reasoning_effort", "repetition_penalty"),
         *("safety_identifier", "service_tier", "store", "top_k", "top_logprobs", "user"),
         *("chat_template_kwargs", "verbosity", "web_search_options"),
@@ -24,7 +28,11 @@ ACCEPTS = frozenset(
 )
 """Call parameters beside the model's fields."""
 
-_KEPT = ("id", "service_tier", "system_fingerprint", "timings")
+_KEPT = (
+    *("id", "service_tier", "system_fingerprint", "timings"),
+    "provider",  # OpenRouter's
+    *("citations", "related_questions", "search_results"),  # Perplexity's
+)
 _TEXTS = ("text", "summary", "content", "thinking")
 _THOUGHTS = frozenset({"reasoning", "thinking"})
 
@@ -63,6 +71,7 @@ class Reader(TotalsReader):
         self._reports_stop = ask.quirks.stop == "reported"
         self._stops = frozenset(ask.request.stop)
         self._calls = Calls()
+        self._beside = Beside(ask)
         self._thought = False
         self._index: Any = None  # the choice's that is read
         self._open = False  # whether a part of the answer came without a finish reason
@@ -108,7 +117,7 @@ class Reader(TotalsReader):
 
     def flush(self) -> Sequence[Delta]:
         """Return what is left to say at the end."""
-        return [*self._calls.flush(), self._finish()]
+        return [*self._beside.flush(), *self._calls.flush(), self._finish()]
 
     def _is_ours(self, choice: Mapping[str, Any]) -> bool:
         """Tell whether a choice is of the answer: one is all that was asked for."""
@@ -164,6 +173,7 @@ class Reader(TotalsReader):
             yield from (text,) if type(text) is str else self._parts(text)
         if refusal := delta.get("refusal"):
             yield Refusal(refusal)
+        yield from self._beside.read(delta, said=bool(text) or self._open)
         calls = delta.get("tool_calls") or ()
         for call in [calls] if isinstance(calls, Mapping) else calls:  # TGI has one, bare
             function = call.get("function") or {}
@@ -203,6 +213,11 @@ class Reader(TotalsReader):
                 yield Reasoning(thinking)
             elif text := part.get("text"):
                 yield Reasoning(text) if part.get("type") in _THOUGHTS else text
+            elif refusal := part.get("refusal"):
+                yield Refusal(refusal)
+            elif part.get("type") not in _THOUGHTS | {"text"}:
+                media = as_media(part)
+                yield other(part) if media is None else Block(media)
 
 
 _OF_A_CALL = frozenset({"function", "id", "index", "type"})

@@ -6,6 +6,7 @@ from typing import Any
 from langchain_core.messages import AIMessage, BaseMessage
 
 from chatwright.core.calls import CALL_EXTRAS
+from chatwright.errors import ContentError
 from chatwright.langchain.content import REASONING_FIELD
 from chatwright.langchain.openai import as_openai
 from chatwright.langchain.tools import tool_name
@@ -24,7 +25,8 @@ def messages(ask: Ask) -> list[dict[str, Any]]:
     """Return the conversation as the wire has it."""
     ids: dict[str, str] = {}  # of calls, as they go out
     tools = {name for each in ask.request.tools or () if (name := tool_name(each))}
-    told = []
+    told: list[dict[str, Any]] = []
+    media: list[dict[str, Any]] = []  # of tools' results
     for message in ask.request.messages:
         (made,) = as_openai([message])
         name = made.pop("name", None)
@@ -43,8 +45,48 @@ def messages(ask: Ask) -> list[dict[str, Any]]:
         elif "tool_call_id" in made:
             given = made["tool_call_id"]
             made["tool_call_id"] = ids.get(given) or _id(given, message, ask)
+            media += _taken_out(made)
+        if media and "tool_call_id" not in made:
+            told.append({"role": "user", "content": media})
+            media = []
+            if ask.quirks.merge and made["role"] == "user":
+                told[-1]["content"] += _parts(made["content"])
+                continue
+        _check(made, message)
         told.append(made)
-    return told
+    return [*told, {"role": "user", "content": media}] if media else told
+
+
+_KNOWN = frozenset({"audio_url", "file", "image_url", "input_audio", "text", "video_url"})
+
+
+def _check(made: Mapping[str, Any], message: BaseMessage) -> None:
+    """Refuse content that the wire has no form for."""
+    if isinstance(made.get("content"), list) and not isinstance(message, AIMessage):
+        for part in made["content"]:
+            if part.get("type") not in _KNOWN:
+                raise ContentError(f"OpenAI's wire has no form for {part.get('type')!r} content")
+
+
+def _taken_out(made: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the media of a tool's result, which keeps its text: the wire has them of users only.
+
+    They go into a user's message behind the results, with the id of the call.
+    """
+    parts = _parts(made.get("content") or "")
+    media = [each for each in parts if each.get("type") != "text"]
+    if not media:
+        return []
+    texts = [each for each in parts if each.get("type") == "text"]
+    made["content"] = texts or "The result is attached to the next message."
+    if all(each.keys() == {"type", "text"} for each in texts) and texts:
+        made["content"] = "".join(each["text"] for each in texts)
+    said = f"Attached to the result of the tool call {made['tool_call_id']}:"
+    return [{"type": "text", "text": said}, *media]
+
+
+def _parts(content: Any) -> list[dict[str, Any]]:
+    return [{"type": "text", "text": content}] if isinstance(content, str) else [*content]
 
 
 def _id(call_id: str, message: BaseMessage, ask: Ask) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from chatwright.wires.openai.names import ERRORS
 from chatwright.wires.usage import UsageFields
 
-__all__ = ["ERRORS", "MAX_TOKENS", "PATH", "REASONS", "THOUGHTS", "USAGE"]
+__all__ = ["ERRORS", "MAX_TOKENS", "PATH", "PHASE", "REASONS", "THOUGHTS", "USAGE"]
 
 PATH = "/responses"
 MAX_TOKENS = "max_output_tokens"
@@ -29,4 +29,7 @@ USAGE = UsageFields(
 )
 
 THOUGHTS = "reasoning_items"
-"""Where a message keeps reasoning that the server encrypted, which has to go back."""
+"""Where a message keeps what has to go back: reasoning that the server encrypted, its own tools'
+calls, and where messages of which phase began."""
+PHASE = "phase"
+"""What a message is: `commentary` before calls, or the `final_answer`. It goes back, too."""

@@ -3,11 +3,12 @@
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from typing import Any
 
-from chatwright.deltas import Delta, Reasoning, Refusal
+from chatwright.deltas import Block, Delta, Reasoning, Refusal
+from chatwright.wires.blocks import Citations, called, other, result
 from chatwright.wires.calls import Calls, given
-from chatwright.wires.keep import Place, kept
+from chatwright.wires.keep import SERVED_BY, Place, kept, server
 from chatwright.wires.reader import Reported, TotalsReader
-from chatwright.wires.responses.names import THOUGHTS, USAGE
+from chatwright.wires.responses.names import PHASE, THOUGHTS, USAGE
 from chatwright.wires.wire import Ask
 
 __all__ = ["Reader"]
@@ -44,8 +45,12 @@ class Reader(TotalsReader):
 
     def __init__(self, ask: Ask) -> None:
         """Start with nothing."""
-        del ask
         super().__init__()
+        self._metadata[SERVED_BY] = server(ask.base_url)
+        self._citations = Citations()
+        self._seen: set[Any] = set()  # items beside text, by their ids and their numbers
+        self._begins: dict[Hashable, int] = {}  # of parts of text
+        self._apart = 0  # the characters before the block of text
         self._calls = Calls()
         self._encrypted: dict[Any, tuple[Mapping[str, Any], Place]] = {}
         self._said: dict[str, dict[Hashable, list[str]]] = {kind: {} for kind in _MADE}
@@ -93,25 +98,72 @@ class Reader(TotalsReader):
 
     def _item(self, payload: Mapping[str, Any], *, done: bool) -> Iterator[Delta]:
         item = payload.get("item") or {}
-        self._keep(item, len(self._all("output_text")), len(self._calls))
+        said = len(self._all("output_text"))
+        self._keep(item, said, len(self._calls), done=done)
+        if item.get("type") != "message":
+            self._apart = said
         if item.get("type") == "function_call":
             yield from self._call(item, payload.get("output_index"), done=done)
         elif done:
             for part, number, text in _texts(item):
                 place = _place({**payload, "item_id": item.get("id")}, number)
                 yield from self._rest(part, place, text)
+                if part == "output_text":
+                    yield from self._cite(item, number, self._begins.get(place, self._apart))
+            yield from self._own(item, payload.get("output_index"))
 
-    def _keep(self, item: Mapping[str, Any], said: int, calls: int) -> None:
-        """Keep reasoning that the server encrypted, and that it wants back."""
-        if item.get("type") == "reasoning" and item.get("encrypted_content"):
-            bare = {name: each for name, each in item.items() if name != "status"}
+    def _keep(self, item: Mapping[str, Any], said: int, calls: int, *, done: bool) -> None:
+        """Keep what the server wants back: encrypted reasoning, its own tools' calls, phases."""
+        kind = item.get("type")
+        if kind == "message":
+            self._metadata[PHASE] = item.get(PHASE) or self._metadata.get(PHASE)
+            bare = {"type": kind, PHASE: item[PHASE]} if item.get(PHASE) else None
+        elif kind == "reasoning":
+            bare = {**item} if item.get("encrypted_content") else None
+        else:  # a picture is too much to be sent each time
+            bare = {**item} if done and kind not in {*_FUNCTIONS, "image_generation_call"} else None
+        if bare is not None:
+            bare = {n: v for n, v in bare.items() if n != "status" or kind != "reasoning"}
             self._encrypted.setdefault(item.get("id"), (bare, (said, calls)))
+
+    def _own(self, item: Mapping[str, Any], index: Any) -> Iterator[Delta]:
+        """Yield what one of the server's own tools has done, once."""
+        kind = str(item.get("type"))
+        names = {("id", item.get("id")), ("index", index)} - {("id", None), ("index", None)}
+        if kind in _TEXTUAL or self._seen & names:
+            return
+        self._seen |= names
+        yield from _beside(item, kind)
+
+    def _parts(
+        self, item: Mapping[str, Any], told: dict[str, str], before: Mapping[str, str]
+    ) -> Iterator[Delta]:
+        """Yield the texts of an item of a whole answer, of those kinds that have not come yet."""
+        for part, number, text in _texts(item):
+            begin = len(told[part])
+            told[part] += text
+            if not before[part]:
+                yield from self._say(part, None, text)
+            if part == "output_text":
+                yield from self._cite(item, number, begin)
+
+    def _cite(self, item: Mapping[str, Any], number: int, begin: int) -> Iterator[Delta]:
+        parts = item.get("content")
+        part = parts[number] if isinstance(parts, list) and number < len(parts) else None
+        if isinstance(part, Mapping):
+            self._citations.hold(part.get("annotations"), begin=begin - self._apart)
+            yield from self._citations.release()
 
     # Texts.
 
     def _say(self, part: str, place: Hashable, text: Any) -> Sequence[Delta]:
         if not text:
             return ()
+        if part == "output_text":
+            if place not in self._begins:
+                self._begins[place] = len(self._all(part))
+        else:
+            self._apart = len(self._all("output_text"))
         self._said[part].setdefault(place, []).append(text)
         return (_MADE[part](text),)
 
@@ -169,14 +221,14 @@ class Reader(TotalsReader):
         told = dict.fromkeys(_MADE, "")
         calls = 0
         for index, item in enumerate(response.get("output") or ()):
-            self._keep(item, len(told["output_text"]), calls)
+            self._keep(item, len(told["output_text"]), calls, done=True)
+            if item.get("type") != "message":
+                self._apart = len(told["output_text"])
             if item.get("type") == "function_call":
                 calls += 1
                 yield from self._call(item, index, done=True)
-            for part, _, text in _texts(item):
-                told[part] += text
-                if not before[part]:
-                    yield from self._say(part, None, text)
+            yield from self._parts(item, told, before)
+            yield from self._own(item, index)
         short = response.get("output_text")  # of servers that give no items
         if type(short) is str and not told["output_text"]:
             told["output_text"] = short
@@ -185,6 +237,28 @@ class Reader(TotalsReader):
         for part, said in before.items():
             if said:
                 yield from self._say(part, None, _new(told[part], said))
+
+
+_FUNCTIONS = frozenset({"custom_tool_call", "function_call"})
+_TEXTUAL = _FUNCTIONS | {"message", "reasoning"}
+_OF_A_TOOL = frozenset({"id", "name", "output", "outputs", "result", "results", "status", "type"})
+
+
+def _beside(item: Mapping[str, Any], kind: str) -> Iterator[Delta]:
+    """Yield the call of one of the server's own tools and what it gave; others as they came."""
+    if not kind.endswith("_call"):
+        yield other(item)
+        return
+    args = {n: v for n, v in item.items() if n not in _OF_A_TOOL and v is not None}
+    image = kind == "image_generation_call" and item.get("result")
+    outputs = ("output", "outputs", "results", *(() if image else ("result",)))
+    output = next((item[name] for name in outputs if item.get(name) is not None), None)
+    failed = given(item.get("status")) in {"failed", "incomplete"} or bool(item.get("error"))
+    yield called(item.get("id"), str(item.get("name") or kind.removesuffix("_call")), args)
+    yield result(item.get("id"), output, failed=failed, block_type=kind)
+    if image:
+        form = item.get("output_format") or "png"
+        yield Block({"type": "image", "base64": image, "mime_type": f"image/{form}"})
 
 
 def _new(whole: str, said: str) -> str:

@@ -105,7 +105,7 @@ class Exchange:
         """
         async for attempt in self._retries.run():
             with attempt:
-                response, reading, first = await self._begin()
+                response, reading, first, last = await self._begin()
         try:
             if headers:  # first, for whoever ends the answer early; how it ended comes after it
                 told = {name: self._mask(each) for name, each in response.headers.items()}
@@ -115,14 +115,19 @@ class Exchange:
             while not reading.done:
                 for delta in await _next(response, reading):
                     yield delta
-            for delta in reading.end():
+            for delta in reading.end() if last is None else last:
                 yield delta
             await response.settle()
         finally:
             await response.close()
 
-    async def _begin(self) -> tuple[Response, Reading, Sequence[Delta]]:
-        """Ask, and wait for the first piece: until then, asking again can help."""
+    async def _begin(
+        self,
+    ) -> tuple[Response, Reading, Sequence[Delta], Sequence[Delta] | None]:
+        """Ask, and wait for the first piece: until then, asking again can help.
+
+        Where the end of the answer is the first piece of it, that comes last.
+        """
         response = await self._send()
         try:
             if response.status >= 300:  # noqa: PLR2004  redirects and failures
@@ -132,12 +137,11 @@ class Exchange:
             first: list[Delta] = []
             while not (reading.began or reading.done):
                 first += await _next(response, reading)
-            if not reading.began:
-                reading.end()
+            last = None if reading.began else reading.end()
         except BaseException:
             await response.close()
             raise
-        return response, reading, first
+        return response, reading, first, last
 
     async def _fail(self, response: Response) -> NoReturn:
         body = b""

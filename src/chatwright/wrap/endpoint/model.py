@@ -253,12 +253,16 @@ class ChatEndpoint(EndpointFields):
 
     def capabilities(self) -> Capabilities:
         """Return what the wire and the quirks say."""
-        return self.known_quirks.capabilities()
+        return self.known_quirks.capabilities(self.speaks.media)
 
     def _resolve_model_profile(self) -> ModelProfile:
-        profile = super()._resolve_model_profile()
-        if tokens := self.known_quirks.context_tokens:
-            profile["max_input_tokens"] = tokens
+        """Return what is known of the model; of its inputs nothing, where they are only tried."""
+        profile, known = super()._resolve_model_profile(), self.known_quirks
+        if known.inputs is None:
+            for name in ("image_inputs", "audio_inputs", "video_inputs", "pdf_inputs"):
+                profile.pop(name, None)  # type: ignore[misc]  # no key of it is required
+        if known.context_tokens:
+            profile["max_input_tokens"] = known.context_tokens
         return profile
 
     def _accepted(self) -> frozenset[str]:

@@ -9,6 +9,7 @@ from urllib.parse import quote
 from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
 from pydantic import AfterValidator, BaseModel, ConfigDict, model_validator
 
+from chatwright.errors import ContentError
 from chatwright.langchain.openai import as_openai
 from chatwright.langchain.transcript import Transcript, known_transcript, transcript
 from chatwright.wires.quirks import Quirks
@@ -115,6 +116,7 @@ class WireSpec(BaseModel):
                 tool_choice=frozenset(choices if native else ()),
                 response_format="json_schema" if "response_format" in names else "none",
                 developer="system",
+                inputs=frozenset(),
             ),
             accepts=frozenset(self.request.parameters),
             key_header=self.request.key_header,
@@ -139,6 +141,7 @@ class WireSpec(BaseModel):
     def _write(self, ask: Ask) -> Written:
         spec, asked = self.request, ask.request
         others = self._others(asked.messages)
+        self._check_media(asked.messages, others)
         system = "\n\n".join(each.text for each in asked.messages if each.type == "system")
         values = {
             **spec.parameters,
@@ -161,6 +164,23 @@ class WireSpec(BaseModel):
         )
         body = _filled(spec.body, values)
         return Written(ask.base_url + path, type(spec.body)() if body is None else body, {})
+
+    def _check_media(self, messages: Sequence[BaseMessage], others: Sequence[BaseMessage]) -> None:
+        """Refuse a medium that the description has no place for.
+
+        Raises:
+            ContentError: Its message goes out as text, or has its content left out.
+        """
+        carries = "messages" in _names(self.request.body)
+        carries = carries and "content" in _names(self.request.message)
+        for message in messages:
+            blocks = message.content if isinstance(message.content, list) else []
+            kinds = [b["type"] for b in blocks if isinstance(b, dict) and b["type"] != "text"]
+            if kinds and not (carries and message in others):
+                raise ContentError(
+                    f"the description of this server has no place for {kinds[0]!r} content: its "
+                    "`messages`, with a `message` that has ${content}, would carry it"
+                )
 
     def _others(self, messages: Sequence[BaseMessage]) -> Sequence[BaseMessage]:
         """Return the messages that no other name in the body stands for."""

@@ -282,7 +282,7 @@ class _Learner:
         Raises:
             LoadError: Nothing tells where the prompt goes in, or where text comes out.
         """
-        sketch = Sketch(self.asker.endpoint.base_url, notes=self._notes)
+        sketch = Sketch(self._asked.url.rstrip("/"), notes=self._notes)
         in_body = self._hidden_fields()
         if len(in_body) > 1:
             names = ", ".join(name for _, name, _ in in_body)
