@@ -341,6 +341,36 @@ def test_what_is_told_of_an_answer_is_kept():
         assert told["cost"] == 0.5
 
 
+def test_sources_above_an_answer_are_its_citations_where_it_has_no_others():
+    sources = {
+        "citations": ["http://x.example", "http://y.example"],
+        "search_results": [{"title": "X", "url": "http://x.example"}],
+    }
+    whole = {
+        "choices": [{"message": {"content": "Rain[1]."}, "finish_reason": "stop"}],
+        **sources,
+    }
+    last = {"choices": [], "usage": {"prompt_tokens": 1, "completion_tokens": 2}}
+    events = [chunk({"content": "Rain"}), chunk({"content": "[1]."}), chunk({}, "stop"), last]
+    streamed = data(*({**each, **sources} for each in events))
+    for body, stream in ((json.dumps(whole).encode(), False), (streamed, True)):
+        script = [Bytes(body), Cut(politely=True)] if stream else [Refuse(200, body=body)]
+        answer = at(script, quirks=Quirks(stream=stream)).invoke("x")
+        assert answer.text == "Rain[1]."
+        assert annotations(answer) == [
+            {"type": "citation", "url": "http://x.example", "title": "X"},
+            {"type": "citation", "url": "http://y.example"},
+        ]
+
+
+def test_a_summary_among_the_parts_of_content_is_reasoning():
+    thought = {"type": "reasoning", "summary": [{"type": "summary_text", "text": "Two."}]}
+    parts = [thought, {"type": "text", "text": "Rain."}]
+    for answer in both({"content": parts}, *(chunk({"content": [each]}) for each in parts)):
+        assert answer.text == "Rain."
+        assert answer.additional_kwargs["reasoning_content"] == "Two."
+
+
 IMAGES = [{"type": "image_url", "image_url": {"url": INLINE}, "index": 0}]
 
 

@@ -50,6 +50,11 @@ class Citations:
         self._told: list[Mapping[str, Any]] = []
         self._held: list[Mapping[str, Any]] = []
 
+    @property
+    def any(self) -> bool:
+        """Whether there were any."""
+        return bool(self._told)
+
     def hold(self, given: Any, *, begin: int = 0, end: int | None = None) -> None:
         """Keep citations until there is text for them.
 

@@ -24,7 +24,7 @@ from chatwright.wrap.jsonio import dumps, loads
 from chatwright.wrap.masking import Mask
 from chatwright.wrap.reports import codes_in, is_report, plain, status_in, words_in
 
-__all__ = ["SHOWN_BYTES", "Came", "failure", "reported", "retry_after", "unanswered"]
+__all__ = ["SHOWN_BYTES", "Came", "failure", "reported", "request_id", "retry_after", "unanswered"]
 
 SHOWN_BYTES = 2048
 """How much of a body an error shows."""
@@ -46,7 +46,7 @@ _SPENT = re.compile(
 """What no asking again can cure: somebody has to pay first."""
 _SOON = re.compile(r"retry in \d", re.IGNORECASE)
 """What Gemini says of a quota that is for a minute only, in the words of one that is used up."""
-_LENGTHY = frozenset({400, 413, 422})
+_LENGTHY = frozenset({400, 413, 422, 500})
 _REFUSED = 400
 _CONFLICT = 409
 _SERVER = 500
@@ -56,25 +56,27 @@ _REQUEST_IDS = ("x-request-id", "request-id", "apim-request-id", "x-amzn-request
 
 
 def failure(
-    status: int, body: bytes, headers: Mapping[str, str], *, name: str, mask: Mask
+    came: "Came", body: bytes, headers: Mapping[str, str], *, name: str, mask: Mask
 ) -> SourceError:
     """Return what a status of 300 or above stands for.
 
     Args:
-        status: The HTTP status.
+        came: Where the answer came from.
         body: What came with it.
         headers: The response's headers.
         name: The model's name.
         mask: Hides secrets.
     """
-    shown = mask(body.decode("utf-8", "replace"))[:SHOWN_BYTES]
-    said, codes = _said(shown)
+    status, shown = came.status, mask(body.decode("utf-8", "replace"))[:SHOWN_BYTES]
+    said, codes, is_json = _said(shown)
     wait = _wait(headers)
     hints = (_fix(status, said, codes), _waiting(wait))
-    message = f"{name}: HTTP {status}: {said or 'without a word'}{''.join(hints)}"
+    # What is no JSON is rarely the API's own: a proxy's, or another address's.
+    where = f"HTTP {status}" if is_json else mask(str(came))
+    message = f"{name}: {where}: {said or 'without a word'}{''.join(hints)}"
     error = _made(status, message, f"{said} {codes}")
     error.body = shown
-    error.request_id = next((headers[each] for each in _REQUEST_IDS if each in headers), None)
+    error.request_id = request_id(headers)
     error.retry_after = wait
     if (again := headers.get(_AGAIN, "").lower()) in {"true", "false"}:
         error.is_retryable = again == "true"
@@ -85,6 +87,11 @@ def failure(
     return error
 
 
+def request_id(headers: Mapping[str, str]) -> str | None:
+    """Return the server's name for a request, for who asks its people about it."""
+    return next((headers[each] for each in _REQUEST_IDS if each in headers), None)
+
+
 class Came(NamedTuple):
     """Where an answer came from, as errors tell it.
 
@@ -92,15 +99,18 @@ class Came(NamedTuple):
         status: The HTTP status.
         kind: The content type; empty for none.
         address: The URL, without its query.
+        proxy: The host and port of the proxy by which it came; empty for none.
     """
 
     status: int
     kind: str
     address: str
+    proxy: str = ""
 
     def __str__(self) -> str:
         """Write it as it stands in an error."""
-        return f"HTTP {self.status}, {self.kind or 'no content type'}, {self.address}"
+        by = f" by way of the proxy {self.proxy}" if self.proxy else ""
+        return f"HTTP {self.status}, {self.kind or 'no content type'}, {self.address}{by}"
 
 
 def reported(said: Any, *, name: str, mask: Mask, came: Came | None = None) -> SourceError:
@@ -182,22 +192,22 @@ def _made(status: int | None, message: str, told: str) -> SourceError:
     return error
 
 
-def _said(body: str) -> tuple[str, str]:
-    """Return the message in a body, if there is one, else the body; and the codes beside it."""
+def _said(body: str) -> tuple[str, str, bool]:
+    """Return the message in a body, else the body; the codes beside it; and if it is JSON."""
     try:
         fields = loads(body)
     except SourceError:
-        return plain(body), ""
+        return plain(body), "", False
     codes = codes_in(fields)
     if isinstance(fields, list) and len(fields) == 1:  # Gemini's
         (fields,) = fields
     if isinstance(fields, Mapping):
         inner = fields.get("error", fields)
         if isinstance(inner, str):
-            return inner, codes
+            return inner, codes, True
         if isinstance(inner, Mapping) and isinstance(inner.get("message"), str):
-            return str(inner["message"]), codes
-    return plain(body), codes
+            return str(inner["message"]), codes, True
+    return plain(body), codes, True
 
 
 def _fix(status: int, said: str, codes: str) -> str:

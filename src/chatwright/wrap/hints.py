@@ -178,6 +178,26 @@ _HINTS = (
         "set the quirk response_format='json_object', or 'none'" + _PROBE,
     ),
     Hint(
+        "llama.cpp, uzu",
+        r"(?=.*\bstream(ing|ed)?\b)(?=.*\b(tools?|function)\b)"
+        r"(?=.*\b(cannot|can't|not|unsupported|only)\b)",
+        "set the quirk stream_tools=False, by which calls come in one piece" + _PROBE,
+    ),
+    Hint(
+        "Groq, llama.cpp, Gemini",
+        r"(?=.*(\bjson\b|response[_ ](format|schema|mime)|\bgrammar\b|structured output))"
+        r"(?=.*\b(tools?|function)\b)(?=.*\b(cannot|can't|not|unsupported)\b)",
+        "set the quirk tools_with_format=False, by which the schema is asked for in another way"
+        + _PROBE,
+    ),
+    Hint(
+        "vLLM, OpenAI, OpenRouter, llama.cpp, DeepSeek",
+        r"not a multimodal model|at most 0 (image|audio|video)|\bimage_url\b|TextContentPart"
+        r"|(image|audio|video|vision)( input)?s? (is|are) (not|only) support"
+        r"|support (image|audio|video|vision)|input should be 'text'",
+        "the model seems to read no such content; the quirk inputs=[] refuses it here" + _PROBE,
+    ),
+    Hint(
         "Ollama",
         r"^model ([`'\"])(?P<model>[^`'\"]+)\1 not found",
         "the server has no such model; on Ollama, `ollama pull {model}` gets it",

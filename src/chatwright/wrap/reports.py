@@ -69,8 +69,9 @@ def is_report(event: Any) -> bool:
         return True
     if fields.get("choices"):
         return False
-    failed = "choices" in fields or _is_status(fields.get("status"))
-    failed = failed or ("code" in fields and _fails(fields["code"]))
+    if "choices" in fields and words_in(event, 1) is not None:  # below, words may be citations'
+        return True
+    failed = _is_status(fields.get("status")) or ("code" in fields and _fails(fields["code"]))
     return bool(fields.get("detail")) or (failed and words_in(event) is not None)
 
 

@@ -221,6 +221,14 @@ ROLES = "Conversation roles must alternate user/assistant/user/assistant/..."
         (message("'developer' is not one of ['system', 'user']"), ["developer='system'"]),
         (message("Unsupported parameter: 'stop' is not supported"), ["max_stops=0"]),
         (message("This response_format type is unavailable now"), ["response_format="]),
+        (message("Cannot use tools with stream"), ["stream_tools=False"]),
+        (message("streaming with tools is not supported; set stream to false"), ["stream_tools="]),
+        (message("json mode cannot be combined with tool calling"), ["tools_with_format=False"]),
+        (message("Cannot use custom grammar constraints with tools."), ["tools_with_format="]),
+        (message("m is not a multimodal model"), ["inputs=[]"]),
+        (message("unknown variant `image_url`, expected `text`"), ["inputs=[]"]),
+        (message("No endpoints found that support image input"), ["inputs=[]"]),
+        ({"detail": [{"loc": ["TextContentPart"], "msg": "Input should be 'text'"}]}, ["inputs="]),
     ],
 )
 @pytest.mark.parametrize("status", [400, 500])
@@ -395,3 +403,37 @@ def test_a_server_that_speaks_no_tls_is_told():
 
 def test_an_invalid_request_stays_one(server):
     assert type(refused(server, 400, message("No."))) is InvalidRequestError
+
+
+# What is not the API's own.
+
+
+def test_a_page_in_place_of_an_answer_tells_the_address(server):
+    error = refused(server, 413, b"<html><h1>Too Large</h1></html>", {"Content-Type": "text/html"})
+    where = f"HTTP 413, text/html, {server.url}/v1/chat/completions"
+    assert str(error) == f"m: {where}: Too Large"
+    assert str(refused(server, 400, message("no"))) == "m: HTTP 400: no"
+
+
+def test_a_page_tells_the_proxy_that_it_came_by(server):
+    server.script = [Refuse(503, body=b"Service Unavailable")]
+    proxy = server.url.replace("://", "://me:pw-pw-pw@")
+    with pytest.raises(EngineError) as caught:
+        ChatEndpoint(
+            "http://llm.example/v1", model="m", max_retries=0, fast=Carrier.fast, proxy=proxy
+        ).invoke("x")
+    place = server.url.removeprefix("http://")
+    by = f"http://llm.example/v1/chat/completions by way of the proxy {place}"
+    assert by in str(caught.value)
+    assert "pw-pw-pw" not in str(caught.value)
+
+
+WHOLE = b'{"choices": [{"message": {"content": "fine"}, "finish_reason": "stop"}]}'
+
+
+@pytest.mark.parametrize("mode", MODES.values(), ids=MODES)
+async def test_an_answer_tells_the_name_that_its_request_has(server, mode):
+    server.script = ["fine"]
+    assert "request_id" not in (await mode(model(server), "x")).response_metadata
+    server.script = [Refuse(200, body=WHOLE, headers={"x-request-id": "req-1"})]
+    assert (await mode(model(server), "x")).response_metadata["request_id"] == "req-1"

@@ -213,6 +213,16 @@ def test_base_resp_of_a_good_answer_is_no_failure():
     assert answering(reply, b"data: [DONE]\n\n").invoke("hi").text == "a"
 
 
+def test_the_titles_of_sources_are_no_failure():
+    sources = {"search_results": [{"title": "Errors", "url": "http://x.example"}]}
+    usage = {"prompt_tokens": 1, "completion_tokens": 1}
+    reply = sse(
+        {"choices": [{"delta": {"content": "a"}}], **sources},
+        {"choices": [], "usage": usage, **sources},
+    )
+    assert answering(reply, b"data: [DONE]\n\n").invoke("hi").text == "a"
+
+
 def test_a_calls_headers_have_answers_of_their_own():
     url = serving(lambda asked: [asked.headers.get("x-tenant", "none")])
     model = ChatEndpoint(base_url=f"{url}/v1", model="m", cache=InMemoryCache())

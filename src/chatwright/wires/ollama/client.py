@@ -86,7 +86,9 @@ def _images(content: Sequence[Any]) -> Iterator[str]:
         if block["type"] == "image":
             if not block.get("base64"):
                 where = block.get("url") or block.get("file_id")
-                raise ContentError(f"Ollama takes images as base64 only, not {where!r}")
+                raise ContentError(
+                    f"Ollama takes images as base64 only; fetch what the URL or id {where!r} names"
+                )
             yield block["base64"]
 
 

@@ -61,6 +61,21 @@ class Beside:
         known = {n: v for n, v in audio.items() if v is not None and n != "data"}
         self._spoken |= known | {"transcript": told}
 
+    def cite(self, known: Mapping[str, Any]) -> None:
+        """Keep the sources that stand above an answer, where none stood beside its text.
+
+        Args:
+            known: What is known of the answer; Perplexity's `citations` are addresses, which its
+                text numbers, and `search_results` name their pages.
+        """
+        pages = [each for each in known.get("search_results") or () if isinstance(each, Mapping)]
+        titles = {each.get("url"): each.get("title") for each in pages}
+        urls = [each for each in known.get("citations") or titles if isinstance(each, str)]
+        if not self._citations.any:
+            self._citations.hold(
+                {"type": "url_citation", "url": url, "title": titles.get(url)} for url in urls
+            )
+
     def flush(self) -> Iterator[Block]:
         """Yield what is left: nothing more comes."""
         yield from self._citations.release()

@@ -112,11 +112,12 @@ class Reader(TotalsReader):
         return [self._counted(USAGE, usage), *deltas] if usage else deltas
 
     def knows(self, payload: Any) -> bool:
-        """Tell whether a payload is part of an answer: it has a choice, empty or not."""
-        return bool(payload.get("choices"))
+        """Tell whether a payload is part of an answer: it has a choice, empty or not, or counts."""
+        return bool(payload.get("choices") or self._usage_in(payload, ()))
 
     def flush(self) -> Sequence[Delta]:
         """Return what is left to say at the end."""
+        self._beside.cite(self._metadata)
         return [*self._beside.flush(), *self._calls.flush(), self._finish()]
 
     def _is_ours(self, choice: Mapping[str, Any]) -> bool:
@@ -211,11 +212,13 @@ class Reader(TotalsReader):
             elif thinking := _text(part.get("thinking")):
                 self._learn(REASONING_FIELD, PARTS)
                 yield Reasoning(thinking)
+            elif part.get("type") in _THOUGHTS:
+                yield Reasoning(_text(part))  # Databricks' is a summary
             elif text := part.get("text"):
-                yield Reasoning(text) if part.get("type") in _THOUGHTS else text
+                yield text
             elif refusal := part.get("refusal"):
                 yield Refusal(refusal)
-            elif part.get("type") not in _THOUGHTS | {"text"}:
+            elif part.get("type") != "text":
                 media = as_media(part)
                 yield other(part) if media is None else Block(media)
 

@@ -45,7 +45,13 @@ DIALECTS: Mapping[str, Dialect] = {
         host="api.mistral.ai",
     ),
     # https://console.groq.com/docs/api-reference
-    "groq": Dialect(whole_calls=True, usage=("x_groq", "usage"), last={"x_groq": {"id": "req_1"}}),
+    "groq": Dialect(
+        whole_calls=True,
+        usage=("x_groq", "usage"),
+        last={"x_groq": {"id": "req_1"}},
+        quirks=Quirks(tools_with_format=False),  # vercel/ai#16540
+        host="api.groq.com",
+    ),
     # https://docs.x.ai/docs/guides/reasoning
     "xai": Dialect(counts=replace(USAGE, reasoning_apart=True)),
     # https://docs.fireworks.ai/guides/function-calling

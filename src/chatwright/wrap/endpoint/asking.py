@@ -47,6 +47,10 @@ class Body(NamedTuple):
     raw: bytes
     headers: Mapping[str, str]
 
+    def came(self, address: str) -> Came:
+        """Return where it came from, as errors tell it."""
+        return Came(self.status, self.headers.get("content-type", ""), address)
+
     @property
     def is_fine(self) -> bool:
         """Whether the status is one of success."""
@@ -158,7 +162,8 @@ class Asker:
             await response.close()
 
     def _failure(self, body: Body) -> SourceError:
-        return failure(body.status, body.raw, body.headers, name="the server", mask=self.mask)
+        came = body.came(self.endpoint.base_url)
+        return failure(came, body.raw, body.headers, name="the server", mask=self.mask)
 
     async def ask(
         self,

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
-from typing import NamedTuple, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 from tenacity import (
     AsyncRetrying,
@@ -17,7 +17,7 @@ from tenacity import (
 from chatwright.deltas import Delta, Finish
 from chatwright.errors import SourceConnectionError, SourceError, SourceTimeoutError
 from chatwright.wrap.endpoint.http import Response
-from chatwright.wrap.failure import Came, failure
+from chatwright.wrap.failure import Came, failure, request_id
 from chatwright.wrap.masking import Mask
 from chatwright.wrap.reading import Reading
 
@@ -107,9 +107,8 @@ class Exchange:
             with attempt:
                 response, reading, first, last = await self._begin()
         try:
-            if headers:  # first, for whoever ends the answer early; how it ended comes after it
-                told = {name: self._mask(each) for name, each in response.headers.items()}
-                yield Finish(metadata={"headers": told})
+            if told := self._told(response, headers=headers):
+                yield Finish(metadata=told)  # first, for whoever ends the answer early
             for delta in first:
                 yield delta
             while not reading.done:
@@ -120,6 +119,16 @@ class Exchange:
             await response.settle()
         finally:
             await response.close()
+
+    def _told(self, response: Response, *, headers: bool) -> dict[str, Any]:
+        """Return what a response's headers tell of an answer."""
+        told: dict[str, Any] = {}
+        if known := request_id(response.headers):
+            told["request_id"] = self._mask(known)
+        if headers:
+            shown = {name: self._mask(each) for name, each in response.headers.items()}
+            told["headers"] = shown
+        return told
 
     async def _begin(
         self,
@@ -132,8 +141,7 @@ class Exchange:
         try:
             if response.status >= 300:  # noqa: PLR2004  redirects and failures
                 await self._fail(response)
-            kind = response.headers.get("content-type", "")
-            reading = self._read(Came(response.status, kind, response.address))
+            reading = self._read(response.came)
             first: list[Delta] = []
             while not (reading.began or reading.done):
                 first += await _next(response, reading)
@@ -148,7 +156,7 @@ class Exchange:
         with contextlib.suppress(SourceError):  # the status says enough
             while len(body) < BODY_BYTES and (data := await response.next()) is not None:
                 body += data
-        raise failure(response.status, body, response.headers, name=self._name, mask=self._mask)
+        raise failure(response.came, body, response.headers, name=self._name, mask=self._mask)
 
 
 async def _next(response: Response, reading: Reading) -> Sequence[Delta]:

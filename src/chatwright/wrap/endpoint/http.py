@@ -18,6 +18,7 @@ from chatwright.errors import (
     SourceError,
     SourceTimeoutError,
 )
+from chatwright.wrap.failure import Came
 from chatwright.wrap.hints import fix_for
 from chatwright.wrap.masking import Mask
 from chatwright.wrap.watch import Watch
@@ -118,11 +119,12 @@ answer may take: the values of ChatOpenAI (`_client_utils.py`, langchain-openai 
 
 
 class Opened:
-    """Whether a connection had to be made for a request, or one was used again."""
+    """Whether a connection had to be made for a request, and through which proxy, if any."""
 
     def __init__(self) -> None:
         """Start with none made."""
         self.is_new = False
+        self.proxy = ""
 
     def on(self, made: Any) -> None:
         """Take the socket of a connection that was made, and have it notice a lost peer."""
@@ -163,6 +165,7 @@ class Response:
         self._response: httpx2.Response | None = None
         self._pieces: AsyncGenerator[bytes] | None = None
         self.address = ""
+        self.proxy = ""
         self.status = 0
         self.headers: Mapping[str, str] = {}
 
@@ -218,9 +221,15 @@ class Response:
             raise self._ours(failed)
         assert self._response is not None  # noqa: S101  nothing has failed
         self._learn(self._response.request, headers)
+        self.proxy = getattr(self._response.request.extensions.get("opened"), "proxy", "")
         self.status = self._response.status_code
         self.headers = self._response.headers
         self._pieces = _pieces(self._response)
+
+    @property
+    def came(self) -> Came:
+        """Where it came from, as errors tell it."""
+        return Came(self.status, self.headers.get("content-type", ""), self.address, self.proxy)
 
     async def next(self) -> bytes | None:
         """Return the body's next bytes; None at its end.

@@ -54,6 +54,7 @@ class Transport(httpx2.AsyncBaseTransport):
         if way is None:
             way = self._ways[proxy] = _way(self._network, proxy)
         opened = request.extensions["opened"] = Opened()
+        opened.proxy = "" if proxy is None else _place(proxy)
         began = time.monotonic()
         try:
             return await way.handle_async_request(request)

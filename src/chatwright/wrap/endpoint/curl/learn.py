@@ -183,7 +183,8 @@ class _Learner:
         if body.is_fine:
             said = next(filter(is_report, heard(body).payloads))
             return self.asker.mask(words_in(said) or str(said))[:400]
-        made = failure(body.status, body.raw, body.headers, name="the server", mask=self.asker.mask)
+        came = body.came(self._asked.url)
+        made = failure(came, body.raw, body.headers, name="the server", mask=self.asker.mask)
         return str(made)
 
     def native(self, body: Body) -> str:
