@@ -53,6 +53,7 @@ class Full(BaseChatModel):
 
     provider: ClassVar[str] = "handmade"
     reads: ClassVar[type[Answer]] = Answer
+    events: ClassVar[type[Events]] = Events
     images: ClassVar[bool] = True
 
     @model_validator(mode="before")
@@ -165,7 +166,7 @@ class Full(BaseChatModel):
         }
 
     def chunks(self, answer: Answer, payload: dict) -> Iterator[ChatGenerationChunk]:
-        events = Events()
+        events = self.events()
         with closing(self.received(payload)) as received:
             for data in received:
                 for event in events.feed(data):
@@ -181,7 +182,7 @@ class Full(BaseChatModel):
         yield from answer.end()
 
     async def achunks(self, answer: Answer, payload: dict) -> AsyncIterator[ChatGenerationChunk]:
-        events = Events()
+        events = self.events()
         async with aclosing(self.areceived(payload)) as received:
             async for data in received:
                 for event in events.feed(data):

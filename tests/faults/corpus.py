@@ -15,6 +15,7 @@ from faults import (  # noqa: F401
     structures,
     tools,
     usage,
+    wild,
 )
 from faults.controls import CONTROLS
 from faults.kit import FAULTS, Fault

@@ -1,6 +1,7 @@
 """What scripts hold beside deltas, and how they are played by the servers' ends of the wires."""
 
 import asyncio
+import itertools
 import json
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -96,8 +97,9 @@ def noisy(data: bytes) -> Iterator[bytes]:
     if data.startswith((b"data:", b"event:")):
         data = b"".join([b": ping\n\n", *_bare(data), b"id: 7\n", data])
         data = data.replace(b"data: ", b"data:").replace(b"\n", b"\r\n")
-    for start in range(0, len(data), _PACKET):
-        yield data[start : start + _PACKET]
+    cuts = [at for at, byte in enumerate(data) if at % _PACKET == 0 or byte & 0xC0 == 0x80]  # noqa: PLR2004  inside of a letter
+    for start, end in itertools.pairwise([*cuts, len(data)]):
+        yield data[start:end]
 
 
 def _bare(event: bytes) -> Iterator[bytes]:

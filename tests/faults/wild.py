@@ -1,0 +1,133 @@
+"""Faults as people publish them: roles, retries, and streams that are read by hand."""
+
+import time
+
+from langchain_core.messages import AIMessage, HumanMessage
+
+from faults.controls import Full
+from faults.kit import fault
+from faults.wire import Events
+
+
+def recast(message, cls):
+    return cls(message.content, id=message.id)
+
+
+@fault("B11")
+class SystemIsAnExample(Full):
+    """Whatever is no user's message is sent as the assistant's."""
+
+    def payload(self, messages, stop, kwargs):
+        made = super().payload(messages, stop, kwargs)
+        for each in made["messages"]:
+            each["role"] = "user" if each["role"] == "user" else "assistant"
+        return made
+
+
+@fault("B11")
+class AnswersAreQuestions(Full):
+    """Earlier answers are sent in the user's name."""
+
+    def payload(self, messages, stop, kwargs):
+        given = [
+            recast(each, HumanMessage) if isinstance(each, AIMessage) and each.text else each
+            for each in messages
+        ]
+        return super().payload(given, stop, kwargs)
+
+
+@fault("B11")
+class ResultsAreForgotten(Full):
+    """Results of tools are left out where no tools are bound."""
+
+    def payload(self, messages, stop, kwargs):
+        kept = [each for each in messages if kwargs.get("tools") or each.type != "tool"]
+        return super().payload(kept, stop, kwargs)
+
+
+@fault("B11")
+class SystemIsDropped(Full):
+    """The system message is left out of conversations of more than one turn."""
+
+    def payload(self, messages, stop, kwargs):
+        kept = [each for each in messages if len(messages) < 3 or each.type != "system"]
+        return super().payload(kept, stop, kwargs)
+
+
+@fault("E6")
+class AllFailuresAreTriedThrice(Full):
+    """Whatever fails is asked again, a wrong key too."""
+
+    def received(self, payload):
+        for attempt in range(3):
+            try:
+                yield from super().received(payload)
+                return
+            except Exception:
+                if attempt == 2:
+                    raise
+                time.sleep(0.01)
+
+
+@fault("E6")
+class NoneMeansOneMore(Full):
+    """`max_retries=0` is taken for unset, and one retry is made."""
+
+    def received(self, payload):
+        try:
+            yield from super().received(payload)
+        except Exception as error:
+            if not getattr(error, "is_retryable", False):
+                raise
+            yield from super().received(payload)
+
+
+class EveryLine(Events):
+    def _line(self, line):
+        text = line.decode(errors="replace").rstrip("\r")
+        return text.removeprefix("data: ") if text else None
+
+
+@fault("S16")
+class EveryLineIsAnEvent(Full):
+    """A comment is taken for JSON."""
+
+    events = EveryLine
+
+
+class WithBlank(Events):
+    def _line(self, line):
+        text = line.decode(errors="replace")
+        return text[6:].rstrip("\r") if text.startswith("data: ") else None
+
+
+@fault("S16")
+class WantsABlank(Full):
+    """What has no blank after `data:` is passed over, so that the answer breaks off."""
+
+    events = WithBlank
+
+
+class Packets(Events):
+    def feed(self, data):
+        return super().feed(data.decode(errors="replace").encode())
+
+
+@fault("S16")
+class DecodesPackets(Full):
+    """Each packet is decoded by itself, so that letters on the border are lost."""
+
+    events = Packets
+
+
+class NoRest(Events):
+    def feed(self, data):
+        self._rest = b""
+        return super().feed(data)
+
+
+@fault("S16", also="*")
+class PacketsAreWhole(Full):
+    """A packet is taken to end where a line does."""
+
+    events = NoRest
