@@ -1,5 +1,6 @@
 """Make the generated pages anew: `make docs`. A test compares them with what is committed."""
 
+import json
 import os
 import subprocess
 import sys
@@ -36,7 +37,26 @@ def rules() -> str:
     return reference()
 
 
-PAGES = {"cli.md": cli, "reference/rules.md": rules}
+def changes() -> str:
+    """Return the changelog of the contract."""
+    from chatwright.checks.reference import changelog  # noqa: PLC0415  slow to import
+
+    return changelog()
+
+
+def schema() -> str:
+    """Return the JSON Schema of reports."""
+    from chatwright.checks.reports.json import SCHEMA  # noqa: PLC0415  slow to import
+
+    return json.dumps(SCHEMA, indent=2, ensure_ascii=False) + "\n"
+
+
+PAGES = {
+    "cli.md": cli,
+    "reference/rules.md": rules,
+    "reference/contract-changes.md": changes,
+    "reference/report.schema.json": schema,
+}
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from rich.console import Console
 from chatwright import ChatEndpoint, check
 from chatwright.checks.finding import Exchange, Fault, Finding, Report, Verdict
 from chatwright.checks.reports import REPORTS
+from chatwright.checks.reports.baseline import read_baseline, since
 from chatwright.checks.reports.html import as_html
 from chatwright.checks.reports.json import SCHEMA
 from chatwright.checks.reports.text import as_text, show
@@ -92,8 +93,8 @@ def test_what_is_not_text_is_shown_by_its_repr(form):
 
 def test_a_real_report_is_told_in_every_form(real):
     assert valid(real)
-    for write in REPORTS.values():
-        assert "ChatEndpoint" in write(real)
+    for name, write in REPORTS.items():
+        assert ("hold" if name in {"badge", "shields"} else "ChatEndpoint") in write(real)
 
 
 # JSON
@@ -342,6 +343,50 @@ def test_findings_of_one_cause_are_told_once():
     page = REPORTS["html"](report)
     assert page.count("and 2 more for the same reason: B4, T2") == 1 and "S1</a> +2</li>" in page
     assert len([*ET.fromstring(REPORTS["junit"](report)).iter("failure")]) == 4
+
+
+def test_a_baseline_leaves_what_is_new(tmp_path):
+    before = [
+        finding("B4", Verdict.FAIL, got="no"),
+        finding("P3", Verdict.WARN, got="hm"),
+        finding("S1", Verdict.PASS),
+    ]
+    path = tmp_path / "baseline.json"
+    path.write_text(REPORTS["json"](Report("m", before)))
+    now = [
+        finding("B4", Verdict.WARN, got="a little"),
+        finding("P3", Verdict.FAIL, got="no stop", fault=Fault.MODEL),
+        finding("S1", Verdict.FAIL, got="nothing", fault=Fault.MODEL),
+    ]
+    report = since(Report("m", now), read_baseline(path))
+    assert [each.known for each in report.findings] == [True, False, False]
+    assert report.exit_code() == 1
+    same = since(Report("m", before), read_baseline(path))
+    assert same.exit_code(strict=True) == 0
+    text = as_text(report)
+    new = [line.split()[1] for line in text.splitlines() if line.startswith("FAIL")]
+    assert new == ["S1", "P3"]
+    assert "In the baseline already: B4" in text
+    assert text.rstrip().endswith("; 1 of these in the baseline, 2 new")
+    assert "::warning" not in REPORTS["github"](report)
+    junit = ET.fromstring(REPORTS["junit"](same))
+    assert [*junit.iter("failure")] == [] and len([*junit.iter("skipped")]) == 1
+    (tmp_path / "no.json").write_text("[]")
+    with pytest.raises(ValueError, match="is no report to compare with"):
+        read_baseline(tmp_path / "no.json")
+
+
+@pytest.mark.parametrize(
+    ("verdict", "color"), [("PASS", "#2e7d32"), ("WARN", "#b7791f"), ("FAIL", "#c0392b")]
+)
+def test_a_badge_says_how_many_rules_hold(verdict, color):
+    report = Report("m", [finding("B1", Verdict.PASS), finding("B2", Verdict(verdict))])
+    held = "2 of 2 hold" if verdict == "PASS" else "1 of 2 hold"
+    told = json.loads(REPORTS["shields"](report))
+    assert (told["schemaVersion"], told["message"], told["color"]) == (1, held, color)
+    svg = ET.fromstring(REPORTS["badge"](report))
+    assert svg.tag.endswith("svg") and svg.get("aria-label") == f"chatwright check: {held}"
+    assert color in REPORTS["badge"](report)
 
 
 def test_github_is_given_no_command_but_ours():

@@ -8,6 +8,8 @@ from enum import StrEnum
 from importlib import metadata
 from typing import Any
 
+from chatwright.checks.changes import CONTRACT
+
 __all__ = [
     "SCHEMA_VERSION",
     "Exchange",
@@ -98,6 +100,7 @@ class Finding:
         seconds: How long it took.
         exchanges: The calls that it made, where something is wrong.
         cause: What raised, and where, if that is what is wrong: findings of one cause are one.
+        known: Whether a baseline has it already, so that it does not count.
     """
 
     rule: str
@@ -115,6 +118,7 @@ class Finding:
     seconds: float = 0.0
     exchanges: Sequence[Exchange] = ()
     cause: str = ""
+    known: bool = False
 
     def as_dict(self) -> dict[str, Any]:
         """Return the finding as JSON has it."""
@@ -155,13 +159,13 @@ class Report:
         return found
 
     def exit_code(self, *, strict: bool = False) -> int:
-        """Return 0 where all is well, 1 where something is not, 3 where a rule crashed.
+        """Return 0 where all is well, 1 where something new is not, 3 where a rule crashed.
 
         Args:
             strict: Whether a WARN counts as well.
         """
-        failed = self.of(Verdict.FAIL, Verdict.WARN) if strict else self.of(Verdict.FAIL)
-        if failed:
+        wrong = self.of(Verdict.FAIL, Verdict.WARN) if strict else self.of(Verdict.FAIL)
+        if any(not each.known for each in wrong):
             return 1
         return 3 if any(each.fault is Fault.CHECK for each in self.findings) else 0
 
@@ -213,12 +217,12 @@ def score(findings: Iterable[Finding]) -> tuple[int, int]:
 
 
 def versions(package: str | None = None) -> dict[str, str]:
-    """Return the versions that a report tells.
+    """Return the versions that a report tells: the contract's, and those of packages.
 
     Args:
         package: A further distribution: the model's.
     """
-    found = {"python": platform.python_version()}
+    found = {"contract": CONTRACT, "python": platform.python_version()}
     for name in filter(None, (*_TOLD, package)):
         try:
             found[name] = metadata.version(name)

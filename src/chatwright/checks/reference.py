@@ -1,8 +1,9 @@
 """The reference of the rules, in Markdown: `docs/reference/rules.md` is made of it."""
 
+from chatwright.checks.changes import CHANGES
 from chatwright.checks.rulebook import Rule, rules
 
-__all__ = ["page", "reference"]
+__all__ = ["changelog", "page", "reference"]
 
 INTRODUCTION = """\
 # The rules
@@ -24,9 +25,18 @@ def page(rule: Rule, level: int = 1) -> str:
     needs = f" · needs {', '.join(sorted(rule.needs))}" if rule.needs else ""
     return (
         f"{'#' * level} {rule.id}\n\n**{rule.title}**\n\n"
-        f"{rule.section} · {rule.severity.value} · {rule.layer}{needs}\n\n"
+        f"{rule.section} · {rule.severity.value} · {rule.layer}{needs} · version {rule.version}\n\n"
         f"{rule.page}\n\n*Mend:* {rule.mend}\n"
     )
+
+
+def changelog() -> str:
+    """Return what has changed in the contract, in Markdown."""
+    parts = ["# Changes of the contract", "Made by `make docs`. Reports name the version."]
+    for each in CHANGES:
+        told = "\n".join(f"- **{rule}**: {what}" for rule, what in each.rules.items())
+        parts += [f"## {each.version}: {each.why}", *([told] if told else [])]
+    return "\n\n".join(parts) + "\n"
 
 
 def reference() -> str:

@@ -8,6 +8,7 @@ from importlib import import_module, metadata
 from string import ascii_letters
 from typing import Any
 
+from chatwright.checks.changes import version_of
 from chatwright.checks.finding import Severity
 from chatwright.checks.trial import Trial
 
@@ -73,6 +74,11 @@ class Rule:
     def page(self) -> str:
         """What the rule says, why, and how it is tested, in Markdown."""
         return inspect.getdoc(self.test) or ""
+
+    @property
+    def version(self) -> int:
+        """One more with each change of it."""
+        return version_of(self.id)
 
     @property
     def layer(self) -> str:

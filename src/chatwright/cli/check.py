@@ -3,6 +3,7 @@
 import inspect
 import json
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,14 +13,14 @@ from chatwright.cli import app, handled
 from chatwright.cli.streams import is_terminal, say
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from chatwright.checks.finding import Finding, Report
     from chatwright.checks.run.engine import Options
 
 __all__ = ["check", "find"]
 
-FORMATS = ("text", "json", "junit", "html", "github")
+FORMATS = ("text", "json", "junit", "html", "github", "badge", "shields")
 
 
 def find(named: str) -> Any:
@@ -72,9 +73,20 @@ _Declare = Annotated[
     str | None,
     typer.Option("--declare", help="What the model supports: tools,images,audio,files."),
 ]
-_Report = Annotated[str, typer.Option("--format", "-f", help="text, json, junit, html or github.")]
+_Report = Annotated[
+    str,
+    typer.Option(
+        "--format",
+        "-f",
+        help="text, json, junit, html, github, badge (an SVG) or shields (shields.io's JSON).",
+    ),
+]
 _Output = Annotated[
     Path | None, typer.Option("--output", "-o", help="Where the report goes. Default: here.")
+]
+_Baseline = Annotated[
+    Path | None,
+    typer.Option("--baseline", help="A report in JSON: only what is new since counts."),
 ]
 _Strict = Annotated[bool, typer.Option("--strict", help="Warnings count as well.")]
 _Live = Annotated[
@@ -110,6 +122,7 @@ def check(
     declare: _Declare = None,
     report: _Report = "text",
     output: _Output = None,
+    baseline: _Baseline = None,
     strict: _Strict = False,
     live: _Live = False,
     yes: _Yes = False,
@@ -140,13 +153,15 @@ def check(
             timeout=timeout,
         )
         given = _given(kwargs or ())
+        known = _known(baseline)
     except ValueError as error:
         return _misused(error)
     if model is None:
         return _misused("there is no MODEL to check")
     if report not in FORMATS:
         return _misused(f"there is no format {report!r}; there are {', '.join(FORMATS)}")
-    return _checked(model, given, options, report, output, strict=strict, yes=yes)
+    written = Written(report, output, known, strict)
+    return _checked(model, given, options, written, yes=yes)
 
 
 def _misused(error: object) -> int:
@@ -216,18 +231,40 @@ def _explain(rule_id: str) -> int:
     return 0
 
 
+def _known(baseline: Path | None) -> "Mapping[str, int]":
+    from chatwright.checks.reports.baseline import read_baseline  # noqa: PLC0415  slow to import
+
+    return {} if baseline is None else read_baseline(baseline)
+
+
+@dataclass(frozen=True)
+class Written:
+    """How a report is written.
+
+    Args:
+        form: Its format.
+        output: Where it goes; None for standard output.
+        known: What a baseline has already.
+        strict: Whether warnings count.
+    """
+
+    form: str
+    output: Path | None
+    known: "Mapping[str, int]"
+    strict: bool
+
+
 def _checked(
     model: str,
     given: dict[str, Any],
     options: "Options",
-    report: str,
-    output: Path | None,
+    written: Written,
     *,
-    strict: bool,
     yes: bool,
 ) -> int:
     from rich.console import Console  # noqa: PLC0415  slow to import
 
+    from chatwright.checks.reports.baseline import since  # noqa: PLC0415  slow to import
     from chatwright.checks.run.process import Refused, Supervised  # noqa: PLC0415  slow to import
     from chatwright.checks.targets.redirect import PointingError  # noqa: PLC0415  slow to import
 
@@ -246,15 +283,15 @@ def _checked(
     run = Supervised(find, model, given, options, allow)
     try:
         with status:
-            found = run.report(tell)
+            found = since(run.report(tell), written.known)
     except (PointingError, Refused) as error:
         return _misused(error)
     except TypeError as error:
         if "is no chat model" in str(error):
             return _misused(error)
         raise
-    _write(found, report, output)
-    return found.exit_code(strict=strict)
+    _write(found, written.form, written.output)
+    return found.exit_code(strict=written.strict)
 
 
 def _asked(model: str, calls: int) -> bool:

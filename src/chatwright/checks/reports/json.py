@@ -55,6 +55,7 @@ _FINDING = _object(
             **_TEXT,
             "description": "What raised, and where; findings of one cause have one.",
         },
+        "known": {"type": "boolean", "description": "Whether a baseline has it already."},
     }
 )
 SCHEMA: dict[str, Any] = {

@@ -12,8 +12,8 @@ __all__ = ["as_junit"]
 def as_junit(report: Report) -> str:
     """Return a report as JUnit XML.
 
-    A FAIL is a `failure`, a rule that crashed an `error`, a SKIP is `skipped`. JUnit knows no
-    warnings: a WARN passes, and says what it is in `system-out`.
+    A FAIL is a `failure`, a rule that crashed an `error`, a SKIP `skipped`, and so is what a
+    baseline has. JUnit knows no warnings: a WARN passes, and says what it is in `system-out`.
     """
     model = printable(report.model)
     root = ET.Element("testsuites", name=f"chatwright check {model}")
@@ -34,8 +34,10 @@ def as_junit(report: Report) -> str:
 
 def _counts(findings: Sequence[Finding]) -> dict[str, str]:
     errors = sum(map(crashed, findings))
+    failed = [each for each in findings if each.verdict is Verdict.FAIL]
+    failures = sum(not each.known for each in failed)
     skipped = sum(each.verdict is Verdict.SKIP for each in findings) - errors
-    failures = sum(each.verdict is Verdict.FAIL for each in findings)
+    skipped += len(failed) - failures
     return {
         "tests": str(len(findings)),
         "failures": str(failures),
@@ -57,6 +59,8 @@ def _case(suite: ET.Element, finding: Finding, classname: str) -> None:
     body = "\n".join(f"{label}: {text}" for label, text in said)
     if crashed(finding):
         ET.SubElement(case, "error", message=message, type="crash").text = body
+    elif finding.known and finding.verdict is Verdict.FAIL:
+        ET.SubElement(case, "skipped", message=f"in the baseline already: {message}")
     elif finding.verdict is Verdict.FAIL:
         kind = printable(finding.severity)
         ET.SubElement(case, "failure", message=message, type=kind).text = body

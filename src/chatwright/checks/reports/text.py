@@ -65,6 +65,10 @@ def show(report: Report, console: Console) -> None:
     skipped = report.of(Verdict.SKIP)
     for each, rest in folded(report):
         _finding(each, rest, console)
+    known = [each.rule for each in report.findings if each.known]
+    if known:
+        console.print()
+        _say(console, Text(f"In the baseline already: {', '.join(known)}", style="dim"))
     quiet = [each for each in skipped if not crashed(each)]
     if quiet:
         console.print()

@@ -81,12 +81,15 @@ def folded(report: Report) -> list[tuple[Finding, list[str]]]:
     What a user would feel first comes first: failures before doubts, and of each, errors before
     what irritates, plain calls before others. Rules that crashed stand between the two.
 
+    What a baseline has already is left out.
+
     Args:
         report: What check found.
     """
     broken = filter(crashed, report.of(Verdict.SKIP))
     groups: dict[tuple[str, str], list[Finding]] = {}
-    for each in [*_felt(report.of(Verdict.FAIL)), *broken, *_felt(report.of(Verdict.WARN))]:
+    wrong = [*_felt(report.of(Verdict.FAIL)), *broken, *_felt(report.of(Verdict.WARN))]
+    for each in (each for each in wrong if not each.known):
         groups.setdefault((each.verdict, each.cause or each.rule), []).append(each)
     return [(first, [each.rule for each in rest]) for first, *rest in groups.values()]
 
@@ -130,12 +133,20 @@ def headline(report: Report) -> str:
     """Return the whole report in a line."""
     held, tested = score(report.findings)
     rest = tally(report.findings)
-    failed = report.of(Verdict.FAIL)
+    known = sum(each.known for each in report.findings)
+    failed = [each for each in report.of(Verdict.FAIL) if not each.known]
     reasons = sum(each.verdict is Verdict.FAIL for each, _ in folded(report))
-    if reasons < len(failed):
+    if not known and reasons < len(failed):
         told = f"{len(failed)} FAIL"
         rest = rest.replace(told, f"{told} for {reasons} reason{'' if reasons == 1 else 's'}", 1)
+    if known:
+        rest += f"; {known} of these in the baseline, {_new(report)} new"
     return f"{held} of {tested} rules hold{': ' if rest else ''}{rest}"
+
+
+def _new(report: Report) -> int:
+    wrong = report.of(Verdict.FAIL, Verdict.WARN)
+    return sum(not each.known for each in wrong)
 
 
 def facts(report: Report) -> list[str]:
