@@ -1,5 +1,6 @@
 """Models that can't do everything, and say so, are not accused; and how they are reached."""
 
+import itertools
 import json
 import re
 
@@ -11,6 +12,9 @@ from langchain_core.rate_limiters import InMemoryRateLimiter
 
 from chatwright.checks import PointingError, Verdict, check
 from faults.controls import Full
+
+
+NUMBERS = itertools.count()
 
 
 class RefusesTools(Full):
@@ -53,7 +57,7 @@ class Numbered(Full):
     """Each request has a number of its own."""
 
     def payload(self, messages, stop, kwargs):
-        return {**super().payload(messages, stop, kwargs), "user": str(id(object()))}
+        return {**super().payload(messages, stop, kwargs), "user": str(next(NUMBERS))}
 
 
 @pytest.mark.filterwarnings("ignore")

@@ -20,6 +20,7 @@ __all__ = [
     "Noise",
     "Refuse",
     "Stall",
+    "counts_in",
     "cut_at_stop",
     "lines",
     "noisy",
@@ -130,9 +131,12 @@ def server_of(wire: Wire) -> Server:
     return wire.server
 
 
-def pieces(items: Iterable[Any], wire: Wire, asked: Asked) -> Iterator[Any]:
+def pieces(
+    items: Iterable[Any], wire: Wire, asked: Asked, known: Usage | None = None
+) -> Iterator[Any]:
     """Yield a script as the pieces of a stream, and what else it holds as it is."""
     writer = server_of(wire).writer(asked)
+    writer.known = known
     for each in _stopped(items, wire, asked):
         if isinstance(each, _Act):
             yield from writer.begin()
@@ -140,6 +144,14 @@ def pieces(items: Iterable[Any], wire: Wire, asked: Asked) -> Iterator[Any]:
         else:
             yield from writer.feed(each)
     yield from writer.end()
+
+
+def counts_in(script: Any) -> Usage | None:
+    """Return the tokens that a script tells, where it is known as a whole."""
+    counts = None
+    for each in script if isinstance(script, Sequence) else ():
+        counts = each.over(counts) if isinstance(each, Usage) else counts
+    return counts
 
 
 async def whole(items: Iterable[Any], wire: Wire, asked: Asked) -> Mapping[str, Any] | Cut | Stall:

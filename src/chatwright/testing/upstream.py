@@ -16,11 +16,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
+from chatwright.deltas import Usage
 from chatwright.testing.play import (
     Cut,
     Noise,
     Refuse,
     Stall,
+    counts_in,
     lines,
     noisy,
     paced,
@@ -184,7 +186,8 @@ class Upstream:
         if isinstance(first, Refuse):
             return await _refuse(writer, received, first)
         lost = asyncio.ensure_future(_gone(reader))
-        sending = asyncio.ensure_future(self._send(writer, received, first, items))
+        known = counts_in(script)
+        sending = asyncio.ensure_future(self._send(writer, received, first, items, known))
         try:
             await asyncio.wait({lost, sending}, return_when=asyncio.FIRST_COMPLETED)
             if not sending.done():
@@ -208,6 +211,7 @@ class Upstream:
         received: Received,
         first: Any,
         items: Iterator[Any],
+        known: Usage | None,
     ) -> bool:
         rest = items if first is None else itertools.chain([first], items)
         wire, asked = received.wire, received.asked
@@ -223,7 +227,7 @@ class Upstream:
             return True
         media = wire.media_type if wire else MEDIA_TYPES["ndjson"]
         writer.write(_head(200, {"Content-Type": media}, None))
-        played = pieces(rest, wire, asked) if wire and asked else lines(rest)
+        played = pieces(rest, wire, asked, known) if wire and asked else lines(rest)
         noise = False
         async for data in paced(played):
             if isinstance(data, Cut):

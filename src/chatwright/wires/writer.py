@@ -136,10 +136,14 @@ class Writer:
 
     Args:
         asked: What was asked.
+        known: The tokens that are known of beforehand, for wires that begin with those of the
+            prompt. Default: none.
     """
 
     encode: Callable[[Any], bytes]
     """Makes bytes of a stream's payload."""
+
+    known: Usage | None = None
 
     def __init__(self, asked: Asked) -> None:
         """Start with nothing."""

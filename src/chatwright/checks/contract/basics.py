@@ -13,10 +13,10 @@ from langchain_core.prompt_values import ChatPromptValue
 
 from chatwright.checks.outcome import Outcome, expect, fail, skip, warn
 from chatwright.checks.probes.conversations import ODD_TALK, expect_all, history
-from chatwright.checks.probes.inspection import numbered, repeats
+from chatwright.checks.probes.inspection import is_accident, numbered, repeats, wire
 from chatwright.checks.rulebook import rule
 from chatwright.checks.trial import LOOK_UP, Trial
-from chatwright.deltas import Finish, ToolCallDelta, Usage
+from chatwright.deltas import Finish, Refusal, ToolCallDelta, Usage
 from chatwright.testing import Pause, Raise, Received, Refuse
 
 BOUND = 2
@@ -66,13 +66,16 @@ def every_input_gives_a_message(trial: Trial) -> None:
     "`_identifying_params`.",
 )
 def it_has_a_name(trial: Trial) -> None:
-    """Traces, caches and monitoring tell models apart by these two; the guide asks for both."""
+    """Traces, caches and monitoring tell models apart by these two; the guide asks for both.
+
+    That the second lacks the name is a warning: what has to be in it is nowhere said.
+    """
     model: Any = trial.model()
     kind = model._llm_type  # noqa: SLF001  the rule is about it
     expect(isinstance(kind, str) and kind.strip(), f"_llm_type is {kind!r}", "a short name")
     params = model._identifying_params  # noqa: SLF001  the rule is about it
     if not isinstance(params, dict) or not (params.get("model_name") or params.get("model")):
-        fail(f"_identifying_params is {params!r}", "a dict with model_name")
+        warn(f"_identifying_params is {params!r}", "a dict with model_name")
     if not params.get("model_name"):
         warn(f"_identifying_params has 'model', not 'model_name': {sorted(params)}")
 
@@ -98,7 +101,8 @@ def standard_parameters(trial: Trial) -> None:
 
     A class that drops an unknown parameter without a word is worse than one that refuses it: its
     users think that it is in force. So the values are looked for at the backend, where there is
-    one to look at. What a factory does not name can't be judged.
+    one to look at. Those that it has no name for are a warning: not all backends know all of them.
+    What a factory does not name can't be judged.
     """
     maker = trial.shared.maker
     if maker.takes is None or not isinstance(getattr(maker.build, "func", maker.build), type):
@@ -108,9 +112,8 @@ def standard_parameters(trial: Trial) -> None:
     if not named:
         skip("what makes the model names none of them")
     missing = [name for name in STANDARD if name in named and not _knows(trial, name)]
-    expect(not missing, f"the constructor drops, or does not know, {', '.join(missing)}")
     fields: dict[str, Any] = {
-        name: STANDARD[name] for name in ("temperature", "max_tokens") if name in named
+        name: STANDARD[name] for name in ("temperature", "max_tokens") if name in named - {*missing}
     }
     call = trial.call("invoke", fields=fields)
     expect(call.error is None, call.error, f"a model made with {fields}")
@@ -123,7 +126,7 @@ def standard_parameters(trial: Trial) -> None:
                 trial.model(**{name: value})
             except Exception as error:  # noqa: BLE001  it is the constructor's
                 fail(f"{name}={value!r}: {error!r}", "it is taken")
-    absent = [name for name in PLUMBING if not _knows(trial, name)]
+    absent = [*missing, *(name for name in PLUMBING if not _knows(trial, name))]
     if absent:
         warn(f"the constructor has no {', '.join(absent)}")
 
@@ -235,16 +238,21 @@ def fresh_results(trial: Trial) -> None:
 def null_is_empty(trial: Trial) -> None:
     """OpenAI's wire sends `"content": null` where an answer is nothing but tool calls.
 
-    It is tried without calls as well, as refusals come.
+    It is tried without calls as well, as refusals come; there, an error of the model's own that
+    tells so is right, too.
     """
     if not trial.over_http:
         skip("there is no JSON here that could hold a null")
-    scripts: list[list[Any]] = [[Usage(3, 1)]]
+    scripts: list[list[Any]] = [[Refusal("I can't."), Usage(3, 1)]]
+    if wire(trial) not in {"openai", "responses"}:  # there is no field for it
+        scripts = [[Usage(3, 1)]]
     if trial.has("calls"):
         scripts.append([ToolCallDelta(0, "call_1", "look_up", '{"word": "cat"}'), Usage(3, 1)])
     for script in scripts:
         for way in ("invoke", "ainvoke", "stream", "astream"):
             call = trial.call(way, script=script)
+            if script is scripts[0] and call.error is not None and not is_accident(call.error):
+                continue
             expect(call.error is None, f"{way}: {call.error!r}", "an empty text")
             expect(call.message.text == "", f"{way}: {call.message.text!r}", "an empty text")
 

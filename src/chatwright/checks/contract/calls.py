@@ -127,6 +127,7 @@ def no_arguments(trial: Trial) -> None:
 @rule(
     "T9",
     "Arguments are not escaped",
+    severity="warning",
     mend="Pass `ensure_ascii=False` to `json.dumps` wherever arguments become text.",
     section=SECTION,
     scripted=True,
@@ -172,7 +173,7 @@ def parallel(trial: Trial) -> None:
     Three calls come, two of them of one tool, one after the other and, where the wire can, in
     turns. They have to be the same in every mode, with `output_version` v0 and v1; in streams their
     indexes are looked at. Calls that come whole, and without an index, are kept apart by core: a
-    warning.
+    warning, as is what goes wrong under v1 alone, into which core translates chunks.
     """
     scripts = {"in a row": TWO[2:]}
     if wire(trial) in ("openai", ""):
@@ -183,6 +184,8 @@ def parallel(trial: Trial) -> None:
             for way in _modes(trial, version):
                 call = trial.call(way, "Hi", model=bound(model, BOTH))
                 right = call.error is None and calls_of(call.message) == CALLED
+                if not right and version == "v1" and way in STREAMING:
+                    warn(f"{way}, v1, {order}: {said(call)}", f"{CALLED}")
                 expect(right, f"{way}, {version}, {order}: {said(call)}", f"{CALLED}")
                 if way in STREAMING:
                     _have_indexes(call, f"{way}, {version}, {order}")
@@ -210,8 +213,8 @@ def text_before(trial: Trial) -> None:
     """LLMs say what they are about to do; neither that nor the call may be lost.
 
     Under v1, core puts the text at index 0, where a call whose index is 0 merges into it and is
-    gone (`chat_models.py:846-853` and `utils/_merge.py:126-138` of langchain-core 1.7.2). It is
-    tried in every mode, with `output_version` v0 and v1.
+    gone (`chat_models.py:846-853` and `utils/_merge.py:126-138` of langchain-core 1.7.2): a
+    warning. It is tried in every mode, with `output_version` v0 and v1.
     """
     for version in ("v0", "v1"):
         model = trial.model(TWO, output_version=version)
@@ -221,9 +224,11 @@ def text_before(trial: Trial) -> None:
             expect(call.error is None, f"{where}: {said(call)}", "text and calls")
             message = call.message
             right = message.text == TEXT and calls_of(message) == CALLED
-            expect(right, f"{where}: {said(call)}", f"{TEXT!r} and {CALLED}")
             kinds = [each["type"] for each in message.content_blocks]
             expected = ["text", *["tool_call"] * len(CALLED)]
+            if version == "v1" and way in STREAMING and (not right or kinds != expected):
+                warn(f"{where}: {said(call)}, blocks {kinds}", f"{expected}")
+            expect(right, f"{where}: {said(call)}", f"{TEXT!r} and {CALLED}")
             expect(kinds == expected, f"{where}: blocks {kinds}", f"{expected}")
 
 
@@ -278,7 +283,8 @@ def _two_results(trial: Trial, model: Any) -> None:
         if wire(trial, call) == "openai":
             sent = [each for each in request.body["messages"] if each.get("role") == "tool"]
             ids = [each.get("tool_call_id") for each in sent]
-            expect(ids == ["call_a", "call_b"], f"results arrived for {ids}", "both", sent=text)
+            both = ids == ["call_a", "call_b"] or not ids  # they may be told by the prompt
+            expect(both, f"results arrived for {ids}", "both", sent=text)
 
 
 @rule(
@@ -302,6 +308,8 @@ def foreign_histories(trial: Trial) -> None:
     model = trial.model(["fine", Usage(9, 1)]) if trial.scripted else trial.model()
     for way in ways(trial):
         call = trial.call(way, history(blocks=True), model=bound(model, BOTH))
+        if call.error is not None and is_refusal(call.error, "tool_use"):
+            warn(f"{way}: {said(call)}", "an answer")
         expect(call.error is None, f"{way}: {said(call)}", "an answer")
         for request in requests(trial, call):
             text = arrived(request).replace(r"\\u00fc", "ü")  # escapes are T9's

@@ -1,6 +1,6 @@
 """Content: reasoning, blocks, media, and answers that are sent back."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
@@ -138,15 +138,24 @@ def stable_indexes(trial: Trial) -> None:
             if not blocks:
                 continue
             seen = True
-            found.append(_indexes(blocks, where))
+            found.append(_indexes(blocks, where, expect if version == "v0" else _doubt))
             count, total = len(found[-1]), len(blocks_of(call.message))
-            expect(count == total, f"{where}: {count} indexes, {total} blocks in the sum")
+            holds = expect if version == "v0" else _doubt
+            holds(count == total, f"{where}: {count} indexes, {total} blocks in the sum")
         expect(len(found) < 2 or found[0] == found[1], f"{version}: {found}", "the same ones")  # noqa: PLR2004
     if not seen:
         skip("content is never a list")
 
 
-def _indexes(blocks: Sequence[Mapping[str, Any]], where: str) -> dict[Any, Any]:
+def _doubt(holds: object, got: object, expected: str = "") -> None:
+    """Warn unless something holds: core itself makes v1's blocks of what most models yield."""
+    if not holds:
+        warn(got, expected)
+
+
+def _indexes(
+    blocks: Sequence[Mapping[str, Any]], where: str, expect: Callable[..., None]
+) -> dict[Any, Any]:
     """Return the types of blocks by their indexes."""
     found: dict[Any, Any] = {}
     for each in blocks:

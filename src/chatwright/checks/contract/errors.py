@@ -6,7 +6,7 @@ from langchain_core import exceptions
 
 from chatwright.checks.outcome import expect, warn
 from chatwright.checks.probes.answers import streaming
-from chatwright.checks.probes.inspection import wire
+from chatwright.checks.probes.inspection import is_bare, wire
 from chatwright.checks.rulebook import rule
 from chatwright.checks.trial import Trial
 from chatwright.deltas import Usage
@@ -54,9 +54,10 @@ def failures_have_names(trial: Trial) -> None:
     """Retries, fallbacks and user interfaces have to tell a wrong key from a busy server.
 
     400, a prompt that is too long (as OpenAI tells it), 401, 403, 404, 422, 429, 500, 503 and a
-    lost connection are tried; a failure that is a `ModelError`, but not the one that fits, is a
-    warning. So is what else comes of an answer that is no answer, of a server that is silent beyond
-    `timeout`, and of an address where nobody listens.
+    lost connection are tried. A bare `Exception`, `RuntimeError` or `ValueError` fails; a class of
+    the client's, or a `ModelError` that is not the one that fits, is a warning. So is what else
+    comes of an answer that is no answer, of a server that is silent beyond `timeout`, and of an
+    address where nobody listens.
     """
     cases = [*REFUSALS, (Cut(reset=True), "ModelConnectionError")] if trial.over_http else FAILURES
     near = _raw(trial) if trial.over_http else []
@@ -66,7 +67,8 @@ def failures_have_names(trial: Trial) -> None:
             error = trial.call(way, script=[failure]).error
             got = f"{way}, {failure}: {type(error).__name__}: {error}"
             expect(error is not None, f"{way}, {failure}: no error", name)
-            expect(isinstance(error, exceptions.ModelError), got, name)
+            named = isinstance(error, exceptions.ModelError) or not is_bare(error)
+            expect(named, got, f"{name}, or a class of its own at least")
             if not isinstance(error, expected):
                 near.append(got)
     if near:

@@ -33,7 +33,9 @@ def graphs_stream_messages(trial: Trial) -> None:
         seen = _seen(trial, way, app)
         ids = {each.id for each in seen}
         got = f"{way}: {len(seen)} messages with {len(ids)} ids"
-        expect(len(ids) == 1 and all(ids), got, "one message, in chunks with one id")
+        own = {each for each in ids if not str(each).startswith(("lc_", "run-"))}
+        good = all(ids) and len(own) <= 1 and len(ids - own) <= 1  # as S4 has it
+        expect(good, got, "one message, in chunks with one id")
         chunks = [each for each in seen if isinstance(each, AIMessageChunk)]
         expect(len(chunks) in {0, len(seen)}, f"{got}: {len(chunks)} chunks, and the whole")
         if streams and streams_by(trial, "ainvoke" if runs_async else "invoke"):

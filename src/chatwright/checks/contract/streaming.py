@@ -173,10 +173,16 @@ def _own_chunks(trial: Trial) -> list[Any]:
     calls=1,
 )
 def one_id(trial: Trial) -> None:
-    """LangGraph and user interfaces put chunks together by their ids."""
+    """LangGraph and user interfaces put chunks together by their ids.
+
+    Core gives the run's to chunks without one, and in a sum prefers the provider's
+    (`add_ai_message_chunks`): the two may stand beside each other.
+    """
     for way, call in streams(trial):
         ids = {each.id for each in call.chunks}
-        expect(len(ids) == 1 and all(ids), f"{way}: {len(ids)} ids: {sorted(map(str, ids))[:4]}")
+        own = {each for each in ids if not str(each).startswith(("lc_", "run-"))}
+        good = all(ids) and len(own) <= 1 and len(ids - own) <= 1
+        expect(good, f"{way}: {len(ids)} ids: {sorted(map(str, ids))[:4]}")
 
 
 @rule(
@@ -359,7 +365,7 @@ def one_text_block(trial: Trial) -> None:
     for way in streaming(trial):
         message = trial.call(way, fields={"output_version": "v1"}).message
         content = message.content
-        if not isinstance(content, list):
-            fail(f"{way}: content is {type(content).__name__}", "a list of blocks")
+        if not isinstance(content, list):  # a wrapper's inner model is not told
+            warn(f"{way}: content is {type(content).__name__}", "a list of blocks")
         texts = [each for each in content if each.get("type") == "text"]
         expect(len(texts) == 1, f"{way}: {len(texts)} text blocks", "one")

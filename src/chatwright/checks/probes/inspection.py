@@ -21,6 +21,8 @@ __all__ = [
     "calls_of",
     "claims",
     "defined",
+    "is_accident",
+    "is_bare",
     "is_refusal",
     "is_whole",
     "misfit",
@@ -230,3 +232,14 @@ def repeats(questions: Sequence[str], texts: Sequence[str]) -> bool:
     """
     pairs = zip(questions, texts, strict=True)
     return all({*_NUMBER.findall(text)} == {*_NUMBER.findall(asked)} for asked, text in pairs)
+
+
+def is_bare(error: BaseException | None) -> bool:
+    """Tell whether an exception's class says nothing of what has failed."""
+    return type(error).__module__ == "builtins" and not isinstance(error, OSError)
+
+
+def is_accident(error: BaseException) -> bool:
+    """Tell whether nobody meant an exception: Python raised it, or pydantic, or the JSON parser."""
+    module = type(error).__module__.partition(".")[0]
+    return module in {"builtins", "json", "pydantic", "pydantic_core"}

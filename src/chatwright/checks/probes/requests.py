@@ -130,8 +130,8 @@ def _changed(model: BaseChatModel) -> Iterator[tuple[str, Any]]:
             yield name, 7
 
 
-def stale(trial: Trial, model: Any) -> Iterator[str]:
-    """Yield the fields that change a request, and not the cache key that was asked for before."""
+def stale(trial: Trial, model: Any) -> Iterator[tuple[str, str]]:
+    """Yield fields that change a request, and not the cache key that was asked for before."""
     key, asked = model._get_llm_string(), ask(trial, model)  # noqa: SLF001  no other way
     for name, value in [*_changed(model)][:MOST_FIELDS]:
         if not trial.over_http and name not in SENT_AS:
@@ -141,7 +141,7 @@ def stale(trial: Trial, model: Any) -> Iterator[str]:
         if asked is None or now is None or not different(asked, now):
             continue
         if copy._get_llm_string() == key:  # noqa: SLF001
-            yield f"{name}={value!r} by model_copy changes the request, and not the key"
+            yield name, f"{name}={value!r} by model_copy changes the request, and not the key"
         mutable = model.model_copy()
         mutable._get_llm_string()  # noqa: SLF001
         try:
@@ -149,7 +149,7 @@ def stale(trial: Trial, model: Any) -> Iterator[str]:
         except (TypeError, ValueError):  # frozen, or refused
             continue
         if mutable._get_llm_string() == key:  # noqa: SLF001
-            yield f"{name} set to {value!r} changes the request, and not the key"
+            yield name, f"{name} set to {value!r} changes the request, and not the key"
 
 
 def sent(call: Call, name: str) -> Any:

@@ -16,7 +16,7 @@ from chatwright.checks.calls.event_loop import Background
 from chatwright.checks.calls.evidence import masked, shown_error
 from chatwright.checks.calls.limits import Exceeded, guarded
 from chatwright.checks.calls.modes import HOMES, Excess, Raised
-from chatwright.checks.finding import Fault, Finding, Report, Verdict, versions
+from chatwright.checks.finding import Fault, Finding, Report, Severity, Verdict, versions
 from chatwright.checks.outcome import Outcome, skip
 from chatwright.checks.rulebook import Rule, rules
 from chatwright.checks.run.langchain_tests import suites
@@ -267,9 +267,10 @@ def _found(finding: Finding, rule: Rule, trial: Trial, error: BaseException) -> 
     if raised is not None and rule.id != (home := HOMES["invoke"]) and _always(trial, reason):
         outcome = Outcome(Verdict.SKIP, f"{outcome.got} (see {home})", fault=None)
     wrong = outcome.verdict in (Verdict.FAIL, Verdict.WARN)
+    irritates = outcome.verdict is Verdict.FAIL and rule.severity is Severity.WARNING
     return replace(
         finding,
-        verdict=outcome.verdict,
+        verdict=Verdict.WARN if irritates else outcome.verdict,
         fault=outcome.fault,
         sent=outcome.sent or (repr(trial.made[-1].prompt)[:200] if wrong and trial.made else ""),
         got=outcome.got,

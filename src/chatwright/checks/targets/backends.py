@@ -2,7 +2,7 @@
 
 import itertools
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 from langchain_core.globals import get_llm_cache
@@ -177,9 +177,9 @@ def _about_models(path: str) -> Mapping[str, Any]:
     return next((told for end, told in known.items() if path.endswith(end)), {})
 
 
-def _honoured(items: Iterable[Any], stops: Sequence[str]) -> Iterator[Any]:
-    """Yield a script as a server does that honours stop sequences: it leaves them out."""
-    return cut_at_stop(items, stops) if stops else iter(items)
+def _honoured(items: Iterable[Any], stops: Sequence[str]) -> Iterable[Any]:
+    """Return a script as a server plays it that honours stop sequences: it leaves them out."""
+    return cut_at_stop(items, stops) if stops else items
 
 
 class Substituted(_Free):

@@ -3,6 +3,7 @@
 import ast
 import functools
 import inspect
+import re
 import textwrap
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -36,6 +37,7 @@ NAMES = {
 }
 """What constructors call the things that check has to set; the first that is there is taken."""
 MODEL_NAME = "checked-model"
+_TWICE = re.compile(r"multiple values for keyword argument '(\w+)'")
 
 
 class UnknownParameterError(TypeError):
@@ -50,6 +52,7 @@ class Maker:
         build: A class, or a function.
         takes: The names of its parameters, and of its fields' aliases; None where it takes any.
         given: Arguments for each.
+        address: The parameter that holds an address by default, whatever its name.
         name: What reports call the model.
         package: The distribution that it is of, as far as that is known.
     """
@@ -59,13 +62,15 @@ class Maker:
     given: Mapping[str, Any] = field(default_factory=dict)
     name: str = ""
     package: str | None = None
+    address: str | None = None
 
     def parameter(self, name: str) -> str | None:
         """Return what the constructor calls a thing; None where it has no name for it."""
         names: Iterable[str] = NAMES.get(name, (name,))
         if self.takes is None:
             return name
-        return next((each for each in names if each in self.takes), None)
+        found = next((each for each in names if each in self.takes), None)
+        return self.address if found is None and name == "base_url" else found
 
     def __call__(self, **things: Any) -> BaseChatModel:
         """Make a model.
@@ -87,11 +92,22 @@ class Maker:
                 later[name] = value
             else:
                 raise UnknownParameterError(f"{self.name} takes no {name!r}")
-        made = self.build(**{**arguments, **self.given})
+        made = self._built({**arguments, **self.given})
         if not isinstance(made, BaseChatModel):
             kind = type(made).__name__
             raise TypeError(f"{self.name} returned a {kind}, which is no chat model")
         return made.model_copy(update=later) if later else made
+
+    def _built(self, arguments: dict[str, Any]) -> Any:
+        """Make a model; what a function that takes anything gives by itself is left to it."""
+        while True:
+            try:
+                return self.build(**arguments)
+            except TypeError as error:
+                twice = _TWICE.search(str(error))
+                if self.takes is not None or not twice or twice[1] not in arguments:
+                    raise
+                del arguments[twice[1]]
 
     def try_make(self, **things: Any) -> BaseChatModel:
         """Make a model, and skip the rule where the constructor has no name for a thing."""
@@ -123,12 +139,15 @@ def maker(found: Any, given: Mapping[str, Any] | None = None) -> Maker:
     if isinstance(found, BaseChatModel):
         cls = type(found)
         name = found.name or cls.__name__
-        return Maker(functools.partial(_again, found), _names(cls), kwargs, name, _package(cls))
+        build = functools.partial(_again, found)
+        return Maker(build, _names(cls), kwargs, name, _package(cls), _address(cls))
     if isinstance(found, type) and issubclass(found, BaseChatModel):
-        return Maker(found, _names(found), kwargs, found.__name__, _package(found))
+        names = _names(found)
+        return Maker(found, names, kwargs, found.__name__, _package(found), _address(found))
     if callable(found) and not isinstance(found, type):
         name = getattr(found, "__name__", type(found).__name__)
-        return Maker(found, _parameters(found), kwargs, name, _package(found))
+        takes = _parameters(found)
+        return Maker(found, takes, kwargs, name, _package(found), _address(found))
     raise TypeError(
         f"{found!r} is no chat model, no class of chat models and no function that returns one"
     )
@@ -193,6 +212,24 @@ def _picked(function: Callable[..., Any], rest: str) -> set[str]:
             ):
                 found.add(key)
     return found
+
+
+def _address(found: Any) -> str | None:
+    """Return the parameter whose default is an address."""
+    defaults: dict[str, Any] = {}
+    try:
+        parameters = inspect.signature(found).parameters
+        defaults = {name: each.default for name, each in parameters.items()}
+    except (TypeError, ValueError):
+        pass
+    for name, each in getattr(found, "model_fields", {}).items():
+        if each.init is not False:
+            defaults[each.alias or name] = each.default
+    return next((name for name, value in defaults.items() if _is_address(value)), None)
+
+
+def _is_address(value: Any) -> bool:
+    return isinstance(value, str) and value.startswith(("http://", "https://"))
 
 
 def _package(found: Any) -> str | None:

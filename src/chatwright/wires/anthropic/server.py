@@ -74,7 +74,7 @@ class Writer(BaseWriter):
                 "content": [],
                 "stop_reason": None,
                 "stop_sequence": None,
-                "usage": {"input_tokens": 0, "output_tokens": 1},
+                "usage": {**USAGE.write(self.known or Usage(0)), "output_tokens": 1},
             },
         }
 

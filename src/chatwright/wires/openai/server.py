@@ -109,7 +109,7 @@ class Writer(BaseWriter):
         totals = self.totals
         message: dict[str, Any] = {
             "role": "assistant",
-            "content": totals.text or None,
+            "content": totals.text or (None if totals.calls or totals.refusal else ""),
             "refusal": totals.refusal,
         }
         if totals.reasoning:
