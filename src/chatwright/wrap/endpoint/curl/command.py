@@ -109,6 +109,7 @@ def command(text: str, environment: Mapping[str, str] | None = None) -> Command:
     made, data = reader.made, reader.data
     made.variables = cut.variables
     pairs = _place_url(made, reader.url) + data.query
+    pairs += data.pairs() if reader.as_query else []
     if data.has_body and not reader.as_query:
         made.method = reader.method or "POST"
         made.body, made.encoding = data.body(made.headers.get("content-type", ""))

@@ -106,6 +106,10 @@ class Data:
         text = self._read(text[1:]) if text.startswith("<") else text
         return name, text.removeprefix('"').removesuffix('"') if text.startswith('"') else text
 
+    def pairs(self) -> list[tuple[str, str]]:
+        """Return what `-G` puts into the URL."""
+        return parse_qsl("&".join(self._posted), keep_blank_values=True)
+
     def body(self, content_type: str) -> tuple[Any, str]:
         """Return what is posted, and the encoding that writes it so.
 
