@@ -45,8 +45,9 @@ def probe(
 ) -> int:
     """Find out by some thirty short requests what a server can do, and write it down.
 
-    A key is taken from CHATWRIGHT_API_KEY. With --curl, where and how to ask is taken from the
-    command; its secrets go into environment variables, never into the file.
+    A key is taken from CHATWRIGHT_API_KEY, which the file names if the server wants it. With
+    --curl, where and how to ask is taken from the command; its secrets go into environment
+    variables, never into the file.
     """
     from rich.console import Console  # noqa: PLC0415  slow to import
 
@@ -67,6 +68,8 @@ def probe(
 
         findings = asyncio.run(probing(url or "", model=model, wire=wire, tell=tell))
     _write(findings, output)
+    if variable := findings.fields.get("key_env"):
+        typer.echo(f"the key is not in the file: it is taken from {variable}, as it was here")
     typer.echo(f"{output} is written; now: chatwright chat --model {output}")
     return 0
 

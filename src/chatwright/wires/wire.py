@@ -76,13 +76,17 @@ class Written(NamedTuple):
 
     Args:
         url: Where it goes.
-        body: Its JSON body.
+        body: Its body, as data; None for none.
         headers: Headers that the wire wants, secrets excluded.
+        method: The HTTP method.
+        encoding: How the body is written: `json`, `form`, `multipart`, `query` or `text`.
     """
 
     url: str
     body: Any
     headers: Mapping[str, str]
+    method: str = "POST"
+    encoding: str = "json"
 
 
 USUAL = Quirks(

@@ -1,10 +1,6 @@
 """`probe_curl`: from a curl command to a model, against six made-up servers."""
 
-import contextlib
 import json
-import re
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
@@ -14,57 +10,7 @@ from chatwright.wrap.endpoint.curl.command import command
 from chatwright.wrap.endpoint.curl.heard import Heard
 from chatwright.wrap.endpoint.curl.learn import probe_curl, says_hello
 from chatwright.wrap.endpoint.file import endpoint_file
-
-KEY = "sk-canary-8f2e91d07c"
-COUNTED = ", ".join(map(str, range(1, 21)))
-
-
-def answer_to(text):
-    """Answer as an obedient LLM."""
-    if found := re.search(r"[Rr]epeat the word (\w+)", text):
-        return found[1]
-    return COUNTED if "Count from" in text else f"Hello, you said {len(text)} letters."
-
-
-@contextlib.contextmanager
-def serving(play):
-    """Serve what `play(path, headers, body)` returns: a status, a content type and pieces."""
-    seen = []
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self):
-            body = json.loads(self.rfile.read(int(self.headers["content-length"])))
-            seen.append((self.path, dict(self.headers), body))
-            status, kind, pieces = play(self.path, self.headers, body)
-            self.send_response(status)
-            self.send_header("content-type", kind)
-            self.end_headers()
-            for piece in pieces:
-                self.wfile.write(piece)
-
-        def do_GET(self):
-            self.send_error(404)
-
-        def log_message(self, *_):
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}", seen
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
-
-
-def as_json(value, status=200):
-    return status, "application/json", [json.dumps(value).encode()]
-
-
-def words(text):
-    return re.findall(r"\s*\S+", text)
+from wrap.endpoint.made_up import COUNTED, KEY, answer_to, as_json, serving, words
 
 
 def plain_json(path, headers, body):
@@ -213,7 +159,7 @@ async def test_json_with_a_question_and_a_key_in_a_header(tmp_path):
     assert model.model_name == "acme-1"
     assert (model.temperature, model.max_tokens) == (0.5, 99)
     path, headers, body = seen[-1]
-    assert path == f"/ask?team=red&sig={KEY}q"
+    assert path == f"POST /ask?team=red&sig={KEY}q"
     assert headers["x-team"] == "red"
     assert body["system_prompt"] == "Be brief."
     assert {"top_k": 40, "mode": "fa${t}", "max_new_tokens": 99}.items() <= body.items()
@@ -232,7 +178,7 @@ async def test_events_where_a_flag_asks_for_them(tmp_path):
     assert pieces == 20
     assert 'done_marker = "END"' in told
     path, headers, body = seen[-1]
-    assert path == "/v2/talk/"
+    assert path == "POST /v2/talk/"
     assert not {"cookie", "origin", "sec-ch-ua"} & {each.lower() for each in headers}
     assert body["stream"] is True
     assert "left out, for it works without: cookie, origin, sec-ch-ua" in told
@@ -360,16 +306,39 @@ async def test_what_can_not_be_done_is_named():
     ("text", "said"),
     [
         ("wget http://x", "no curl command"),
-        ("curl http://x/y -F a=b", "--form sends what no endpoint file can say"),
-        ("curl http://x/y", "GET without a body"),
-        ("curl http://x/y -G -d a=b", "sends a GET"),
-        ("curl http://x/y -d a=b", "posts no JSON"),
+        ("curl http://x/y", "neither data nor parameters"),
+        ("curl http://x/y -I", "--head can't be honoured"),
+        ("curl http://x/y -F a=@b.png", "uploads the file b.png"),
+        ("curl http://x/y -F 'a={};type=application/json'", "'a' a type of its own"),
+        ("curl http://x/y -F a=b -d c=d", "both -F and -d"),
+        ("curl http://x/y -d '{\"a\": }'", "is no JSON"),
+        ("curl http://x/y -H 'content-type: application/json' -d a=b", "is no JSON"),
+        ("curl http://x/y -H @heads -d a=b", "headers from the file heads"),
+        ("curl http://x/y -H Bearer -d a=b", "without a colon: 'Bear…'"),
+        ("curl http://x/y -u me -d a=b", "-u has no password"),
+        ("curl http://x/y -d @-", "from its input, which is not in it"),
+        ("jq -n '{}' | curl http://x/y -d @-", "from what jq writes"),
+        ("curl http://x/y -d @- <<E\n{}", "no line E"),
+        ("curl http://x/y?a=1&b=2", "an & stands bare"),
+        ('curl http://x/y -d "it costs $5"', "holds \\$5, which only its shell knows"),
+        ('curl http://x/y -d "${A#b}"', r"holds \$\{"),
+        ("curl http://x/y -d a=b\ncurl http://x/z -d a=b", "several curl commands"),
+        ("curl http://x/y -d @<(echo hi)", "another one, in <"),
+        ("curl http://x/y --aws-sigv4 a -d b=c", "--aws-sigv4 says what no endpoint file can"),
+        ("curl http://x/y --next http://x/z", "--next can't be honoured"),
+        ("curl http://x/y z -d a=b", "word 2 behind curl, 'z', is neither"),
+        ("curl http://x/y -m soon -d a=b", "wants seconds, not 'soon'"),
         ("curl http://x/y -d @missing.json", "missing.json can't be read"),
         ("curl http://x/y -d '{", "is not closed"),
         ("curl http://x/y -H \"a: $NOBODY_HAS_SET_THIS\" -d '{}'", r"\$NOBODY_HAS_SET_THIS"),
-        ('curl http://x/y -d "$(cat x)"', "holds another one"),
-        (f"curl http://x/y -H api-key: {KEY} -d '{{}}'", "is a quote missing"),
-        ("curl http://x/y --frobnicate -d '{}'", "--frobnicate is not known"),
+        ('curl http://x/y -d "$(cat missing)"', "missing can't be read"),
+        ('curl http://x/y -d "$(date +%s)"', "holds another one.*date's"),
+        ("curl http://x/y -d `uuidgen`", "holds another one.*uuidgen's"),
+        (
+            f"curl http://x/y -H api-key: {KEY} -d '{{}}'",
+            "word 4 behind curl, 'sk-c…', behind 'api-key:'.* is a quote missing",
+        ),
+        ("curl http://x/y --frobnicate -d '{}'", "--frobnicate can't be honoured"),
         ("curl -d '{}'", "names no URL"),
         ("curl 'http://x/y?a=1&a=2' -d '{}'", "twice"),
     ],

@@ -127,7 +127,7 @@ class Asker:
             SourceError: The server can't be reached, or takes too long.
         """
         try:
-            body = await self.send(Written(url, None, {}))
+            body = await self.send(Written(url, None, {}, method="GET"))
             return loads(body.raw) if body.is_fine else None
         except SourceError as error:
             if isinstance(error, SourceConnectionError | SourceTimeoutError):

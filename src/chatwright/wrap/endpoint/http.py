@@ -171,20 +171,22 @@ class Response:
 
     async def open(
         self,
+        method: str,
         url: str,
         body: bytes | None,
         headers: Mapping[str, str],
         *,
         without: Collection[str],
         auth: Any,
-        query: Mapping[str, str],
+        query: Mapping[str, str | list[str]],
         connect_timeout: float,
     ) -> None:
         """Send the request and wait for the response's headers.
 
         Args:
+            method: The HTTP method.
             url: Where it goes.
-            body: What is posted; None for a GET.
+            body: What is sent; None for nothing.
             headers: Its headers.
             without: Headers that are left out, though httpx2 would send them by itself.
             auth: What httpx2 takes as `auth`.
@@ -203,7 +205,7 @@ class Response:
         try:
             with self.watch:
                 request = self._client.build_request(
-                    "GET" if body is None else "POST",
+                    method,
                     url,
                     content=body,
                     headers=headers,

@@ -4,7 +4,7 @@ import functools
 import time
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 
 from langchain_core.language_models import ModelProfile
 from pydantic import SecretStr
@@ -20,11 +20,11 @@ from chatwright.wires.wire import Ask, Wire, Written
 from chatwright.wrap.endpoint.aside import given_by
 from chatwright.wrap.endpoint.auth import KeyAuth, secret
 from chatwright.wrap.endpoint.clients import client
+from chatwright.wrap.endpoint.encoding import encoded
 from chatwright.wrap.endpoint.exchange import Exchange, Retries
 from chatwright.wrap.endpoint.fields import THEIRS, EndpointFields, as_secrets
 from chatwright.wrap.endpoint.http import Network, Response
 from chatwright.wrap.failure import Came
-from chatwright.wrap.jsonio import dumps
 from chatwright.wrap.masking import Mask
 from chatwright.wrap.reading import Reading
 from chatwright.wrap.watch import Limits, Watch
@@ -110,7 +110,7 @@ class ChatEndpoint(EndpointFields):
         """Send one request as it is written, and return the response, opened, whatever its status.
 
         Args:
-            written: The request; a body of None makes it a GET.
+            written: The request.
             mask: Learns the secrets that were sent.
             headers: The call's own headers.
             seconds: What is left of `timeout`. Default: all of it.
@@ -124,20 +124,22 @@ class ChatEndpoint(EndpointFields):
         for each in _hidden([self.query, self.extra_body, self.proxy, self.api_key]):
             mask.add(each)
         left = self.timeout if seconds is None else max(0.0, seconds)
+        content, kind, query = encoded(written)
         limits = Limits(self.first_token_timeout, self.token_timeout, left)
         watch = Watch(limits, self.model_name)
         try:
             with watch:
-                sent, without = await self._headers(written, headers or {}, mask)
+                sent, without = await self._headers(written, kind, headers or {}, mask)
             made = await client(self._network(), self.http_client)
             response = Response(made, watch, self.model_name, mask)
             await response.open(
+                written.method,
                 written.url,
-                None if written.body is None else dumps(written.body),
+                content,
                 sent,
                 without=without,
                 auth=self._auth(without),
-                query={name: secret(each) for name, each in self.query.items() if each is not None},
+                query={**query, **self._query()},
                 connect_timeout=self.connect_timeout,
             )
         except BaseException:
@@ -190,8 +192,11 @@ class ChatEndpoint(EndpointFields):
             raise ParameterError(f"{self.model_name}: extra_body needs a body that is an object")
         return written._replace(body={**written.body, **extra})
 
+    def _query(self) -> dict[str, str]:
+        return {name: secret(each) for name, each in self.query.items() if each is not None}
+
     async def _headers(
-        self, written: Written, own: Mapping[str, Any], mask: Mask
+        self, written: Written, kind: str, own: Mapping[str, Any], mask: Mask
     ) -> tuple[dict[str, str], set[str]]:
         """Return the headers to send, and those to leave out, in lower case."""
         given: Any = self.headers
@@ -212,7 +217,7 @@ class ChatEndpoint(EndpointFields):
         sent = {
             "Accept": "text/event-stream, application/x-ndjson, application/json",
             "Accept-Encoding": "identity",
-            "Content-Type": "application/json",
+            **({"Content-Type": kind} if kind else {}),
             "User-Agent": "chatwright",
             **self.speaks.headers,
             **written.headers,
@@ -282,25 +287,32 @@ class ChatEndpoint(EndpointFields):
         return super().bind(**kwargs)
 
     def explained(self, request: Request) -> dict[str, Any]:
-        """Return the HTTP request: `method`, `url`, `headers` and `body`; secrets are masked."""
+        """Return the HTTP request: `method`, `url`, `headers` and `body`; secrets are masked.
+
+        The body is data, written as the content type says; None where it stands in the URL.
+        """
         written = self.written(self.ask(request))
+        body = _masked(written.body)
+        _, kind, asked = encoded(written._replace(body=body))
         own = {} if callable(self.headers) else self.headers
         hidden = {**own, **(request.parameters.get("headers") or {})}
         without = {name.lower() for name, each in hidden.items() if each is None}
         if self.auth is not None or (self.api_key is not None and self.speaks.key_header):
             hidden.setdefault(self.speaks.key_header if self.auth is None else "Authorization", "")
-        query = "&".join(f"{name}=***" for name, each in self.query.items() if each is not None)
+        query = "&".join(
+            [*urlencode(asked, doseq=True).split(), *(f"{e}=***" for e in self._query())]
+        )
         shown = {
-            "Content-Type": "application/json",
+            **({"Content-Type": kind.partition("; boundary")[0]} if kind else {}),
             **self.speaks.headers,
             **written.headers,
             **dict.fromkeys(hidden, "***"),
         }
         return {
-            "method": "POST",
+            "method": written.method,
             "url": f"{written.url}?{query}" if query else written.url,
             "headers": {name: each for name, each in shown.items() if name.lower() not in without},
-            "body": _masked(written.body),
+            "body": None if asked else body,
         }
 
     def _get_invocation_params(

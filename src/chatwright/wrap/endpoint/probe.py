@@ -10,10 +10,11 @@ from chatwright.wrap.endpoint.findings import Finding, Findings
 from chatwright.wrap.endpoint.model import ChatEndpoint
 from chatwright.wrap.endpoint.probing import answers, asks
 from chatwright.wrap.endpoint.probing.first import context, listed, plain
-from chatwright.wrap.endpoint.probing.questions import Topic
+from chatwright.wrap.endpoint.probing.questions import COUNT, Topic
 
 __all__ = ["probe"]
 
+KEY_VARIABLE = "CHATWRIGHT_API_KEY"
 _TOPICS = (*answers.TOPICS, *asks.TOPICS)
 
 
@@ -34,7 +35,8 @@ async def probe(
         model: The model's name. Default: the first that the server lists and that answers.
         wire: `openai`, `ollama`, `anthropic` or `responses`.
         tell: Is told what is being tried.
-        **fields: Further fields of `ChatEndpoint`, such as `api_key`.
+        **fields: Further fields of `ChatEndpoint`, such as `api_key`; without that one, the
+            environment's key is used, and the file says so if it was needed.
 
     Returns:
         The findings; what could not be told is None.
@@ -53,6 +55,9 @@ async def probe(
     models = await listed(asker, findings)
     tell("a plain question")
     asker.counted = await plain(asker, findings, models)
+    if await _needs_key(asker):
+        findings.fields["key_env"] = KEY_VARIABLE
+        findings.notes.append(f"wants the environment variable {KEY_VARIABLE}")
     async for found in context(asker, findings, models):
         _keep(found, findings, asker)
     for topic in _TOPICS:
@@ -62,6 +67,20 @@ async def probe(
                 _keep(found, findings, asker)
     findings.requests = asker.requests
     return findings
+
+
+async def _needs_key(asker: Asker) -> bool:
+    """Tell whether the key of the environment, if there is one, is what has it answer."""
+    endpoint = asker.endpoint
+    if endpoint.api_key is None or "api_key" in endpoint.model_fields_set:
+        return False
+    asker.endpoint = endpoint.model_copy(update={"api_key": None})
+    try:
+        return not (await asker.ask(COUNT, short=True)).accepted
+    except SourceError:
+        return True  # it does not say: the file is to work as this has
+    finally:
+        asker.endpoint = endpoint
 
 
 def _keep(found: Finding, findings: Findings, asker: Asker) -> None:

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from urllib.parse import quote
 
 from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
-from pydantic import AfterValidator, BaseModel, ConfigDict, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from chatwright.errors import ContentError
 from chatwright.langchain.openai import as_openai
@@ -53,8 +53,14 @@ class RequestSpec(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    body: dict[str, Any] | list[Any]
+    body: dict[str, Any] | list[Any] | str
     """The body."""
+    method: Annotated[str, Field(pattern="^[A-Z]+$")] | None = None
+    """The HTTP method. Default: `POST`; `GET` where the encoding is `query`."""
+    encoding: Literal["json", "form", "multipart", "query", "text"] = "json"
+    """How the body is written: as `application/json`, `application/x-www-form-urlencoded`,
+    `multipart/form-data`, into the URL's query, or bare. The body of a form or a query is an
+    object; what in it is an object itself, or a list of some, is written as JSON."""
     path: str = ""
     """What is appended to the URL."""
     message: dict[str, Any] | str = {"role": "${role}", "content": "${content}"}
@@ -85,6 +91,10 @@ class RequestSpec(BaseModel):
                         f"{where} names ${{{name}}}, which is not there; there are "
                         f"{', '.join(sorted(known))}"
                     )
+        if self.encoding in {"form", "multipart", "query"} and not isinstance(self.body, dict):
+            raise ValueError(f"body has to be an object for the encoding {self.encoding!r}")
+        if self.encoding == "text" and not isinstance(self.body, str):
+            raise ValueError("body has to be a text for the encoding 'text'")
         return self
 
 
@@ -163,7 +173,13 @@ class WireSpec(BaseModel):
             spec.path,
         )
         body = _filled(spec.body, values)
-        return Written(ask.base_url + path, type(spec.body)() if body is None else body, {})
+        return Written(
+            ask.base_url + path,
+            type(spec.body)() if body is None else body,
+            {},
+            method=spec.method or ("GET" if spec.encoding == "query" else "POST"),
+            encoding=spec.encoding,
+        )
 
     def _check_media(self, messages: Sequence[BaseMessage], others: Sequence[BaseMessage]) -> None:
         """Refuse a medium that the description has no place for.

@@ -1,58 +1,32 @@
 """What a curl command would send: https://curl.se/docs/manpage.html has its options."""
 
 import base64
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, quote, unquote, urlsplit, urlunsplit
 
 from chatwright.errors import LoadError
+from chatwright.wrap.endpoint.curl.data import Data
+from chatwright.wrap.endpoint.curl.options import (
+    DATA,
+    FIELDS,
+    IGNORED,
+    KNOWN,
+    QUIET,
+    SHORT,
+    VALUED,
+)
+from chatwright.wrap.endpoint.curl.secrets import is_secret
 from chatwright.wrap.endpoint.curl.shell import words
-from chatwright.wrap.jsonio import loads
 
 __all__ = ["Command", "command"]
 
-_VALUED = {
-    "-X": "--request", "-H": "--header", "-d": "--data", "-F": "--form", "-u": "--user",
-    "-x": "--proxy", "-m": "--max-time", "-A": "--user-agent", "-e": "--referer",
-    "-b": "--cookie", "-o": "--output", "-c": "--cookie-jar", "-E": "--cert", "-w": "--write-out",
-    "-T": "--upload-file", "-r": "--range", "-K": "--config", "-D": "--dump-header",
-}  # fmt: skip
-_LONG = frozenset(
-    {
-        *_VALUED.values(),
-        *("--data-raw", "--data-binary", "--data-ascii", "--data-urlencode", "--json", "--url"),
-        *("--form-string", "--connect-timeout", "--cacert", "--key", "--oauth2-bearer", "--retry"),
-        *("--retry-delay", "--retry-max-time", "--url-query", "--keepalive-time", "--limit-rate"),
-    }
-)
-_QUIET = frozenset(
-    {
-        *("--compressed", "--silent", "--show-error", "--location", "--include", "--verbose"),
-        *("--no-buffer", "--fail", "--fail-with-body", "--globoff", "--http1.1", "--http2"),
-        *("--http1.0", "--http3", "--no-progress-meter", "--progress-bar", "--ipv4", "--ipv6"),
-        *("--tcp-nodelay", "--no-keepalive", "--tlsv1.2", "--tlsv1.3", "--ssl-no-revoke"),
-        *("-s", "-S", "-L", "-i", "-v", "-N", "-f", "-g", "-4", "-6", "-#", "-0", "-j", "-q"),
-    }
-)
-"""What changes nothing of what is sent; redirects are never followed here."""
-_IGNORED = frozenset(
-    {
-        *("--output", "--cookie-jar", "--write-out", "--retry", "--retry-delay", "--dump-header"),
-        *("--retry-max-time", "--keepalive-time", "--limit-rate"),
-    }
-)
-_DATA = frozenset({"--data", "--data-raw", "--data-binary", "--data-ascii", "--json"})
-_FIELDS = {
-    "--proxy": "proxy",
-    "--cacert": "ca_file",
-    "--cert": "client_cert",
-    "--key": "client_key",
-    "--max-time": "timeout",
-    "--connect-timeout": "connect_timeout",
-}
 _SECONDS = frozenset({"--max-time", "--connect-timeout"})
+_NETWORK = frozenset({"--noproxy", "--proxy-user"})
+_SHOWN = 4
+"""How much of a word is shown that may be a secret."""
 
 
 def _basic(user: str) -> str:
@@ -60,14 +34,26 @@ def _basic(user: str) -> str:
 
 
 def _header(value: str) -> tuple[str, str]:
-    name, _, said = value.partition(":")
-    return name, said
+    name, colon, said = value.partition(":")
+    if value.startswith("@"):
+        raise LoadError(f"the command takes headers from the file {value[1:]}; write them into it")
+    if not colon and not value.endswith(";"):  # `X;` is an empty one
+        raise LoadError(f"the command has a header without a colon: {_hidden(value)}")
+    return name.removesuffix(";"), said
 
 
 def _cookie(value: str) -> tuple[str, str]:
     if "=" not in value:
-        raise LoadError("the command takes its cookies from a file; write them into it")
+        raise LoadError(
+            f"the command takes its cookies from the file {value}; write them: -b name=value"
+        )
     return "cookie", value
+
+
+def _user(value: str) -> tuple[str, str]:
+    if ":" not in value:
+        raise LoadError("the command's -u has no password, so that curl asks for one: -u NAME:WORD")
+    return "authorization", _basic(value)
 
 
 _HEADERS: Mapping[str, Callable[[str], tuple[str, str]]] = {
@@ -75,7 +61,7 @@ _HEADERS: Mapping[str, Callable[[str], tuple[str, str]]] = {
     "--header": _header,
     "--oauth2-bearer": lambda value: ("authorization", f"Bearer {value}"),
     "--referer": lambda value: ("referer", value),
-    "--user": lambda value: ("authorization", _basic(value)),
+    "--user": _user,
     "--user-agent": lambda value: ("user-agent", value),
 }
 
@@ -86,9 +72,11 @@ class Command:
 
     Args:
         url: The address, without query and password.
-        query: The parameters in it.
+        query: The parameters in it, but for those that are the body.
         headers: The headers, by names written small.
-        body: The JSON that is posted.
+        body: What is asked, as data.
+        method: The HTTP method.
+        encoding: How the body is written: a value of `RequestSpec.encoding`.
         fields: Fields of `ChatEndpoint` that its options stand for.
         variables: The environment variables that stood in it, and their values.
     """
@@ -97,6 +85,8 @@ class Command:
     query: dict[str, str] = field(default_factory=dict)
     headers: dict[str, str] = field(default_factory=dict)
     body: Any = None
+    method: str = "POST"
+    encoding: str = "json"
     fields: dict[str, Any] = field(default_factory=dict)
     variables: dict[str, str] = field(default_factory=dict)
 
@@ -105,42 +95,47 @@ def command(text: str, environment: Mapping[str, str] | None = None) -> Command:
     """Read a curl command; nothing is sent.
 
     Args:
-        text: The command, as it is typed, or copied out of a browser.
+        text: The command, as it is typed, or copied out of a browser; or a script with one.
         environment: What variables in it stand for. Default: the process's own.
 
     Raises:
-        LoadError: It is none, or sends what no endpoint file can say: a form, a file, a GET.
+        LoadError: It is none, or sends what no endpoint file can say: a file, say.
     """
     cut = words(text, environment)
-    while cut.words[:1] == ["$"]:  # the shell's own prompt
-        cut.words.pop(0)
-    if not cut.words or Path(cut.words[0]).name.removesuffix(".exe") != "curl":
-        raise LoadError("this is no curl command: it does not begin with curl")
-    reader = _Reader(cut.words[1:])
+    if not cut.words:
+        raise LoadError("this is no curl command: none of its commands begins with curl")
+    reader = _Reader(cut.words[1:], Data(cut.input))
     reader.run()
-    made = reader.made
+    made, data = reader.made, reader.data
     made.variables = cut.variables
-    _place_url(made, reader.url)
-    posted = "&".join(reader.data)
-    if reader.as_query or reader.method not in {"", "POST"} or not posted:
-        method = reader.method or ("GET" if reader.as_query or not posted else "POST")
+    pairs = _place_url(made, reader.url) + data.query
+    pairs += data.pairs() if reader.as_query else []
+    if data.has_body and not reader.as_query:
+        made.method = reader.method or "POST"
+        made.body, made.encoding = data.body(made.headers.get("content-type", ""))
+        made.query = _once(pairs)
+        if made.encoding == "text":  # what curl says of any data
+            made.headers.setdefault("content-type", "application/x-www-form-urlencoded")
+        return made
+    made.method, made.encoding = reader.method or "GET", "query"
+    secret = [(name, value) for name, value in pairs if is_secret(name, value)]
+    made.query = _once(secret)
+    made.body = data.fields([each for each in pairs if each not in secret])
+    if not made.body:
         raise LoadError(
-            f"the command sends a {method} {'without a body' if not posted else 'request'}; an "
-            "endpoint file posts JSON: for this server, wrap a function with @chat_model"
+            "the command sends neither data nor parameters in its URL: a prompt has no place in it"
         )
-    try:
-        made.body = loads(posted)
-    except TypeError as error:
-        raise LoadError(
-            "the command posts no JSON, and an endpoint file posts nothing else: for this server, "
-            f"wrap a function with @chat_model ({error})"
-        ) from None
-    if not isinstance(made.body, dict | list):
-        raise LoadError("the command posts JSON that is neither an object nor a list")
     return made
 
 
-def _place_url(made: Command, url: str) -> None:
+def _once(pairs: list[tuple[str, str]]) -> dict[str, str]:
+    if len(pairs) != len(dict(pairs)):
+        raise LoadError("the command's URL has a query parameter twice; it can be sent only once")
+    return dict(pairs)
+
+
+def _place_url(made: Command, url: str) -> list[tuple[str, str]]:
+    """Put the URL where it belongs; return the parameters in it."""
     if not url:
         raise LoadError("the command names no URL")
     parts = urlsplit(url if "://" in url else f"http://{url}")
@@ -149,59 +144,85 @@ def _place_url(made: Command, url: str) -> None:
     if parts.username is not None and "authorization" not in made.headers:
         user = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
         made.headers["authorization"] = _basic(user)
-    pairs = parse_qsl(parts.query, keep_blank_values=True)
-    if len(pairs) != len(dict(pairs)):
-        raise LoadError("the command's URL has a query parameter twice; it can be sent only once")
-    made.query |= dict(pairs)
     host = parts.netloc.rpartition("@")[2]
     made.url = urlunsplit(
         (parts.scheme, host, quote(parts.path, safe="/%:@!$&'()*+,;=~-._"), "", "")
     )
+    return parse_qsl(parts.query, keep_blank_values=True)
+
+
+def _hidden(word: str) -> str:
+    """Return as much of a word as tells which it is: it may be a secret."""
+    return repr(word if len(word) <= _SHOWN else f"{word[:_SHOWN]}…")
 
 
 class _Reader:
     """Reads curl's options, one after the other."""
 
-    def __init__(self, arguments: list[str]) -> None:
-        self._left = arguments
+    def __init__(self, arguments: list[str], data: Data) -> None:
+        self._words = arguments
+        self._left = [*arguments]
         self.made = Command()
         self.url = self.method = ""
-        self.data: list[str] = []
+        self.data = data
         self.as_query = False
+        self._proxy_user = ""
 
     def run(self) -> None:
+        only_words = False
         while self._left:
             word = self._left.pop(0)
-            if word.startswith("--"):
+            if word == "--":
+                only_words = True
+            elif word.startswith("--") and not only_words:
                 name, equals, value = word.partition("=")
-                self._option(name, value if equals and name in _LONG else None)
-            elif word.startswith("-") and len(word) > 1:
+                name = self._whole(name)
+                self._option(name, value if equals and name in VALUED else None)
+            elif word.startswith("-") and len(word) > 1 and not only_words:
                 self._short(word)
-            elif self.url:
-                raise LoadError(
-                    "a word of the command is neither an option nor its only URL; is a quote "
-                    "missing around a header, or around the data?"
-                )
             else:
-                self.url = word
+                self._address(word)
+        if user := self._proxy_user:
+            scheme, mark, host = self.made.fields.get("proxy", "").rpartition("://")
+            name, _, password = user.partition(":")
+            login = f"{quote(name, safe='')}:{quote(password, safe='')}"
+            self.made.fields["proxy"] = f"{scheme or 'http'}{mark or '://'}{login}@{host}"
+
+    def _address(self, word: str) -> None:
+        if not self.url:
+            self.url = word
+            return
+        place = len(self._words) - len(self._left)
+        before = self._words[place - 2] if place > 1 else ""
+        behind = f", behind {before!r}" if before.startswith("-") or before.endswith(":") else ""
+        raise LoadError(
+            f"word {place} behind curl, {_hidden(word)}{behind}, is neither an option nor its "
+            "only URL; is a quote missing around a header, or around the data?"
+        )
+
+    @staticmethod
+    def _whole(name: str) -> str:
+        """Return an option that may be cut short."""
+        fitting = [each for each in KNOWN if each.startswith(name)]
+        return fitting[0] if name not in KNOWN and len(fitting) == 1 else name
 
     def _short(self, word: str) -> None:
         for place, letter in enumerate(word[1:], 2):
-            name = f"-{letter}"
-            if name in _VALUED:
-                self._option(_VALUED[name], word[place:] or None)
+            name = SHORT.get(f"-{letter}", f"-{letter}")
+            if name in VALUED:
+                self._option(name, word[place:] or None)
                 return
             self._option(name, None)
 
     def _option(self, name: str, value: str | None) -> None:
-        if name in _QUIET:
+        if name in QUIET:
             return
-        if name in {"-k", "--insecure"}:
+        if name == "--insecure":
             self.made.fields["verify"] = False
-        elif name in {"-G", "--get"}:
+        elif name == "--get":
             self.as_query = True
-        elif name not in _LONG:
-            raise LoadError(f"the command's option {name} is not known here; leave it out")
+        elif name not in VALUED:
+            raise LoadError(f"the command's option {name} can't be honoured here; leave it out")
         else:
             if value is None:
                 if not self._left:
@@ -210,37 +231,43 @@ class _Reader:
             self._valued(name, value)
 
     def _valued(self, name: str, value: str) -> None:
-        if name in _DATA:
-            self._post(name, value)
-        elif name in _FIELDS:
-            self.made.fields[_FIELDS[name]] = float(value) if name in _SECONDS else value
+        if name in DATA:
+            self.data.add(name, value)
+            if name == "--json":
+                self.made.headers.setdefault("content-type", "application/json")
+        elif name in FIELDS or name in _NETWORK:
+            self._reach(name, value)
         elif name in _HEADERS:
             key, said = _HEADERS[name](value)
             self.made.headers[key.strip().lower()] = said.strip()
         elif name == "--request":
+            if not re.fullmatch(r"[A-Za-z]+", value) or value.upper() == "HEAD":
+                raise LoadError(f"the command's method {value!r} is none that is answered by text")
             self.method = value.upper()
         elif name == "--url":
-            self.url = value
-        elif name not in _IGNORED:
+            self._address(value)
+        elif name not in IGNORED:
             raise LoadError(
-                f"the command's option {name} sends what no endpoint file can say (it posts JSON): "
-                "for this server, wrap a function with @chat_model"
+                f"the command's option {name} says what no endpoint file can say: leave it out, or "
+                "wrap a function with @chat_model"
             )
 
-    def _post(self, name: str, value: str) -> None:
-        if value.startswith("@") and name != "--data-raw":
-            value = self._file(value[1:], binary=name in {"--data-binary", "--json"})
-        if name == "--json" and self.data:
-            self.data[-1] += value
+    def _reach(self, name: str, value: str) -> None:
+        """Take an option that says how the network is reached."""
+        fields = self.made.fields
+        if name == "--noproxy":
+            if value != "*":
+                raise LoadError(
+                    f"the command's --noproxy {value} can't be honoured here; leave it out, and "
+                    "set NO_PROXY"
+                )
+            fields["trust_env"] = False
+        elif name == "--proxy-user":
+            self._proxy_user = value
+        elif name in _SECONDS:
+            try:
+                fields[FIELDS[name]] = float(value)
+            except ValueError:
+                raise LoadError(f"the command's {name} wants seconds, not {value!r}") from None
         else:
-            self.data.append(value)
-
-    @staticmethod
-    def _file(path: str, *, binary: bool) -> str:
-        if path == "-":
-            raise LoadError("the command takes its data from its input; name a file instead")
-        try:
-            text = Path(path).read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise LoadError(f"the command's file {path} can't be read: {error}") from None
-        return text if binary else text.replace("\r", "").replace("\n", "")
+            fields[FIELDS[name]] = value

@@ -17,6 +17,8 @@ Path = tuple[str | int | None, ...]
 """A way into JSON; None stands for each item of a list."""
 _BARE = re.compile(r"[A-Za-z_]\w*")
 _REASONS = re.compile(r"(finish|stop|done|end|completion)_?(reason|type)$", re.IGNORECASE)
+_ASKED = re.compile(r"request|input|prompt|query|question|echo|asked", re.IGNORECASE)
+"""What answers have their question below."""
 _THOUGHTS = frozenset({"reasoning", "reasoning_content", "thinking", "thought", "thoughts"})
 _INPUT = re.compile(
     r"^(prompt|input|in)(tokens?|tokencount|evalcount)$|^tokensin$|^inputtokens?used$"
@@ -78,13 +80,19 @@ class Heard(NamedTuple):
         return {path: Spot(path, values) for path, values in found.items()}
 
     def saying(self, word: str, question: str = "") -> Spot | None:
-        """Return where a word stands in the answer, blanks apart; last, where the question does."""
+        """Return where a word stands in the answer, blanks apart.
+
+        Where the question stands, too, comes last; what is nothing but the question, after that.
+        """
         spots = [e for e in self.spots().values() if word in "".join(e.text.lower().split())]
 
-        def rank(spot: Spot) -> tuple[bool, bool, int, bool, int]:
+        def rank(spot: Spot) -> tuple[int, bool, bool, int, bool, int]:
             wild = None in spot.path
-            repeats = bool(question) and question.lower() in spot.text.lower()
-            return repeats, spot.cumulative, -len(spot.values), wild, len(spot.path)
+            said, asked = spot.text.strip().lower(), question.strip().lower()
+            repeats = int(bool(asked) and asked in said) + int(bool(asked) and asked == said)
+            of_asker = any(_ASKED.search(str(each)) for each in spot.path)
+            pieces = -len(spot.values)
+            return repeats, of_asker, spot.cumulative, pieces, wild, len(spot.path)
 
         return min(spots, key=rank, default=None)
 

@@ -17,6 +17,7 @@ from chatwright.wrap.endpoint.curl.marks import Marks
 from chatwright.wrap.endpoint.curl.secrets import Secrets, is_key, is_secret
 from chatwright.wrap.endpoint.curl.sketch import Sketch
 from chatwright.wrap.endpoint.curl.slots import PARAMETERS
+from chatwright.wrap.endpoint.encoding import encoded
 from chatwright.wrap.endpoint.file import endpoint_file
 from chatwright.wrap.endpoint.findings import Findings
 from chatwright.wrap.endpoint.model import ChatEndpoint
@@ -28,7 +29,7 @@ __all__ = ["Learned", "probe_curl", "says_hello"]
 
 _OURS = frozenset(
     {
-        *("accept-encoding", "connection", "content-length", "content-type", "expect", "host"),
+        *("accept-encoding", "connection", "content-length", "expect", "host"),
         *("transfer-encoding", "proxy-connection"),
     }
 )
@@ -46,6 +47,21 @@ _WRITTEN = frozenset(
     }
 )
 """What the wires write of their own in a body."""
+
+
+def _own_headers(asked: Command) -> dict[str, str]:
+    """Return the headers of a command that a model does not send by itself."""
+    written = Written("", asked.body, {}, encoding=asked.encoding)
+    ours = _bare(encoded(written).content_type)
+    return {
+        name: value
+        for name, value in asked.headers.items()
+        if value and name not in _OURS and (name != "content-type" or _bare(value) != ours)
+    }
+
+
+def _bare(content_type: str) -> str:
+    return content_type.partition(";")[0].strip().lower()
 
 
 class Learned(NamedTuple):
@@ -111,7 +127,7 @@ class _Learner:
     def __init__(self, asked: Command, secrets: Secrets) -> None:
         self._asked = asked
         self._secrets = secrets
-        self._sent = {name: v for name, v in asked.headers.items() if name not in _OURS and v}
+        self._sent = _own_headers(asked)
         self._notes: list[str] = []
         self._ending = "/" if asked.url.count("/") > 3 and asked.url.endswith("/") else ""  # noqa: PLR2004
         self.asker = Asker(
@@ -171,7 +187,10 @@ class _Learner:
 
     async def _sending(self, body: Any) -> Body:
         url = self._asked.url.rstrip("/") + self._ending  # ChatEndpoint has a pasted one cut short
-        return await self.asker.send(Written(url, body, {}))
+        asked = self._asked
+        return await self.asker.send(
+            Written(url, body, {}, method=asked.method, encoding=asked.encoding)
+        )
 
     @staticmethod
     def works(body: Body) -> bool:
@@ -194,6 +213,7 @@ class _Learner:
                 wire.path
                 and self._asked.url.endswith(wire.path)
                 and isinstance(self._asked.body, dict)
+                and (self._asked.method, self._asked.encoding) == ("POST", "json")
             ):
                 endpoint = self.asker.endpoint.model_copy(update={"wire": name})
                 try:
@@ -298,6 +318,11 @@ class _Learner:
         sketch.fields |= fields
         if self._ending:
             sketch.request["path"] = self._ending
+        usual = "GET" if self._asked.encoding == "query" else "POST"
+        if self._asked.method != usual:
+            sketch.request["method"] = self._asked.method
+        if self._asked.encoding != "json":
+            sketch.request["encoding"] = self._asked.encoding
         marks = Marks(self, self._asked.body, sketch, key_path=in_body[0][0] if in_body else None)
         await marks.find(tell)
         sketch.request |= key

@@ -58,6 +58,8 @@ class Marks:
         self._talk: slots.Talk | None = None
         self._prompt: Path = ()
         self._path: Path = ()
+        self._as_one_text = ""
+        self._earlier: slots.Talk | None = None
         self._template = _escaped(body)
 
     async def find(self, tell: Callable[[str], object]) -> None:
@@ -70,9 +72,9 @@ class Marks:
         spot = await self._place()
         tell("how answers come")
         await self._answers(spot)
-        if self._talk:
+        if talk := self._talk or await self._history():
             tell("roles")
-            await self._roles(self._talk)
+            await self._roles(talk)
         await self._error()
         self._rest()
         self._sketch.request["body"] = self._template
@@ -140,10 +142,41 @@ class Marks:
             self._template = changed(self._template, self._prompt, lambda _: "${prompt}")
             if style:
                 sketch.learn("request.prompt", style, "by the marks in the command's own prompt")
-            sketch.notes.append(f"the whole conversation goes in at {name}, as one text")
+            self._as_one_text = f"the whole conversation goes in at {name}, as one text"
+            sketch.notes.append(self._as_one_text)
             return
+        self._messages(talk, f"messages go in at {name}: {evidence}")
+
+    def _messages(self, talk: slots.Talk, evidence: str) -> None:
         self._template = changed(self._template, talk.path, lambda _: "${messages}")
-        sketch.learn("request.message", _escaped_but(talk), f"messages go in at {name}: {evidence}")
+        self._sketch.learn("request.message", _escaped_but(talk), evidence)
+
+    async def _history(self) -> slots.Talk | None:
+        """See what becomes of earlier messages that the body has beside the prompt.
+
+        Returns:
+            The list that takes them; None if there is none.
+        """
+        body, notes = self._body, self._sketch.notes
+        for talk in slots.talks(body):
+            if slots.role_of(talk.user) != "user" and talk.path not in slots.histories(body):
+                continue  # documents, say, and where they are from
+            bot = (talk.others("assistant") or [_like("assistant", talk.user)])[0]
+            turns = [(talk.user, "Say hello."), (bot, "Hello.")]
+            if await self._said(talk.put(self._asking(_COUNT), *turns)):
+                self._template = changed(self._template, self._prompt, lambda _: "${last}")
+                notes.remove(self._as_one_text)
+                self._messages(talk, f"the last message goes in at {written(self._prompt)}")
+                self._earlier = talk
+                return talk
+        for path in slots.histories(body):
+            name = written(path)
+            if await self._said(changed(self._asking(_COUNT), path, lambda _: [])):
+                self._template = changed(self._template, path, lambda _: [])
+                notes.append(f"what the command has at {name} is left out: it was said to others")
+            else:
+                notes.append(f"{name} is sent as the command has it: without it, it is refused")
+        return None
 
     # The answer.
 
@@ -231,30 +264,56 @@ class Marks:
     # Roles, and the rest of the body.
 
     async def _roles(self, talk: slots.Talk) -> None:
-        learn = self._sketch.learn
         roles = {} if talk.user == "user" else {"user": talk.user}
-        usual = slots.ASSISTANTS.get(talk.user.lower(), ("assistant",))
-        cases = [_like(each, talk.user) for each in usual]
-        known = [each for each in talk.others if each.lower() not in {"system", "developer"}]
-        for name in [*known, *cases, "model"]:
-            turns = [(talk.user, "Say hello."), (name, "Hello."), (talk.user, "Again.")]
-            if self._sender.works(await self._sender.send(talk.put(self._body, *turns))):
-                roles |= {} if name == "assistant" else {"assistant": name}
-                break
-        else:
+        hello, again = (talk.user, "Say hello."), (talk.user, "Again.")
+        usual = [_like(each, talk.user) for each in slots.ASSISTANTS]
+        name, refused = await self._taken(
+            talk, "assistant", usual, lambda name: [hello, (name, "Hello."), again]
+        )
+        if not name:
             self._sketch.notes.append(
                 "could not be told: the role of earlier answers (request.roles.assistant); "
-                f"refused were {', '.join(dict.fromkeys([*known, *cases, 'model']))}"
+                f"refused were {refused}"
             )
-        system = _like("system", talk.user)
-        turns = [(system, "Be brief."), (talk.user, "Say hello.")]
-        refused = await self._sender.send(talk.put(self._body, *turns))
-        if not self._sender.works(refused):
-            learn("quirks.system", "user", f"a system role is refused: {self._sender.why(refused)}")
-        elif system != "system":
-            roles["system"] = system
+        elif name != "assistant":
+            roles["assistant"] = name
+        # Without a place of its own in the conversation, a system message is only tried.
+        usual = [_like("system", talk.user)]
+        name, refused = await self._taken(
+            talk, "system", usual, lambda name: [(name, "Be brief."), hello]
+        )
+        if not name:
+            self._sketch.learn("quirks.system", "user", f"a system role is refused: {refused}")
+        elif name != "system":
+            roles["system"] = name
         if roles:
-            learn("request.roles", roles, "as the command has them, or as they were taken")
+            self._sketch.learn("request.roles", roles, "as the command has them, or were taken")
+
+    async def _taken(
+        self,
+        talk: slots.Talk,
+        role: str,
+        usual: Sequence[str],
+        turns: Callable[[str], Sequence[tuple[str, str]]],
+    ) -> tuple[str, str]:
+        """Return the name for a role that is taken, or none; and why the first was not.
+
+        Those of the command are tried first, then what usual ones there are, and what a refusal
+        offers.
+        """
+        names = [*talk.others(role), *usual]
+        tried: dict[str, str] = {}
+        while names and len(tried) < _TRIED:
+            name = names.pop(0)
+            if name in tried:
+                continue
+            body = await self._sender.send(talk.put(self._body, *turns(name)))
+            if self._sender.works(body):
+                return name, ""
+            tried[name] = self._sender.why(body)
+            quoted = slots.offered(tried[name], name)
+            names += [each for each in quoted if slots.role_of(each) == role]
+        return "", "; ".join(f"{name!r}: {why}" for name, why in [*tried.items()][:2])
 
     def _rest(self) -> None:
         """Make parameters of what else in the body looks like some."""
@@ -262,7 +321,7 @@ class Marks:
         if self._key_path:
             self._template = changed(self._template, self._key_path, lambda _: "${key}")
         for path, name, value in slots.numbers(self._body):
-            if self._talk and path[: len(self._talk.path)] == self._talk.path:
+            if self._in_talk(path):
                 continue
             self._template = changed(self._template, path, _hole(name))
             if name in slots.PARAMETERS.values():
@@ -272,8 +331,7 @@ class Marks:
         for path, value in leaves(self._body):
             if not isinstance(value, str) or not path or path == self._prompt:
                 continue
-            inside = self._talk is not None and path[: len(self._talk.path)] == self._talk.path
-            if not inside:
+            if not self._in_talk(path):
                 self._text(path, value)
         if parameters:
             sketch.learn("request.parameters", parameters, "numbers beside the prompt")
@@ -281,6 +339,12 @@ class Marks:
         if dropped:
             sketch.notes.append(f"null, so that left out: {', '.join(dropped)}")
         self._template = _without_null(self._template)
+
+    def _in_talk(self, path: Path) -> bool:
+        """Tell whether a place is in the command's own conversation, which is not sent."""
+        return any(
+            talk and path[: len(talk.path)] == talk.path for talk in (self._talk, self._earlier)
+        )
 
     def _text(self, path: Path, value: str) -> None:
         name, sketch = str(path[-1]), self._sketch

@@ -10,25 +10,51 @@ from chatwright.wrap.endpoint.curl.secrets import is_secret, looks_random
 __all__ = [
     "ASSISTANTS",
     "PARAMETERS",
+    "SYSTEMS",
     "Talk",
     "flags",
+    "histories",
     "named",
     "numbers",
+    "offered",
     "prompts",
+    "role_of",
     "talks",
     "transcript",
 ]
 
-ASSISTANTS: Mapping[str, Sequence[str]] = {
-    "user": ("assistant",),
-    "human": ("assistant", "ai", "bot"),
+ASSISTANTS = ("assistant", "ai", "bot", "model", "agent", "machine")
+"""What assistants are called, the likeliest first."""
+SYSTEMS = ("system", "instruction", "developer")
+"""What the role of system messages is called, the likeliest first."""
+_NAMES: Mapping[str, frozenset[str]] = {
+    "user": frozenset(
+        {
+            *("asker", "caller", "client", "customer", "guest", "human", "input", "me", "patient"),
+            *("person", "query", "question", "questioner", "student", "user", "visitor"),
+        }
+    ),
+    "assistant": frozenset(
+        {
+            *ASSISTANTS,
+            *("advisor", "answer", "assistantmessage", "chatbot", "chatgpt", "gpt", "helper"),
+            *("llm", "operator", "output", "reply", "response", "robot", "teacher", "tutor"),
+        }
+    ),
+    "system": frozenset(
+        {*SYSTEMS, "context", "instructions", "preamble", "rules", "setup", "systemprompt"}
+    ),
 }
-"""What assistants are called where users have these names, the likeliest first."""
-_USERS = frozenset({"user", "human", "customer", "client", "question"})
-_OTHERS = frozenset({"assistant", "system", "bot", "ai", "model", "chatbot", "developer", "answer"})
+"""What roles are called, written small and in one."""
+_ROLE_KEYS = re.compile(
+    r"^(author|by|from|origin|participant|party|role|sender|side|source|speaker|user_?type|who)$",
+    re.IGNORECASE,
+)
+"""What the key of a role is called, where nobody knows the roles' names."""
 _LIKELY = re.compile(
     r"prompt|query|question|input|text|message|content|instruction|utterance|^q$", re.IGNORECASE
 )
+_HISTORY = re.compile(r"history|past|previous|conversation|dialog|turns|context", re.IGNORECASE)
 _STREAM = re.compile(r"stream", re.IGNORECASE)
 _CHAT_MARKS = {"<|im_start|>": "chatml", "<|start_header_id|>": "llama3", "[INST]": "mistral"}
 PARAMETERS: Mapping[str, str] = {
@@ -66,14 +92,27 @@ class Talk(NamedTuple):
     @property
     def user(self) -> str:
         """What users are called."""
-        told = [str(dict(leaves(each)).get(self.role)) for each in self.messages]
-        return next((each for each in reversed(told) if each.lower() in _USERS), told[-1])
+        told = self._told()
+        return next((each for each in reversed(told) if role_of(each) == "user"), told[-1])
 
-    @property
-    def others(self) -> list[str]:
-        """What others are called."""
-        told = [str(dict(leaves(each)).get(self.role)) for each in self.messages]
-        return [each for each in dict.fromkeys(told) if each != self.user]
+    def others(self, role: str) -> list[str]:
+        """What is called by a role: by its name, else by where it stands.
+
+        A system message stands first, and an answer behind what users say.
+
+        Args:
+            role: `assistant` or `system`.
+        """
+        told, user = self._told(), self.user
+        found = []
+        for name in dict.fromkeys(told):
+            first = "assistant" if user in told[: told.index(name)] else "system"
+            if name != user and (role_of(name) or first) == role:
+                found.append(name)
+        return found
+
+    def _told(self) -> list[str]:
+        return [str(dict(leaves(each)).get(self.role)) for each in self.messages]
 
     def message(self, role: Any, text: str) -> Any:
         """Return a message as the server has them."""
@@ -101,10 +140,7 @@ def talks(body: Any) -> Iterator[Talk]:
     """Yield the lists of messages in a body."""
     for path, messages in _lists(body):
         told = [dict(leaves(each)) for each in messages]
-        roles = [
-            p for p, v in told[-1].items() if isinstance(v, str) and v.lower() in _USERS | _OTHERS
-        ]
-        for role in roles:
+        for role in _roles(told[-1]):
             texts = [
                 (len(value), place)
                 for place, value in told[-1].items()
@@ -112,6 +148,50 @@ def talks(body: Any) -> Iterator[Talk]:
             ]
             if texts:
                 yield Talk(path, messages, role, max(texts)[1])
+
+
+def _roles(message: Mapping[Path, Any]) -> list[Path]:
+    """Return the places of what may be a message's role: one with a known name, else by its key."""
+    texts = {path: value for path, value in message.items() if isinstance(value, str) and path}
+    known = [path for path, value in texts.items() if role_of(value)]
+    return known or [
+        p for p, v in texts.items() if _ROLE_KEYS.match(str(p[-1])) and v.isidentifier()
+    ]
+
+
+def histories(body: Any) -> list[Path]:
+    """Return the places of lists with what was said before, whoever said it in them."""
+    return [
+        path
+        for path, value in _all_lists(body)
+        if value and path and _HISTORY.search(str(path[-1]))
+    ]
+
+
+def _all_lists(value: Any, path: Path = ()) -> Iterator[tuple[Path, list[Any]]]:
+    items = value.items() if isinstance(value, dict) else enumerate(value)
+    for key, each in items:
+        if isinstance(each, list):
+            yield (*path, key), each
+        elif isinstance(each, dict):
+            yield from _all_lists(each, (*path, key))
+
+
+def role_of(name: str) -> str:
+    """Return what LangChain calls a role that a server has its own name for; empty if unknown."""
+    own = re.sub(r"[^a-z]", "", name.lower())
+    return next((role for role, names in _NAMES.items() if own in names), "")
+
+
+def offered(refusal: str, tried: str) -> list[str]:
+    """Return the words that a refusal quotes: what would have been taken, it may be.
+
+    Args:
+        refusal: What the server said.
+        tried: What it has refused.
+    """
+    words = re.findall(r"""['"`]([A-Za-z][\w-]{1,24})\\?['"`]""", refusal)
+    return [each for each in dict.fromkeys(words) if each != tried]
 
 
 def prompts(body: Any) -> list[Path]:
