@@ -13,7 +13,6 @@ from langchain_core.rate_limiters import InMemoryRateLimiter
 from chatwright.checks import PointingError, Verdict, check
 from faults.controls import Full
 
-
 NUMBERS = itertools.count()
 
 
