@@ -53,6 +53,7 @@ CHANGES: Sequence[Change] = (
             "K4": "a copy that is refused is a warning, one that differs in silence fails",
             "K2": "skipped where a function that makes the model has a key of its own",
             "E1": "exceptions of the client's own classes are a warning, bare ones fail",
+            "R5": "that a configured model streams no more is a warning: core does that",
             "R6": "constructors' parameters, the model's name first, are tried over HTTP as well; "
             "fields that need not change an answer are a warning",
             "E5": "prompts and answers may be decorated, as for B10",

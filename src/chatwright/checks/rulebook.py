@@ -25,6 +25,7 @@ SECTIONS = {
     "graphs": "Callbacks and events",
     "usage": "Usage",
     "tools": "Tools",
+    "broken_calls": "Tools",
     "calls": "Tools",
     "structured": "Structured output",
     "content": "Content",

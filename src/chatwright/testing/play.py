@@ -96,7 +96,7 @@ _PACKET = 7
 def noisy(data: bytes) -> Iterator[bytes]:
     """Yield one event, or one line, of a stream in packets, with all that may stand around it."""
     if data.startswith((b"data:", b"event:")):
-        data = b"".join([b": ping\n\n", *_bare(data), b"id: 7\n", data])
+        data = b"".join([b": ping\n\n", *_bare(data), b"id:\n", data])
         data = data.replace(b"data: ", b"data:").replace(b"\n", b"\r\n")
     cuts = [at for at, byte in enumerate(data) if at % _PACKET == 0 or byte & 0xC0 == 0x80]  # noqa: PLR2004  inside of a letter
     for start, end in itertools.pairwise([*cuts, len(data)]):

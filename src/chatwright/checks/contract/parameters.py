@@ -234,8 +234,8 @@ def configured_models_are_whole(trial: Trial) -> None:
     `streaming=False` counts as set, which switches streaming off
     (`runnables/configurable.py:449-455`, `chat_models.py:585` of langchain-core 1.7.2). The fields
     of the model that core makes are compared, and over HTTP what is asked, with which key, and how
-    many chunks come. That it takes more than a second to make, as where an engine is loaded again,
-    is a warning.
+    many chunks come. That it streams no more is a warning, as core does that; and so is that it
+    takes more than a second to make, as where an engine is loaded again.
     """
     own: dict[str, Any] = {"max_tokens": 77} if trial.takes("max_tokens") else {}
     model: Any = trial.model(**own)
@@ -254,7 +254,8 @@ def configured_models_are_whole(trial: Trial) -> None:
     if trial.over_http:
         _expect_same_calls(trial, model, flexible.with_config(config), name)
     disabled = [getattr(each, "_streaming_disabled", bool)() for each in (model, made)]
-    expect(disabled[0] == disabled[1], "streaming is switched off", "as it was")
+    if disabled[0] != disabled[1]:
+        warn("streaming is switched off", "as it was")
     if seconds > SLOW and min(_configured(flexible, config)[1] for _ in range(2)) > SLOW:
         warn(f"each configured call makes the model anew, for {seconds:.1f} s", "no engine is")
 
@@ -273,7 +274,8 @@ def _expect_same_calls(trial: Trial, model: Any, configured: Any, name: str) -> 
     expect(not changes, f"{changes} changed in the request", f"{name} only")
     expect(find(after, name) == CONFIGURED[name], f"{name} {find(after, name)!r} was sent")
     counts = [len(trial.call("stream", "Hi", model=each).chunks) for each in (model, configured)]
-    expect(counts[0] == counts[1], f"stream gave {counts[1]} chunks, not {counts[0]}", "as many")
+    if counts[0] != counts[1]:
+        warn(f"stream gave {counts[1]} chunks, not {counts[0]}", "as many")
 
 
 @rule(

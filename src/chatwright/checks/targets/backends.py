@@ -112,6 +112,7 @@ class OnUpstream(_Free):
         self._scripts: dict[str, tuple[Script, list[Received]]] = {}
         self._received: dict[str, list[Received]] = {}  # by addresses
         self.strays: list[str] = []
+        self._retries = 0
         self.upstream = Upstream(self._answer).start()
 
     def address(self, script: Script | None, received: list[Received]) -> str:
@@ -125,11 +126,22 @@ class OnUpstream(_Free):
     def make(self, script: Script | None, fields: Mapping[str, Any]) -> Made:
         """Make a model that is pointed at the upstream."""
         made = Made(script)
-        usual = self._maker.accepted(api_key=CANARY, model=MODEL_NAME, max_retries=0)
+        usual = self._maker.accepted(api_key=CANARY, model=MODEL_NAME, max_retries=self._retries)
         things = {**usual, "base_url": self.address(made.answer, made.received), **fields}
-        made.model = _alone(self._maker.try_make(**things), fields)
+        made.model = _alone(self._made(things, fields), fields)
         made.received = self._received.get(things["base_url"], made.received)
         return made
+
+    def _made(self, things: dict[str, Any], fields: Mapping[str, Any]) -> BaseChatModel:
+        """Make a model without retries; with one where the constructor wants that."""
+        try:
+            return self._maker.try_make(**things)
+        except Exception:
+            if self._retries or "max_retries" in fields or "max_retries" not in things:
+                raise
+            model = self._maker.try_make(**{**things, "max_retries": 1})
+            self._retries = 1
+            return model
 
     def _answer(self, received: Received) -> Iterable[Any]:
         found = self._scripts.get(received.path.split("/")[1])
