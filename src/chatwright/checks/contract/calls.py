@@ -340,7 +340,8 @@ def foreign_histories(trial: Trial) -> None:
 def passed_on(trial: Trial) -> None:
     """Who binds `strict=True` relies on arguments that conform; else the LLM is only asked to.
 
-    Each stands where its wire wants it. Ollama's has neither; a model must not fall over them.
+    Each stands where its wire wants it. Ollama's has neither; a model must not fall over them. That
+    `strict` is lost fails on OpenAI's wires, whose servers hold to it, and warns on others.
     """
     spoken = wire(trial)
     model = trial.model(["fine", Usage(9, 1)])
@@ -359,7 +360,9 @@ def passed_on(trial: Trial) -> None:
             continue
         request = requests(trial, call)[0].body
         strict, single = _found(request, wire(trial, call))
-        expect(strict, f"{way}: strict is not in the tools: {request.get('tools')}")
+        if not strict:
+            tell = fail if spoken in {"openai", "responses"} else warn
+            tell(f"{way}: strict is not in the tools: {request.get('tools')}", "it is")
         expect("strict" not in request, f"{way}: strict is a parameter of the whole request")
         expect(single, f"{way}: parallel_tool_calls=False is lost", sent=request)
     if not trial.over_http:
