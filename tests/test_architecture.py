@@ -115,8 +115,8 @@ def test_modules_import_no_one_that_imports_them(package):
 
 
 def test_the_folders_of_checks_go_one_way():
-    order = ["finding", "outcome", "calls", "targets", "trial", "rulebook", "probes", "contract"]
-    order += ["run", "reports", "plugin", "reference", "__init__"]
+    order = ["sources", "finding", "outcome", "calls", "targets", "trial", "rulebook", "probes"]
+    order += ["contract", "run", "reports", "plugin", "reference", "__init__"]
     for path in (ROOT / "checks").rglob("*.py"):
         own = order.index(path.relative_to(ROOT / "checks").parts[0].removesuffix(".py"))
         for name in imports(path):

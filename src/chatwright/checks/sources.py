@@ -148,9 +148,9 @@ SOURCES: Mapping[str, str] = {
     "C5": "langchain-core 1.8.3, `langchain_core.runnables.Runnable.astream_events` (docstring): "
     "the table of events, `on_chat_model_start`, `_stream` and `_end`; `parent_ids`: 'The IDs of "
     "the parent runnables that generated the event.'",
-    "C6": "LangChain's docs, Models, Auto-streaming: 'When you `invoke()` a chat model, LangChain "
-    "will automatically switch to an internal streaming mode if it detects that you are trying to "
-    "stream the overall application.'",
+    "C6": "LangChain's docs, Models, Auto-streaming: under `invoke()`, 'LangChain will "
+    "automatically switch to an internal streaming mode if it detects that you are trying to "
+    "stream the overall application'.",
     "C7": "langchain-tests 1.1.9, "
     "`langchain_tests.utils.stream_lifecycle.assert_valid_event_stream`, which "
     "`test_stream_events_v3` and `test_astream_events_v3` call; they also assert that the "
