@@ -5,6 +5,7 @@ from chatwright.checks.rulebook import Rule, rules
 
 __all__ = ["changelog", "page", "reference"]
 
+OURS = "our own view: what breaks it is a warning."
 INTRODUCTION = """\
 # The rules
 
@@ -26,7 +27,7 @@ def page(rule: Rule, level: int = 1) -> str:
     return (
         f"{'#' * level} {rule.id}\n\n**{rule.title}**\n\n"
         f"{rule.section} · {rule.severity.value} · {rule.layer}{needs} · version {rule.version}\n\n"
-        f"{rule.page}\n\n*Mend:* {rule.mend}\n"
+        f"{rule.page}\n\n*Mend:* {rule.mend}\n\n*Source:* {rule.source or OURS}\n"
     )
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from chatwright.checks.changes import version_of
 from chatwright.checks.finding import Severity
+from chatwright.checks.sources import SOURCES
 from chatwright.checks.trial import Trial
 
 __all__ = ["SECTIONS", "Rule", "known", "rule", "rules"]
@@ -80,6 +81,16 @@ class Rule:
     def version(self) -> int:
         """One more with each change of it."""
         return version_of(self.id)
+
+    @property
+    def source(self) -> str:
+        """What it rests on; empty where it is our own view, and breaking it a warning."""
+        return SOURCES.get(self.id, "")
+
+    @property
+    def is_view(self) -> bool:
+        """Whether it is one of ours that rests on nothing but our own view."""
+        return SOURCES.get(self.id) == ""
 
     @property
     def layer(self) -> str:

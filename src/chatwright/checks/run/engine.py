@@ -267,7 +267,8 @@ def _found(finding: Finding, rule: Rule, trial: Trial, error: BaseException) -> 
     if raised is not None and rule.id != (home := HOMES["invoke"]) and _always(trial, reason):
         outcome = Outcome(Verdict.SKIP, f"{outcome.got} (see {home})", fault=None)
     wrong = outcome.verdict in (Verdict.FAIL, Verdict.WARN)
-    irritates = outcome.verdict is Verdict.FAIL and rule.severity is Severity.WARNING
+    doubt = rule.severity is Severity.WARNING or rule.is_view
+    irritates = outcome.verdict is Verdict.FAIL and doubt
     return replace(
         finding,
         verdict=Verdict.WARN if irritates else outcome.verdict,
