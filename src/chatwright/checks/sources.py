@@ -208,7 +208,8 @@ SOURCES: Mapping[str, str] = {
     "with its text as `args`.",
     "T7": "langchain-core 1.8.3, `langchain_core.messages.tool.default_tool_parser`, of whole "
     "answers, and `langchain_core.language_models._compat_bridge.finalize_tool_call_chunk`, of "
-    "v3's: what `json.loads` refuses is an invalid call. (Core's sum of chunks completes it.)",
+    "v3's: what `json.loads` refuses is an invalid call. (Core's sum of chunks completes such "
+    "arguments: `init_tool_calls`.)",
     "T8": "langchain-tests 1.1.9, `test_tool_calling_with_no_arguments`: one call, whose `args` "
     "are `{}`, by `invoke` and by `stream`.",
     "T9": "langchain-tests 1.1.9, `test_unicode_tool_call_integration`: 'Unicode characters in "
@@ -217,7 +218,7 @@ SOURCES: Mapping[str, str] = {
     "are only merged if their values of `index` are equal and not `None`.'",
     "T11": "langchain-core 1.8.3, `langchain_core.language_models.BaseChatModel.stream`: under v1 "
     "the text gets the index 0; `langchain_core.utils._merge.merge_lists`: blocks of one index "
-    "are one block, so that a call with the index 0 is lost in the text.",
+    "are one block, so that the block of a call with the index 0 is lost in the text's.",
     "T12": "langchain-core 1.8.3, `langchain_core.messages.ToolMessage`, `artifact`: 'not meant "
     "to be sent to the model'. langchain-tests 1.1.9, `test_tool_message_error_status`: the "
     "status is 'either ignored or passed to the model appropriately'.",
