@@ -223,10 +223,14 @@ def test_probe_wants_one_way_to_the_server(tmp_path):
     for arguments in ((), ("http://127.0.0.1:9", "--curl", "curl x")):
         done = within("probe", *arguments, "-o", str(tmp_path / "other.toml"))
         assert (done.exit_code, "a URL, or --curl" in done.stderr) == (2, True)
-    done = within("probe", "--curl", "; curl -H sk-canary-31", "-o", str(tmp_path / "other.toml"))
-    assert done.exit_code == 1
-    assert "begins with curl" in done.stderr
-    assert "sk-canary" not in done.stderr
+    for given, said in (
+        ("crul -H sk-canary-31", "takes a curl command, a file with one"),
+        ("x=$(curl -sH sk-canary-31 http://127.0.0.1:9)", "a header without a colon"),
+    ):
+        done = within("probe", "--curl", given, "-o", str(tmp_path / "other.toml"))
+        assert done.exit_code == 1
+        assert said in done.stderr
+        assert "sk-canary" not in done.stderr
 
 
 def test_explain_prints_the_request_and_sends_none(server, monkeypatch):

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import re
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -78,13 +79,12 @@ def _command(given: str) -> str:
     """Return the command: as it is, out of a file, or out of the input."""
     if given == "-":
         return sys.stdin.read()
-    command = given.strip().removeprefix("$").lstrip()
-    if command.startswith("curl"):
-        return command
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError, ValueError):  # no file has such a name
         return Path(given).read_text(encoding="utf-8")
+    if re.search(r"\bcurl(\.exe)?\s", given):
+        return given
     # It is not shown: it may be a command, with a key in it.
-    raise LoadError("--curl takes a command that begins with curl, a file with one, or -")
+    raise LoadError("--curl takes a curl command, a file with one, or -")
 
 
 def _by_curl(command: str, output: Path, tell: Callable[[str], None]) -> int:

@@ -240,3 +240,28 @@ async def test_llama_cpps_server_is_probed_and_talked_with(tmp_path):
     }
     city = model.with_structured_output(schema).invoke("Tell me of a city.", max_tokens=64)
     assert city["name"] in {"Bern", "Paris"}
+
+
+@pytest.mark.parametrize("wanted", [True, False])
+async def test_a_key_of_the_environment_is_named_in_the_file_where_it_is_wanted(
+    wanted, tmp_path, monkeypatch
+):
+    def script(received):
+        key = received.headers.get("authorization")
+        return capable(received) if key == "Bearer k-7" or not wanted else [Refuse(401)]
+
+    monkeypatch.setenv("CHATWRIGHT_API_KEY", "k-7")
+    with Upstream(script) as server:
+        findings = await probe(f"{server.url}/v1/chat/completions")
+        path = tmp_path / "made.toml"
+        path.write_text(findings.as_toml())
+        assert "k-7" not in path.read_text()
+        told = "wants the environment variable CHATWRIGHT_API_KEY"
+        assert findings.notes == ([told] if wanted else [])
+        assert (await load(str(path)).ainvoke("Count.")).text.startswith("1, 2")
+        monkeypatch.delenv("CHATWRIGHT_API_KEY")
+        if wanted:
+            with pytest.raises(LoadError, match=r"key_env: .*CHATWRIGHT_API_KEY is not set"):
+                load(str(path))
+        else:
+            assert (await load(str(path)).ainvoke("Count.")).text.startswith("1, 2")

@@ -158,7 +158,8 @@ class Marks:
             The list that takes them; None if there is none.
         """
         body, notes = self._body, self._sketch.notes
-        for talk in slots.talks(body):
+        for listed in slots.talks(body):
+            talk = listed.as_history()
             if slots.role_of(talk.user) != "user" and talk.path not in slots.histories(body):
                 continue  # documents, say, and where they are from
             bot = (talk.others("assistant") or [_like("assistant", talk.user)])[0]

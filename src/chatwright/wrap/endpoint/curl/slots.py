@@ -82,16 +82,26 @@ class Talk(NamedTuple):
         messages: Its messages.
         role: The role's place in a message.
         text: The text's place in one.
+        asker: What users are called, where that is known.
     """
 
     path: Path
     messages: Sequence[Any]
     role: Path
     text: Path
+    asker: str = ""
+
+    def as_history(self) -> "Talk":
+        """Return it as what was said before a prompt: its last message is no user's."""
+        told = self._told()
+        unknown = role_of(self.user) != "user" and len(told) > 1
+        return self._replace(asker=told[-2]) if unknown else self
 
     @property
     def user(self) -> str:
         """What users are called."""
+        if self.asker:
+            return self.asker
         told = self._told()
         return next((each for each in reversed(told) if role_of(each) == "user"), told[-1])
 
