@@ -43,7 +43,7 @@ class NoPromptValues(Full):
         return super()._convert_input(model_input)
 
 
-@fault("B2")
+@fault("B2", verdict="WARN")
 class NameLeftOut(Full):
     """`_identifying_params` calls the model's name something else."""
 
@@ -177,7 +177,7 @@ class NullIsNoText(Full):
     reads = TakesNull
 
 
-@fault("B8")
+@fault("B8", verdict="WARN")
 class DevelopersAreDropped(Full):
     """Messages of a role that it does not know are left out."""
 

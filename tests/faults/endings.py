@@ -32,7 +32,7 @@ class NoRefusals(Full):
             return []
 
 
-@fault("S15")
+@fault("S15", verdict="WARN")
 class AlwaysCompleted(Full):
     """Whatever ended the answer, it is said to have stopped by itself."""
 
@@ -41,7 +41,7 @@ class AlwaysCompleted(Full):
             return {**super().metadata(), "normalized_finish_reason": "stop"}
 
 
-@fault("S15")
+@fault("S15", verdict="WARN")
 class OnlyWholeAnswersHaveAName(Streams):
     """A stream's end has no normalized reason."""
 
@@ -50,7 +50,7 @@ class OnlyWholeAnswersHaveAName(Streams):
         return [chunk]
 
 
-@fault("S15", also="A2")
+@fault("S15", also="A2", verdict="WARN")
 class WholeAnswersAreCut(Results):
     """The state is `incomplete`, however an answer of invoke ended."""
 

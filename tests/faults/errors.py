@@ -27,7 +27,7 @@ class RuntimeErrors(Full):
         return super().waits(error, attempt, begun=begun)
 
 
-@fault("E1")
+@fault("E1", verdict="WARN")
 class ClientsErrors(Full):
     """The client's own errors come through."""
 
@@ -46,7 +46,7 @@ class OverflowIsInvalid(Full):
         return known
 
 
-@fault("E1", also="A2")
+@fault("E1", also="A2", verdict="WARN")
 class AsyncErrors(Full):
     """In async code the client's own errors come through."""
 

@@ -11,7 +11,7 @@ from faults.controls import Full
 from faults.kit import fault
 
 
-@fault("R1")
+@fault("R1", verdict="WARN")
 class TracesItsOwnName(Full):
     """The trace names the constructor's model, whatever the call's is."""
 
@@ -19,7 +19,7 @@ class TracesItsOwnName(Full):
         return {**super()._get_ls_params(stop, **kwargs), "ls_model_name": self.model_name}
 
 
-@fault("R1")
+@fault("R1", verdict="WARN")
 class TracesNoTemperature(Full):
     """The trace does not show the temperature."""
 
@@ -39,7 +39,7 @@ class TracesNoStop(Full):
         return params
 
 
-@fault("R1")
+@fault("R1", verdict="WARN")
 class TracesNoType(Full):
     """The trace does not say that it is a chat model."""
 
@@ -94,7 +94,7 @@ class EmptyVersion(Full):
         return self
 
 
-@fault("R3")
+@fault("R3", verdict="WARN")
 class StaleVersion(Full):
     """The trace names a version that is not the one that is installed."""
 
@@ -104,7 +104,7 @@ class StaleVersion(Full):
         return self
 
 
-@fault("R4")
+@fault("R4", verdict="WARN")
 class UnknownProfileKeys(Full):
     """The profile has keys of its own."""
 
@@ -112,7 +112,7 @@ class UnknownProfileKeys(Full):
         return {"supports_tools": True, "context_size": 8192}
 
 
-@fault("R4")
+@fault("R4", verdict="WARN")
 class OwnProfileWins(Full):
     """The user's profile is overwritten."""
 
@@ -122,7 +122,7 @@ class OwnProfileWins(Full):
         return self
 
 
-@fault("R5")
+@fault("R5", verdict="WARN")
 class StreamingFalseByDefault(Full):
     """`streaming` is False by default: whoever configures a field never streams again."""
 
@@ -202,7 +202,7 @@ class CoresTokenizer(Full):
     get_num_tokens = BaseChatModel.get_num_tokens
 
 
-@fault("R8")
+@fault("R8", verdict="WARN")
 class AsksTheServerForTokens(Full):
     """Counting tokens asks a server."""
 

@@ -95,7 +95,7 @@ class KeyEchoed(Full):
         return []
 
 
-@fault("K1")
+@fault("K1", verdict="WARN")
 class PlainHeaders(Full):
     """`default_headers` are shown as they are."""
 
@@ -122,7 +122,7 @@ class KeyIsDumped(Full):
             self.plain_key = self.api_key.get_secret_value()
 
 
-@fault("K2")
+@fault("K2", verdict="WARN")
 class NoEnvironment(Full):
     """The key is not looked for in the environment."""
 
@@ -154,7 +154,7 @@ class FieldIsLost(Full):
     temperature: float | None = Field(default=None, exclude=True)
 
 
-@fault("K4")
+@fault("K4", verdict="WARN")
 class HoldsALock(Full):
     """A used model holds a lock, which does not pickle."""
 
@@ -165,7 +165,7 @@ class HoldsALock(Full):
         return super().request(payload)
 
 
-@fault("K4")
+@fault("K4", verdict="WARN")
 class HoldsAFunction(Full):
     """A used model holds a function of its own, which does not pickle."""
 

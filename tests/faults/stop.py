@@ -197,7 +197,7 @@ class SaysLength(Answer):
         return {**super().metadata(), **({"finish_reason": "length"} if self.done else {})}
 
 
-@fault("P7")
+@fault("P7", verdict="WARN")
 class StoppedIsLength(Full):
     """An answer that a stop ended says that its length did."""
 
@@ -210,7 +210,7 @@ class SaysNothing(Answer):
         return metadata if not self.done else {**metadata, "finish_reason": None}
 
 
-@fault("P7")
+@fault("P7", verdict="WARN")
 class StoppedIsNone(Full):
     """An answer that a stop ended has no finish reason."""
 

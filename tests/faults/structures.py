@@ -72,7 +72,7 @@ class OneMethod(Full):
         return super().with_structured_output(schema, method=method, **kwargs)
 
 
-@fault("O3")
+@fault("O3", verdict="WARN")
 class NotTraced(Full):
     """The trace does not show the schema."""
 
@@ -81,7 +81,7 @@ class NotTraced(Full):
         return super().bind(**kwargs)
 
 
-@fault("O3")
+@fault("O3", verdict="WARN")
 class TraceIsSent(Full):
     """What is for the trace is sent to the server, under another name."""
 
@@ -220,7 +220,7 @@ class IndexPerChunk(Streams):
         return [chunk]
 
 
-@fault("M3", also="M1")  # core leaves the reasoning of `openai` out
+@fault("M3", also="M1", verdict="WARN")  # core leaves the reasoning of `openai` out
 class SaysOpenai(Full):
     """An answer says `openai`, the trace says something else."""
 

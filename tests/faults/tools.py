@@ -33,7 +33,7 @@ class NoTypedDicts(Full):
         return super().tool(tool, strict)
 
 
-@fault("T1", also="*")  # what is bound has no v3 and can't be looked into
+@fault("T1", also="*", verdict="WARN")  # what is bound has no v3 and can't be looked into
 class BindsALambda(Full):
     """`bind_tools` returns a function that calls the model, and no binding."""
 
@@ -94,7 +94,7 @@ class FormatIsLost(Full):
         return super().bind_tools(tools, **kwargs)
 
 
-@fault("T4")
+@fault("T4", verdict="WARN")
 class BuiltInRefused(Full):
     """A provider's built-in tool is refused."""
 
@@ -104,7 +104,7 @@ class BuiltInRefused(Full):
         return super().tool(tool, strict)
 
 
-@fault("T4")
+@fault("T4", verdict="WARN")
 class BuiltInDropped(Full):
     """A provider's built-in tool is dropped silently."""
 
@@ -178,7 +178,7 @@ class MalformedIsDropped(Results):
         return message
 
 
-@fault("T7")
+@fault("T7", verdict="WARN")
 class CoreCompletesCalls(Full):
     """Cut arguments are left to core, which completes them: a valid call with half of them."""
 
@@ -221,7 +221,7 @@ class EmptyCallsDropped(Results):
         return message
 
 
-@fault("T9")
+@fault("T9", verdict="WARN")
 class EscapesStreams(Full):
     """Arguments are escaped in streams."""
 
@@ -232,7 +232,7 @@ class EscapesStreams(Full):
             return super().call_chunk(index, **{**fields, "args": escaped})
 
 
-@fault("T9")
+@fault("T9", verdict="WARN")
 class EscapesHistory(Full):
     """Calls of the history are sent with escaped arguments: `json.dumps` without a thought."""
 
@@ -292,7 +292,7 @@ class TextOrCalls(Results):
         return message
 
 
-@fault("T11", also="T10 M2")
+@fault("T11", also="T10 M2", verdict="WARN")
 class CallsFromZero(Full):
     """Calls are numbered from 0, where core has put the text: under v1 the first one vanishes."""
 
@@ -322,7 +322,7 @@ class ArtifactsSent(Full):
         return made
 
 
-@fault("T13")
+@fault("T13", verdict="WARN")
 class ToolUseRefused(Full):
     """Blocks of `tool_use` in the history are refused."""
 

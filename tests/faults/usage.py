@@ -86,7 +86,7 @@ class UsageInTwoParts(Streams):
         return [chunk]
 
 
-@fault("U4")
+@fault("U4", verdict="WARN")
 class MoreReasoningThanOutput(Full):
     """Reasoning is counted beside the output, and not within it."""
 
@@ -97,7 +97,7 @@ class MoreReasoningThanOutput(Full):
             return counts and {**counts, "output_token_details": details}
 
 
-@fault("U4")
+@fault("U4", verdict="WARN")
 class MoreCachedThanInput(Full):
     """More is read from the cache than there is input."""
 
@@ -129,7 +129,7 @@ class NameIsCalledModel(Full):
             return {**metadata, "model": name}
 
 
-@fault("U6")
+@fault("U6", verdict="WARN")
 class InventsUsage(Full):
     """Where the server tells nothing, it counts words, and says so to nobody."""
 
