@@ -33,6 +33,7 @@ CHANGES: Sequence[Change] = (
             "B11": "new",
             "S16": "new",
             "S4": "core's id and the provider's may stand beside each other",
+            "S11": "that `streaming=False` changes nothing is a warning",
             "S13": "a warning where content stays a str: wrappers don't tell the inner model",
             "C10": "ids as for S4",
             "T1": "bind_tools may return any Runnable, such as a copy of the model",
@@ -46,6 +47,7 @@ CHANGES: Sequence[Change] = (
             "T12": "results may be told by the prompt",
             "T13": "a refusal that names the block is a warning",
             "M2": "a warning under v1, as for T10",
+            "M5": "a named error of the model's own under v1 is a warning",
             "M8": "an error in place of a refusal is a warning: nobody takes it for an answer",
             "U4": "xAI counts reasoning beside the answer's tokens",
             "K1": "headers and passwords of addresses that are shown are a warning; a constructor "

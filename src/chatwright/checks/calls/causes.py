@@ -1,10 +1,11 @@
 """Where an exception comes from, so that findings of one cause can be told once."""
 
 import inspect
+import socket
 import traceback
 from pathlib import Path
 
-__all__ = ["cause", "own_files"]
+__all__ = ["cause", "is_lost", "own_files"]
 
 _BASES = ("abc", "builtins", "langchain_core", "pydantic", "typing")
 
@@ -41,3 +42,17 @@ def cause(error: BaseException, own: frozenset[str] = frozenset()) -> str:
     last = (mine or frames)[-1]
     line = f": {last.line}" if last.line else ""
     return f"{name} at {Path(last.filename).name}:{last.lineno}{line}"
+
+
+def is_lost(error: BaseException) -> bool:
+    """Tell whether nothing answers where a model asks: that is not the model's fault.
+
+    Args:
+        error: What it raised; clients keep the socket's own error as its cause.
+    """
+    seen: BaseException | None = error
+    while seen is not None:
+        if isinstance(seen, ConnectionRefusedError | socket.gaierror):
+            return True
+        seen = seen.__cause__ or seen.__context__
+    return False

@@ -321,7 +321,8 @@ def _said(call: Any) -> str:
 def streaming_can_be_disabled(trial: Trial) -> None:
     """Backends that can't stream, or not with tools, are shielded by these two.
 
-    `disable_streaming="tool_calling"` holds where tools are bound.
+    `disable_streaming="tool_calling"` holds where tools are bound. That `streaming=False` changes
+    nothing is a warning: it may be meant for the model that a wrapper holds.
     """
     cases: list[tuple[dict[str, Any], bool]] = [({"disable_streaming": True}, False)]
     if trial.scripted and trial.takes("streaming"):
@@ -335,7 +336,9 @@ def streaming_can_be_disabled(trial: Trial) -> None:
             call = trial.call(way, model=asked)
             tokens = call.recorder.of("on_llm_new_token")
             got = f"{way}, {fields}: {len(call.chunks)} parts, {len(tokens)} token callbacks"
-            expect(len(call.chunks) == 1 and not tokens, got, "one message, and no token callback")
+            if len(call.chunks) != 1 or tokens:  # `streaming` may be an inner model's
+                tell = warn if "streaming" in fields else fail
+                tell(got, "one message, and no token callback")
 
 
 @rule(

@@ -11,7 +11,7 @@ from typing import Any
 from langchain_core._api.beta_decorator import LangChainBetaWarning
 from langchain_core.language_models import BaseChatModel
 
-from chatwright.checks.calls.causes import cause
+from chatwright.checks.calls.causes import cause, is_lost
 from chatwright.checks.calls.event_loop import Background
 from chatwright.checks.calls.evidence import masked, shown_error
 from chatwright.checks.calls.limits import Exceeded, guarded
@@ -260,6 +260,11 @@ def _found(finding: Finding, rule: Rule, trial: Trial, error: BaseException) -> 
     """Return what an exception makes of a finding."""
     outcome = _outcome(rule, error)
     raised = _raised(outcome, trial, error)
+    if raised is not None and not trial.scripted and is_lost(raised):
+        told = (
+            f"{outcome.got}: nothing answers there; start what does, or give its address by kwargs"
+        )
+        outcome, raised = Outcome(Verdict.SKIP, told, fault=None), None
     if trial.shared.stage.only_async and rule.id != HOMES["invoke"] and _refused(outcome, raised):
         outcome = Outcome(Verdict.SKIP, f"{outcome.got} (see {HOMES['invoke']})", fault=None)
         raised = None

@@ -139,6 +139,7 @@ class Writer(BaseWriter):
             "output": [each.shown() for each in self._items],
             "parallel_tool_calls": True,
             "temperature": None,
+            "text": {"format": _format(asked.schema)},
             "tool_choice": choice or "auto",
             "tools": [
                 {"type": "function", "name": name, "parameters": schema, "strict": False}
@@ -147,3 +148,12 @@ class Writer(BaseWriter):
             "top_p": None,
             "usage": USAGE.write(totals.usage) if totals.usage else None,
         }
+
+
+def _format(schema: Any) -> dict[str, Any]:
+    """Return the form that was asked for: clients read an answer by it."""
+    if schema is None:
+        return {"type": "text"}
+    if not schema:
+        return {"type": "json_object"}
+    return {"type": "json_schema", "name": "answer", "schema": schema, "strict": False}
