@@ -315,6 +315,7 @@ async def test_what_can_not_be_done_is_named():
         ("curl http://x/y -H 'content-type: application/json' -d a=b", "is no JSON"),
         ("curl http://x/y -H @heads -d a=b", "headers from the file heads"),
         ("curl http://x/y -H Bearer -d a=b", "without a colon: 'Bear…'"),
+        ("curl http://x/y -U me:it -d a=b", "names none: -x HOST:PORT"),
         ("curl http://x/y -u me -d a=b", "-u has no password"),
         ("curl http://x/y -d @-", "from its input, which is not in it"),
         ("jq -n '{}' | curl http://x/y -d @-", "from what jq writes"),

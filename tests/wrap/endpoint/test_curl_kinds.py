@@ -170,7 +170,7 @@ async def test_what_others_said_before_is_left_out_or_told(needed, tmp_path):
 
 def test_an_answer_that_repeats_is_told_from_the_request_that_is_echoed():
     question = "Repeat the word abc"
-    echoed = {"request": {"prompt": question}, "result": {"text": f"Surely: {question}"}}
+    echoed = {"heard": {"said": question}, "result": {"text": f"Surely: {question}"}}
     assert Heard("json", [echoed]).saying("abc", question).path == ("result", "text")
     named = {"prompt": f"User: {question}", "answer_of_the": {"llm": f"Surely: {question}"}}
     assert Heard("json", [named]).saying("abc", question).path == ("answer_of_the", "llm")

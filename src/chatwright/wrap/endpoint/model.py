@@ -299,9 +299,8 @@ class ChatEndpoint(EndpointFields):
         without = {name.lower() for name, each in hidden.items() if each is None}
         if self.auth is not None or (self.api_key is not None and self.speaks.key_header):
             hidden.setdefault(self.speaks.key_header if self.auth is None else "Authorization", "")
-        query = "&".join(
-            [*urlencode(asked, doseq=True).split(), *(f"{e}=***" for e in self._query())]
-        )
+        told = {**asked, **dict.fromkeys(self._query(), "***")}
+        query = urlencode(told, doseq=True, safe="*")
         shown = {
             **({"Content-Type": kind.partition("; boundary")[0]} if kind else {}),
             **self.speaks.headers,

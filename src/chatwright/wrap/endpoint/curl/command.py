@@ -183,7 +183,9 @@ class _Reader:
             else:
                 self._address(word)
         if user := self._proxy_user:
-            scheme, mark, host = self.made.fields.get("proxy", "").rpartition("://")
+            if "proxy" not in self.made.fields:
+                raise LoadError("the command has -U, for a proxy, and names none: -x HOST:PORT")
+            scheme, mark, host = self.made.fields["proxy"].rpartition("://")
             name, _, password = user.partition(":")
             login = f"{quote(name, safe='')}:{quote(password, safe='')}"
             self.made.fields["proxy"] = f"{scheme or 'http'}{mark or '://'}{login}@{host}"
