@@ -132,6 +132,7 @@ class Wire:
         hosts: What servers do that are known by their hosts.
         errors: The names that its servers have for errors, and their HTTP statuses.
         accepts: Call parameters beside the model's fields.
+        says_stream: Whether a request says if the answer is wanted in pieces.
         key_header: The header that carries the key; empty for none.
         key_prefix: What stands before the key there.
         headers: Further headers.
@@ -149,6 +150,7 @@ class Wire:
     hosts: Mapping[str, Quirks] = field(default_factory=dict)
     errors: Mapping[str, int] = field(default_factory=dict)
     accepts: frozenset[str] = frozenset()
+    says_stream: bool = True
     key_header: str = "Authorization"
     key_prefix: str = "Bearer "
     headers: Mapping[str, str] = field(default_factory=dict)

@@ -169,7 +169,9 @@ class ChatEndpoint(EndpointFields):
         return Ask(named, request, values, quirks, self.base_url)
 
     def _streams(self, request: Request, quirks: Quirks) -> bool:
-        """Tell whether a request may be answered in pieces: who wants no stream gets none."""
+        """Tell whether a request may be answered in pieces: who wants no stream asks for none."""
+        if not self.speaks.says_stream:  # it comes as it comes
+            return True
         if self.streaming is False or self.disable_streaming is True:
             return False
         whole = quirks.stream_tools is False or self.disable_streaming == "tool_calling"

@@ -129,6 +129,7 @@ class WireSpec(BaseModel):
                 inputs=frozenset(),
             ),
             accepts=frozenset(self.request.parameters),
+            says_stream="stream" in {*names, *_names(self.request.path)},
             key_header=self.request.key_header,
             key_prefix=self.request.key_prefix,
             done_marker=response.done_marker,
