@@ -78,8 +78,10 @@ def test_no_control_is_accused(control):
 
 
 def test_there_is_a_fault_for_every_rule():
-    ours = {each.id for each in rules() if each.test.__module__.startswith("chatwright.")}
-    assert {each.rule for each in FAULTS if each.verdict == "FAIL"} == ours
+    ours = [each for each in rules() if each.test.__module__.startswith("chatwright.")]
+    warn = {each.id for each in ours if each.severity == "warning" or each.is_view}
+    assert {each.rule for each in FAULTS} == {each.id for each in ours}
+    assert {each.rule for each in FAULTS if each.verdict == "FAIL"} == {x.id for x in ours} - warn
     assert all(each.story for each in FAULTS)
     assert len({each.name for each in FAULTS}) == len(FAULTS)
 

@@ -131,3 +131,13 @@ class PacketsAreWhole(Full):
     """A packet is taken to end where a line does."""
 
     events = NoRest
+
+
+@fault("T4")
+class BuiltInAlone(Full):
+    """Functions are dropped where one of the provider's own tools stands beside them."""
+
+    def payload(self, messages, stop, kwargs):
+        tools = kwargs.get("tools") or []
+        own = [each for each in tools if "function" not in each]
+        return super().payload(messages, stop, {**kwargs, "tools": own} if own else kwargs)
