@@ -265,6 +265,7 @@ def _checked(
     from rich.console import Console  # noqa: PLC0415  slow to import
 
     from chatwright.checks.reports.baseline import since  # noqa: PLC0415  slow to import
+    from chatwright.checks.rulebook import rules  # noqa: PLC0415  slow to import
     from chatwright.checks.run.process import Refused, Supervised  # noqa: PLC0415  slow to import
     from chatwright.checks.targets.redirect import PointingError  # noqa: PLC0415  slow to import
 
@@ -277,10 +278,21 @@ def _checked(
         status.start()
         return allowed
 
-    def tell(finding: "Finding") -> None:
-        status.update(f"{finding.rule} {finding.title}"[: console.width - 6])
+    titles = {each.id: each.title for each in rules(options.only, options.skip)}
+    failed: list[str] = []
 
-    run = Supervised(find, model, given, options, allow)
+    def tell(finding: "Finding") -> None:
+        if finding.verdict == "FAIL":
+            failed.append(finding.rule)
+
+    def trying(rule: str) -> None:
+        if rule == next(iter(titles), ""):  # so that whoever has no terminal knows it has begun
+            said = f"{run.name or model}: {len(titles)} rules"
+            console.print(said, highlight=False, markup=False, style="dim")
+        told = f"{len(failed)} FAIL, " if failed else ""
+        status.update(f"{told}trying {rule} {titles.get(rule, '')}"[: console.width - 6])
+
+    run = Supervised(find, model, given, options, allow, trying)
     try:
         with status:
             found = since(run.report(tell), written.known)

@@ -42,6 +42,7 @@ class Supervised:
         kwargs: Arguments for the class, or the function.
         options: How the model is checked.
         allow: Is asked before a live model is called, with how often that may be.
+        trying: Is told the id of each rule before it is tried.
     """
 
     find: Callable[[str], Any]
@@ -49,6 +50,7 @@ class Supervised:
     kwargs: Mapping[str, Any]
     options: Options
     allow: Callable[[int], bool] = lambda _: True
+    trying: Callable[[str], None] = lambda _: None
     calls: int = 0
     cost: float = 0.0
     name: str = ""
@@ -83,6 +85,7 @@ class Supervised:
             for kind, value in self._events(left, with_suites):
                 if kind == "rule":
                     running = value
+                    self.trying(value)
                 elif kind == "finding":
                     yield value
                     if value.rule in left:
