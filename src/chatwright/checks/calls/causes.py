@@ -1,12 +1,16 @@
 """Where an exception comes from, so that findings of one cause can be told once."""
 
 import inspect
+import re
 import socket
 import traceback
 from pathlib import Path
 
 __all__ = ["cause", "is_lost", "own_files"]
 
+_REFUSED = re.compile(
+    r"connection refused|connection error|new ?connection|max retries exceeded", re.IGNORECASE
+)
 _BASES = ("abc", "builtins", "langchain_core", "pydantic", "typing")
 
 
@@ -52,7 +56,8 @@ def is_lost(error: BaseException) -> bool:
     """
     seen: BaseException | None = error
     while seen is not None:
-        if isinstance(seen, ConnectionRefusedError | socket.gaierror):
+        told = _REFUSED.search(str(seen))
+        if told or isinstance(seen, ConnectionRefusedError | socket.gaierror):
             return True
         seen = seen.__cause__ or seen.__context__
     return False

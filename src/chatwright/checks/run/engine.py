@@ -260,7 +260,7 @@ def _found(finding: Finding, rule: Rule, trial: Trial, error: BaseException) -> 
     """Return what an exception makes of a finding."""
     outcome = _outcome(rule, error)
     raised = _raised(outcome, trial, error)
-    if raised is not None and not trial.scripted and is_lost(raised):
+    if outcome.verdict is Verdict.FAIL and _is_away(trial):
         told = (
             f"{outcome.got}: nothing answers there; start what does, or give its address by kwargs"
         )
@@ -303,6 +303,12 @@ def _refused(outcome: Outcome, raised: BaseException | None) -> bool:
     """Tell whether a rule fails because the model is there for async code alone."""
     told = outcome.verdict is Verdict.FAIL and NotImplementedError.__name__ in outcome.got
     return told or isinstance(raised, NotImplementedError)
+
+
+def _is_away(trial: Trial) -> bool:
+    """Tell whether nothing answers where a live model asks."""
+    plain = None if trial.scripted else trial.shared.calls.get("invoke")
+    return plain is not None and plain.error is not None and is_lost(plain.error)
 
 
 def _always(trial: Trial, reason: str) -> bool:
