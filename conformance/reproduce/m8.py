@@ -1,0 +1,21 @@
+"""A refusal is shown by `invoke`, and is lost in a stream."""
+
+import sys
+
+from chatwright.deltas import Refusal
+from chatwright.testing import Upstream
+from conformance.models import model
+
+WORDS = "I can't help with that."
+
+
+def shown(message) -> bool:
+    return WORDS in repr(message.content_blocks) or WORDS in repr(message.additional_kwargs)
+
+
+with Upstream([Refusal("I can't help "), Refusal("with that.")]) as upstream:
+    llm = model(sys.argv[1], upstream)
+    first, *rest = llm.stream("Hi")
+    streamed, whole = shown(sum(rest, first)), shown(llm.invoke("Hi"))
+print(f"the refusal is shown by stream: {streamed}, by invoke: {whole}")
+sys.exit(streamed == whole)
