@@ -12,6 +12,7 @@ from langchain_core.rate_limiters import InMemoryRateLimiter
 
 from chatwright.checks import PointingError, Verdict, check
 from faults.controls import Full
+from faults.wire import Answer
 
 NUMBERS = itertools.count()
 
@@ -47,6 +48,23 @@ class OfPrompts(Full):
         return super().payload(messages, stop, {k: v for k, v in kwargs.items() if k not in hidden})
 
 
+class RefusalError(Exception):
+    """The LLM refuses."""
+
+
+class Refusing(Answer):
+    def feed(self, event):
+        if '"refusal": "' in event:
+            raise RefusalError("the LLM refuses to answer")
+        yield from super().feed(event)
+
+
+class RaisesRefusals(Full):
+    """A refusal is an error of its own class."""
+
+    reads = Refusing
+
+
 class Cached(Full):
     cache: InMemoryCache | None = InMemoryCache()
     rate_limiter: InMemoryRateLimiter | None = InMemoryRateLimiter(requests_per_second=0.1)
@@ -63,6 +81,7 @@ class Numbered(Full):
 @pytest.mark.parametrize(
     ("model", "only"),
     [
+        (RaisesRefusals, ["B7", "M8"]),
         (RefusesTools, ["T", "O", "S2", "S11", "C8", "M5"]),
         (RefusesStop, ["P", "B5", "B10", "E5"]),
         (StreamsAsync, ["S", "P3", "P6", "M2", "E2", "E4"]),

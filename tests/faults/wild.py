@@ -6,7 +6,7 @@ from langchain_core.messages import AIMessage, HumanMessage
 
 from faults.controls import Full
 from faults.kit import fault
-from faults.wire import Events
+from faults.wire import Answer, Events
 
 
 def recast(message, cls):
@@ -141,3 +141,17 @@ class BuiltInAlone(Full):
         tools = kwargs.get("tools") or []
         own = [each for each in tools if "function" not in each]
         return super().payload(messages, stop, {**kwargs, "tools": own} if own else kwargs)
+
+
+class Breaks(Answer):
+    def feed(self, event):
+        if '"refusal": "' in event:
+            raise TypeError("can only concatenate str, not None")
+        yield from super().feed(event)
+
+
+@fault("M8", also="B7")
+class RefusalsBreak(Full):
+    """A refusal, which has no content, is an accident of Python's."""
+
+    reads = Breaks

@@ -48,7 +48,7 @@ CHANGES: Sequence[Change] = (
             "T13": "a refusal that names the block is a warning",
             "M2": "a warning under v1, as for T10",
             "M5": "a named error of the model's own under v1 is a warning",
-            "M8": "an error in place of a refusal is a warning: nobody takes it for an answer",
+            "M8": "a named error in place of a refusal is a warning: nobody takes it for an answer",
             "U4": "xAI counts reasoning beside the answer's tokens",
             "K1": "headers and passwords of addresses that are shown are a warning; a constructor "
             "may refuse an address with a password",

@@ -1,5 +1,7 @@
 import pytest
 
+from chatwright.testing import Upstream
+
 
 class Carrier:
     """Which library carries the requests of the models that are made next."""
@@ -11,3 +13,9 @@ class Carrier:
 def carrier(request, monkeypatch):
     monkeypatch.setattr(Carrier, "fast", request.param == "aiohttp")
     return request.param
+
+
+@pytest.fixture
+def server():
+    with Upstream() as upstream:
+        yield upstream

@@ -31,7 +31,7 @@ from chatwright import (
     SourceTimeoutError,
 )
 from chatwright.checks.calls.modes import Recorder
-from chatwright.testing import Bytes, Cut, Pause, Refuse, Stall, Upstream
+from chatwright.testing import Bytes, Cut, Pause, Refuse, Stall
 from chatwright.wrap.failure import retry_after
 from chatwright.wrap.masking import Mask
 from contract.subjects import MODES
@@ -41,12 +41,6 @@ from wrap.endpoint.conftest import Carrier
 CANARY = "sk-canary-4711"
 
 pytestmark = pytest.mark.usefixtures("carrier")
-
-
-@pytest.fixture
-def server():
-    with Upstream() as upstream:
-        yield upstream
 
 
 def model(server, **fields):

@@ -30,12 +30,6 @@ from wrap.endpoint.test_access import tls
 pytestmark = pytest.mark.usefixtures("carrier")
 
 
-@pytest.fixture
-def server():
-    with Upstream() as upstream:
-        yield upstream
-
-
 def model(server, **fields):
     given = {"model": "m", "max_retries": 0, "fast": Carrier.fast, **fields}
     return ChatEndpoint(f"{server.url}/v1", **given)

@@ -6,7 +6,7 @@ from typing import Any
 from langchain_core.messages import AIMessage
 
 from chatwright.checks.outcome import expect, skip, warn
-from chatwright.checks.probes.inspection import ANSWERING, said, speaks_v3, wire
+from chatwright.checks.probes.inspection import ANSWERING, is_accident, said, speaks_v3, wire
 from chatwright.checks.rulebook import rule
 from chatwright.checks.trial import Trial
 from chatwright.deltas import Finish, Refusal, Usage
@@ -74,8 +74,9 @@ def refusal(trial: Trial) -> None:
     shown: dict[str, bool] = {}
     for way in (*ANSWERING, *speaks_v3(trial)):
         call = trial.call(way, "Hi", model=model)
-        if call.error is not None:  # nobody takes that for an answer
+        if call.error is not None and not is_accident(call.error):  # nobody takes it for an answer
             warn(f"{way}: {said(call)}", "a refusal block")
+        expect(call.error is None, f"{way}: {said(call)}", "a refusal")
         message = call.message
         expect(not message.text, f"{way}: the text is {message.text!r}", "no text")
         words = _words(message)
