@@ -165,6 +165,14 @@ class Settings(BaseChatModel):
         known = (_call_fields(type(self)) - {"model_name"}) | self._accepted()
         return f"; it takes {', '.join(sorted(known))}"
 
+    def takes(self, name: str) -> bool:
+        """Tell whether a call may give a parameter.
+
+        Args:
+            name: Its name.
+        """
+        return name in _KNOWN or name in _call_fields(type(self)) or self._takes(name)
+
     def _takes(self, name: str) -> bool:
         return name in self._accepted()
 

@@ -32,7 +32,7 @@ class Asked:
     schema: Any = None
     stop: Sequence[str] = ()
     stream: bool = False
-    number: int = field(default_factory=itertools.count(1).__next__)
+    number: int | str = field(default_factory=itertools.count(1).__next__)
     created: float = field(default_factory=time.time)
 
 

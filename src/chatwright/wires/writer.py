@@ -144,6 +144,8 @@ class Writer:
     """Makes bytes of a stream's payload."""
 
     known: Usage | None = None
+    tells_usage = True
+    """Whether a stream tells the tokens spent, on wires where that is asked for."""
 
     def __init__(self, asked: Asked) -> None:
         """Start with nothing."""
@@ -176,6 +178,19 @@ class Writer:
     def end(self) -> list[bytes]:
         """Return the pieces of the stream that end it."""
         return [*self.begin(), *self._encoded(self._tail())]
+
+    def heartbeat(self) -> bytes:
+        """Return what keeps a stream alive and says nothing."""
+        return b": wait\n\n"
+
+    def fail(self, status: int, message: str) -> list[bytes]:
+        """Return the pieces of the stream that end it with an error.
+
+        Args:
+            status: The HTTP status that it would have had.
+            message: What happened.
+        """
+        raise NotImplementedError
 
     def add(self, delta: Delta) -> None:
         """Take the next delta of an answer that goes out whole.

@@ -119,6 +119,10 @@ class Writer(BaseWriter):
         yield {"type": "message_delta", "delta": end, "usage": usage}
         yield {"type": "message_stop"}
 
+    def fail(self, status: int, message: str) -> list[bytes]:
+        """Return the pieces of the stream that end it with an error."""
+        return [self.encode(error(status, message))]
+
     def _message(self) -> dict[str, Any]:
         return {
             "id": f"msg_{self.asked.number}",

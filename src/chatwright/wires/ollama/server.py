@@ -56,6 +56,14 @@ class Writer(BaseWriter):
             message["tool_calls"] = _calls(totals.calls.values())
         return self._line(message, **self._end())
 
+    def heartbeat(self) -> bytes:
+        """Return a line without content: the wire has no comments."""
+        return self.encode(self._line({}))
+
+    def fail(self, status: int, message: str) -> list[bytes]:
+        """Return the pieces of the stream that end it with an error."""
+        return [self.encode(error(status, message))]
+
     def _line(self, message: Mapping[str, Any], **more: Any) -> dict[str, Any]:
         return {
             "model": self.asked.model,

@@ -87,22 +87,29 @@ class Writer(BaseWriter):
             yield _placed({**end, **dialect.last}, dialect.usage, counts)
             return
         yield end
-        if counts:
+        if counts and self.tells_usage:
             yield {**self._chunk({}), "choices": [], "usage": counts}
 
     def end(self) -> list[bytes]:
         """Return the pieces of the stream that end it."""
         return [*super().end(), f"data: {DONE}\n\n".encode()]
 
-    def _chunk(self, delta: Mapping[str, Any], reason: str | None = None) -> dict[str, Any]:
+    def fail(self, status: int, message: str) -> list[bytes]:
+        """Return the pieces of the stream that end it with an error."""
+        return [self.encode(error(status, message)), f"data: {DONE}\n\n".encode()]
+
+    def _about(self, kind: str, prefix: str = "chatcmpl") -> dict[str, Any]:
         return {
-            "id": f"chatcmpl-{self.asked.number}",
-            "object": "chat.completion.chunk",
+            "id": f"{prefix}-{self.asked.number}",
+            "object": kind,
             "created": int(self.asked.created),
             "model": self.asked.model,
             "system_fingerprint": FINGERPRINT,
-            "choices": [{"index": 0, "delta": delta, "finish_reason": reason}],
         }
+
+    def _chunk(self, delta: Mapping[str, Any], reason: str | None = None) -> dict[str, Any]:
+        choice = {"index": 0, "delta": delta, "finish_reason": reason}
+        return {**self._about("chat.completion.chunk"), "choices": [choice]}
 
     def whole(self) -> Mapping[str, Any]:
         """Return the answer as one completion."""
@@ -117,14 +124,7 @@ class Writer(BaseWriter):
         if totals.calls:
             message["tool_calls"] = _calls(totals.calls.values())
         choice = {"index": 0, "message": message, "finish_reason": totals.reason, "logprobs": None}
-        made = {
-            "id": f"chatcmpl-{self.asked.number}",
-            "object": "chat.completion",
-            "created": int(self.asked.created),
-            "model": self.asked.model,
-            "system_fingerprint": FINGERPRINT,
-            "choices": [choice],
-        }
+        made = {**self._about("chat.completion"), "choices": [choice]}
         counts = self._dialect.counts
         return {**made, "usage": counts.write(totals.usage)} if totals.usage else made
 

@@ -107,6 +107,16 @@ class Writer(BaseWriter):
         yield from self._close(status, last=True)
         yield {"type": f"response.{status}", "response": self._response(status)}
 
+    def fail(self, status: int, message: str) -> list[bytes]:
+        """Return the pieces of the stream that end it with an error."""
+        fields = error(status, message)["error"]
+        told = {"code": fields["code"] or fields["type"], "message": message}
+        events = [
+            *([] if self._begun else self._head(None)),
+            {"type": "response.failed", "response": {**self._response("failed"), "error": told}},
+        ]
+        return self._encoded(events)
+
     def add(self, delta: Delta) -> None:
         """Take the next delta of an answer that goes out whole: the items are those of a stream."""
         self.feed(delta)

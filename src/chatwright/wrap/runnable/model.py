@@ -106,6 +106,10 @@ class ChatRunnable(ChatModel):
         """Return the inner one's name, for errors."""
         return self._adapter.name
 
+    def takes(self, name: str) -> bool:
+        """Tell whether a call may give a parameter: chains and graphs take none."""
+        return super().takes(name) and (name not in _PASSED_ON or self._adapter.takes_parameters)
+
     def _takes(self, name: str) -> bool:
         return super()._takes(name) or self._adapter.takes_parameters
 

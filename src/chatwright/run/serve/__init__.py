@@ -1,0 +1,1 @@
+"""`chatwright serve`: chat models behind the APIs of OpenAI, Anthropic and Ollama."""

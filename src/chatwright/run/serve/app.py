@@ -1,0 +1,211 @@
+"""The server: an ASGI app of chat models by their names."""
+
+import contextlib
+import logging
+import time
+import uuid
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from langchain_core.language_models import BaseChatModel
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import BaseRoute, Route
+
+from chatwright.run.serve.admission import Admission
+from chatwright.run.serve.apis import APIS, Api
+from chatwright.run.serve.drive import Drive
+from chatwright.run.serve.exchange import Exchange, body_of
+from chatwright.run.serve.failures import Failure, HttpError, failure_of
+from chatwright.run.serve.guard import CLIENT, Guard
+from chatwright.run.serve.keys import Client, Keys
+from chatwright.run.serve.limits import Limits
+from chatwright.run.serve.listings import listings
+from chatwright.run.serve.metrics import Metrics, Timing
+from chatwright.wires.prompt import Prompt
+from chatwright.wires.wire import Server
+
+__all__ = ["App", "app"]
+
+log = logging.getLogger("chatwright.serve")
+
+
+@dataclass
+class App:
+    """What the routes share.
+
+    Args:
+        models: The models by their names; the first one answers where a request names none.
+        limits: What the server allows.
+        keys: Who may ask; None for anybody.
+    """
+
+    models: Mapping[str, BaseChatModel]
+    limits: Limits = field(default_factory=Limits)
+    keys: Keys | None = None
+    started: int = field(default_factory=lambda: int(time.time()))
+
+    def __post_init__(self) -> None:
+        """Make what is measured and counted."""
+        self.metrics = Metrics()
+        self.admission = Admission(self.limits.concurrency, self.limits.queue)
+        self.metrics.running.set_function(lambda: self.admission.running)
+        self.metrics.waiting.set_function(lambda: self.admission.waiting)
+
+    def model(self, name: str) -> BaseChatModel:
+        """Return a model.
+
+        Raises:
+            HttpError: There is none of the name (404).
+        """
+        found = self.models.get(name) or self.models.get(name.removesuffix(":latest"))
+        if found is None:
+            known = ", ".join(self.models)
+            raise HttpError(404, f"there is no model {name!r} here; there is {known}")
+        return found
+
+    def check(self, prompt: Prompt) -> None:
+        """Refuse what is more than the server allows.
+
+        Raises:
+            HttpError: It is (400).
+        """
+        limits = self.limits
+        if len(prompt.messages) > limits.messages:
+            raise HttpError(400, f"messages: {limits.messages} are the limit")
+        if len(prompt.tools) > limits.tools:
+            raise HttpError(400, f"tools: {limits.tools} are the limit")
+
+
+def _endpoint(shared: App, api: Api) -> Any:
+    """Return what answers an API's requests."""
+
+    async def answer(request: Request) -> Response:
+        number = uuid.uuid4().hex
+        told = {"x-request-id": f"req_{number}"}
+        try:
+            body = await body_of(request, shared.limits)
+            read = api.body.read(body)
+            model = shared.model(read.model)
+            prompt = read.prompt()
+            shared.check(prompt)
+        except Exception as error:  # noqa: BLE001  each becomes an answer
+            failure = failure_of(error)
+            shared.metrics.requests.labels(api.operation, "", str(failure.status)).inc()
+            return _failed(failure, api.server, told)
+        asked = replace(api.asked(body), number=number)
+        stream = api.streams_unless_told if read.stream is None else read.stream
+        drive = Drive(model, prompt, f"serve {read.model}")
+        made = Exchange(
+            drive.stream if stream else drive.whole,
+            api.writer(asked, prompt),
+            api.server,
+            media_type=api.media_type,
+            admission=shared.admission,
+            limits=shared.limits,
+            timing=Timing(shared.metrics, api.operation, read.model),
+            stream=stream,
+            headers=told,
+        )
+        client: Client | None = request.scope.get(CLIENT)
+        return made if client is None else _Counted(made, client, api.server)
+
+    return answer
+
+
+class _Counted(Response):
+    """An answer that counts against its client's limits."""
+
+    def __init__(self, made: Exchange, client: Client, server: Server) -> None:
+        self._made = made
+        self._client = client
+        self._server = server
+        self.background = None
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        try:
+            with self._client.admitted():
+                await self._made(scope, receive, send)
+        except HttpError as error:
+            await _failed(failure_of(error), self._server, {})(scope, receive, send)
+
+
+def _failed(failure: Failure, server: Server | None, headers: Mapping[str, str]) -> Response:
+    told = {**headers, **failure.headers()}
+    return Response(failure.body(server), failure.status, told, "application/json")
+
+
+def _routes(shared: App) -> list[BaseRoute]:
+    async def alive(_: Request) -> Response:
+        return JSONResponse({"status": "ok"})
+
+    async def ready(_: Request) -> Response:
+        if shared.admission.draining:
+            return JSONResponse({"status": "stopping"}, 503)
+        return JSONResponse({"status": "ok", "models": [*shared.models]})
+
+    async def metrics(_: Request) -> Response:
+        return Response(shared.metrics.shown(), media_type="text/plain; version=0.0.4")
+
+    apis = [
+        Route(path, _endpoint(shared, api), methods=["POST"]) for api in APIS for path in api.paths
+    ]
+    return [
+        *apis,
+        *listings(shared),
+        Route("/healthz", alive),
+        Route("/readyz", ready),
+        Route("/metrics", metrics),
+    ]
+
+
+def _server_of(path: str) -> Server | None:
+    """Return the server's end of the wire that a path belongs to."""
+    exact = next((each.server for each in APIS if path in each.paths), None)
+    if exact is not None or path.startswith("/v1/"):
+        return exact or APIS[0].server
+    return APIS[-1].server if path.startswith("/api/") else None
+
+
+def app(
+    shared: App, *, origins: Sequence[str] = (), hosts: Collection[str] | None = ()
+) -> Starlette:
+    """Return the ASGI app.
+
+    Args:
+        shared: The models, limits and keys.
+        origins: Origins whose pages may ask; `*` for any.
+        hosts: Names beside those of loopback by which the server may be called; None for any.
+    """
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        yield
+        if not await shared.admission.drained(shared.limits.drain_seconds):
+            log.warning("answers were cut short, as the server stops")
+
+    async def unknown(request: Request, error: Exception) -> Response:
+        status = getattr(error, "status_code", 404)
+        what = "takes no" if status == 405 else "is unknown to this server; it was asked by"  # noqa: PLR2004
+        failure = Failure(status, f"{request.url.path} {what} {request.method}")
+        headers = getattr(error, "headers", None) or {}
+        return _failed(failure, _server_of(request.url.path), headers)
+
+    cors = Middleware(
+        CORSMiddleware,
+        allow_origins=[*origins],
+        allow_methods=["GET", "POST", "DELETE"],
+        allow_headers=["*"],
+        expose_headers=["x-request-id", "retry-after"],
+    )
+    guard = Middleware(Guard, origins=origins, keys=shared.keys, hosts=hosts, server_of=_server_of)
+    return Starlette(
+        routes=_routes(shared),
+        middleware=[*([cors] if origins else []), guard],
+        exception_handlers={404: unknown, 405: unknown},
+        lifespan=lifespan,
+    )

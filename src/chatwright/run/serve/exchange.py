@@ -1,0 +1,204 @@
+"""One request's way: into the queue, to the model, and back to the client as it comes."""
+
+import asyncio
+import contextlib
+import json
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from chatwright.deltas import Delta, Usage
+from chatwright.run.serve.admission import Admission
+from chatwright.run.serve.failures import Failure, failure_of
+from chatwright.run.serve.limits import Limits
+from chatwright.run.serve.metrics import Metrics, Timing
+from chatwright.wires.wire import Server
+from chatwright.wires.writer import Writer
+
+__all__ = ["Exchange"]
+
+Finished = Callable[[Mapping[str, Any]], Awaitable[None]]
+
+
+class Exchange(Response):
+    """An answer that is made while it is sent. It ends with the client: within one tick of a lost
+    connection the model's call is cancelled, in the queue and before the first token, too.
+
+    Args:
+        deltas: The answer.
+        writers: What writes it; one for each choice.
+        server: The server's end of the wire, for errors.
+        media_type: What the stream is called.
+        admission: Lets it in.
+        limits: What the server allows.
+        timing: Measures it.
+        stream: Whether it goes out in pieces.
+    """
+
+    def __init__(
+        self,
+        deltas: Callable[[], AsyncIterator[Delta]],
+        writer: Writer,
+        server: Server,
+        *,
+        media_type: str,
+        admission: Admission,
+        limits: Limits,
+        timing: Timing,
+        stream: bool,
+        headers: Mapping[str, str],
+    ) -> None:
+        """Keep all of it; nothing begins before it is called."""
+        self._deltas = deltas
+        self._writer = writer
+        self._server = server
+        self._media_type = media_type
+        self._admission = admission
+        self._limits = limits
+        self._timing = timing
+        self._stream = stream
+        self._headers = headers
+        self._begun = False
+        self._told = False  # whether anything of the answer has gone out
+        self._since = 0.0  # when the piece was begun that is being sent; 0 between pieces
+        self.background = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Make the answer, and send it."""
+        self._send = send
+        work = asyncio.ensure_future(self._work())
+        gone = asyncio.ensure_future(_gone(receive))
+        beat = asyncio.ensure_future(self._watch()) if self._stream else None
+        try:
+            await asyncio.wait(
+                {each for each in (work, gone, beat) if each},
+                return_when=asyncio.FIRST_COMPLETED,
+            )
+            if work.done():
+                work.result()
+            else:
+                self._timing.end("cancelled")
+        finally:
+            for task in (work, gone, beat):
+                if task:
+                    task.cancel()
+            await asyncio.wait({each for each in (work, gone, beat) if each})
+
+    async def _work(self) -> None:
+        failure: Failure | None = None
+        try:
+            async with self._admission():
+                self._timing.begin()
+                await (self._streamed() if self._stream else self._whole())
+        except (OSError, asyncio.CancelledError):
+            raise  # the client has gone
+        except Exception as error:  # noqa: BLE001  each becomes an answer
+            failure = failure_of(error)
+        if failure:
+            self._timing.end(f"{failure.status}")
+            await self._failed(failure)
+        else:
+            self._timing.end("ok")
+
+    async def _streamed(self) -> None:
+        writer, timing = self._writer, self._timing
+        async with contextlib.aclosing(self._deltas()) as deltas:  # type: ignore[type-var]
+            async for delta in deltas:
+                if pieces := writer.feed(delta):
+                    timing.token()
+                    await self._piece(b"".join(pieces))
+                if isinstance(delta, Usage):
+                    timing.usage = delta
+        await self._piece(b"".join(writer.end()), more=False)
+
+    async def _whole(self) -> None:
+        async with contextlib.aclosing(self._deltas()) as deltas:  # type: ignore[type-var]
+            async for delta in deltas:
+                self._writer.add(delta)
+        self._timing.usage = self._writer.totals.usage
+        body = json.dumps(self._writer.whole(), ensure_ascii=False).encode()
+        await self._start(200, {"Content-Type": "application/json"}, len(body))
+        await self._body(body, more=False)
+
+    async def _piece(self, data: bytes, *, more: bool = True) -> None:
+        self._told = True
+        if not self._begun:
+            await self._start(200, self._stream_headers())
+        await self._body(data, more=more)
+
+    def _stream_headers(self) -> dict[str, str]:
+        return {
+            "Content-Type": self._media_type,
+            "Cache-Control": "no-store",
+            "X-Accel-Buffering": "no",
+        }
+
+    async def _failed(self, failure: Failure) -> None:
+        if self._begun:
+            await self._body(b"".join(self._writer.fail(failure.status, failure.message)), more=False)
+            return
+        body = failure.body(self._server)
+        headers = {"Content-Type": "application/json", **failure.headers()}
+        await self._start(failure.status, headers, len(body))
+        await self._body(body, more=False)
+
+    async def _start(
+        self, status: int, headers: Mapping[str, str], length: int | None = None
+    ) -> None:
+        self._begun = True
+        told = {**headers, **self._headers}
+        if length is not None:
+            told["Content-Length"] = str(length)
+        raw = [(k.lower().encode("latin-1"), v.encode("latin-1")) for k, v in told.items()]
+        await self._send({"type": "http.response.start", "status": status, "headers": raw})
+
+    async def _body(self, data: bytes, *, more: bool) -> None:
+        self._since = time.monotonic()
+        await self._send({"type": "http.response.body", "body": data, "more_body": more})
+        self._since = 0.0
+
+    async def _watch(self) -> None:
+        """Send heartbeats until the first token; then return once the client reads no more."""
+        every = self._limits.heartbeat
+        while not self._told:
+            await asyncio.sleep(every)
+            if not self._told and not self._since:
+                if not self._begun:
+                    await self._start(200, self._stream_headers())
+                await self._body(self._writer.heartbeat(), more=True)
+        while not self._since or time.monotonic() - self._since < self._limits.reader_seconds:
+            await asyncio.sleep(every)
+
+
+async def _gone(receive: Receive) -> None:
+    """Wait until the client has gone."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+async def body_of(request: Request, limits: Limits) -> Any:
+    """Return what a request's body holds.
+
+    Raises:
+        HttpError: It is too long, comes too slowly, or is no JSON.
+    """
+    from chatwright.run.serve.failures import HttpError  # noqa: PLC0415
+
+    parts, size = [], 0
+    try:
+        async with asyncio.timeout(limits.body_seconds):
+            async for part in request.stream():
+                size += len(part)
+                if size > limits.body:
+                    raise HttpError(413, f"the body is longer than {limits.body} bytes")
+                parts.append(part)
+    except TimeoutError:
+        raise HttpError(408, f"the body did not come within {limits.body_seconds:g} s") from None
+    try:
+        return json.loads(b"".join(parts))
+    except (ValueError, RecursionError) as error:
+        raise HttpError(400, f"the body is no JSON: {str(error)[:200]}") from None

@@ -1,0 +1,103 @@
+"""What went wrong, as HTTP tells it: a status, a message, and when to come again."""
+
+import json
+import logging
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from langchain_core.exceptions import (
+    ContextOverflowError,
+    ModelAuthenticationError,
+    ModelConnectionError,
+    ModelError,
+    ModelInvalidRequestError,
+    ModelPermissionDeniedError,
+    ModelRateLimitError,
+    ModelTimeoutError,
+)
+
+from chatwright.errors import ChatwrightError, ParameterError, SchemaError, SourceError
+from chatwright.wires.wire import Server
+
+__all__ = ["Failure", "HttpError", "failure_of"]
+
+log = logging.getLogger("chatwright.serve")
+
+
+class HttpError(Exception):
+    """A request that is refused before any model sees it.
+
+    Args:
+        status: The HTTP status.
+        message: Why, and what helps.
+        retry_after: Seconds after which to try again; None to say nothing of it.
+    """
+
+    def __init__(self, status: int, message: str, retry_after: float | None = None) -> None:
+        """Keep the three."""
+        super().__init__(message)
+        self.status = status
+        self.retry_after = retry_after
+
+
+class Failure(NamedTuple):
+    """What went wrong.
+
+    Args:
+        status: The HTTP status.
+        message: What the client is told.
+        retry_after: Seconds after which to try again; None to say nothing of it.
+    """
+
+    status: int
+    message: str
+    retry_after: float | None = None
+
+    def headers(self) -> dict[str, str]:
+        """Return the headers that belong to it."""
+        if self.retry_after is None:
+            return {}
+        return {"Retry-After": str(max(1, round(self.retry_after)))}
+
+    def body(self, server: Server | None) -> bytes:
+        """Return it in a wire's own form; in OpenAI's general one where there is none."""
+        fields: Mapping[str, Any] = {"error": {"message": self.message, "code": self.status}}
+        if server is not None:
+            fields = server.error(self.status, self.message)
+        return json.dumps(fields, ensure_ascii=False).encode()
+
+
+_KINDS: tuple[tuple[type[BaseException], int], ...] = (
+    (ContextOverflowError, 400),
+    (ModelInvalidRequestError, 400),
+    (ParameterError, 400),
+    (SchemaError, 400),
+    (ModelRateLimitError, 429),
+    # The server's own key is refused, not the client's: 401 would have that changed.
+    (ModelAuthenticationError, 502),
+    (ModelPermissionDeniedError, 502),
+    (ModelConnectionError, 502),
+    (ModelTimeoutError, 504),
+    (TimeoutError, 504),
+    (NotImplementedError, 400),
+)
+
+
+def failure_of(error: BaseException) -> Failure:
+    """Return what a client is told of an error: its words only where they were written for users.
+
+    Args:
+        error: The error.
+    """
+    if isinstance(error, HttpError):
+        return Failure(error.status, str(error), error.retry_after)
+    status = next((code for kind, code in _KINDS if isinstance(error, kind)), 500)
+    if status >= 500:  # noqa: PLR2004  the server's own fault
+        log.error("the model failed", exc_info=error)
+    if isinstance(error, ChatwrightError | ModelError | NotImplementedError):
+        after = error.retry_after if isinstance(error, SourceError) else None
+        upstream = getattr(error, "status", None)
+        if status == 500 and isinstance(upstream, int) and upstream >= 500:  # noqa: PLR2004
+            status = upstream if upstream in {502, 503, 504, 529} else 502
+        return Failure(status, str(error) or type(error).__name__, after)
+    return Failure(status, f"the model failed with {type(error).__name__}; the server's log has it")

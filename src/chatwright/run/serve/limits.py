@@ -1,0 +1,32 @@
+"""What a server allows: sizes, times, and how much at once."""
+
+from dataclasses import dataclass
+
+__all__ = ["Limits"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """What a server allows.
+
+    Args:
+        concurrency: How many answers are made at once.
+        queue: How many requests may wait for that; further ones get 429.
+        body: The largest body, in bytes.
+        body_seconds: How long a client may take to send it.
+        messages: The longest conversation, in messages.
+        tools: The most tools.
+        heartbeat: Seconds between the comments that a stream sends until its first token.
+        reader_seconds: How long a client may leave a piece of a stream unread.
+        drain_seconds: How long answers may go on after the server was told to stop.
+    """
+
+    concurrency: int = 64
+    queue: int = 256
+    body: int = 32 * 2**20
+    body_seconds: float = 30.0
+    messages: int = 10_000
+    tools: int = 512
+    heartbeat: float = 1.0
+    reader_seconds: float = 60.0
+    drain_seconds: float = 30.0

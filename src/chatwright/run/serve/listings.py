@@ -1,0 +1,142 @@
+"""Which models there are, as each API tells it, and what is asked of them beside answers."""
+
+import hashlib
+from collections.abc import Callable
+from datetime import UTC, datetime
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import BaseRoute, Route
+
+from chatwright.langchain.model import ChatModel
+from chatwright.run.serve.exchange import body_of
+from chatwright.run.serve.failures import HttpError, failure_of
+from chatwright.wires import WIRES
+from chatwright.wires.anthropic.request import CountTokens
+
+if TYPE_CHECKING:
+    from chatwright.run.serve.app import App
+
+__all__ = ["listings"]
+
+_OLLAMA = "0.13.0"
+"""The version of Ollama's API that this speaks: clients ask for one."""
+
+
+def listings(shared: "App") -> list[BaseRoute]:
+    """Return the routes.
+
+    Args:
+        shared: The server.
+    """
+    return [
+        Route("/v1/models", _guarded(_models, shared)),
+        Route("/models", _guarded(_models, shared)),
+        Route("/v1/models/{name:path}", _guarded(_model, shared)),
+        Route("/v1/messages/count_tokens", _guarded(_count, shared), methods=["POST"]),
+        Route("/api/tags", _guarded(_tags, shared)),
+        Route("/api/ps", _guarded(_tags, shared)),
+        Route("/api/show", _guarded(_show, shared), methods=["POST"]),
+        Route("/api/version", _guarded(_version, shared)),
+    ]
+
+
+def _guarded(answer: Callable[..., Any], shared: "App") -> Any:
+    async def guarded(request: Request) -> Response:
+        try:
+            return JSONResponse(await answer(request, shared))
+        except Exception as error:  # noqa: BLE001  each becomes an answer
+            failure = failure_of(error)
+            name = "anthropic" if "anthropic-version" in request.headers else "openai"
+            wire = WIRES["ollama" if request.url.path.startswith("/api/") else name]
+            body = failure.body(wire.server)
+            return Response(body, failure.status, failure.headers(), "application/json")
+
+    return guarded
+
+
+def _about(name: str, shared: "App") -> dict[str, Any]:
+    """Return a model as OpenAI and Anthropic tell it: both look at their own fields only."""
+    made = datetime.fromtimestamp(shared.started, UTC).isoformat().replace("+00:00", "Z")
+    return {
+        "id": name,
+        "object": "model",
+        "created": shared.started,
+        "owned_by": "chatwright",
+        "type": "model",
+        "display_name": name,
+        "created_at": made,
+    }
+
+
+async def _models(_: Request, shared: "App") -> Any:
+    data = [_about(name, shared) for name in shared.models]
+    ends = {"first_id": data[0]["id"], "last_id": data[-1]["id"]} if data else {}
+    return {"object": "list", "data": data, "has_more": False, **ends}
+
+
+async def _model(request: Request, shared: "App") -> Any:
+    name = request.path_params["name"]
+    shared.model(name)
+    return _about(name, shared)
+
+
+async def _count(request: Request, shared: "App") -> Any:
+    body = CountTokens.read(await body_of(request, shared.limits))
+    model = shared.model(body.model)
+    tools, _ = body.functions()
+    if not isinstance(model, ChatModel) or not model.has_tokenizer():
+        raise HttpError(404, f"{body.model} has no tokenizer, so that tokens can't be counted")
+    return {"input_tokens": model.get_num_tokens_from_messages(body.conversation(), tools or None)}
+
+
+def _shown(name: str, model: Any, shared: "App") -> dict[str, Any]:
+    made = datetime.fromtimestamp(shared.started, UTC).isoformat()
+    details = {
+        "parent_model": "",
+        "format": "chatwright",
+        "family": type(model).__name__,
+        "families": [type(model).__name__],
+        "parameter_size": "",
+        "quantization_level": "",
+    }
+    return {
+        "name": name,
+        "model": name,
+        "modified_at": made,
+        "size": 0,
+        "digest": hashlib.sha256(name.encode()).hexdigest(),
+        "details": details,
+    }
+
+
+async def _tags(_: Request, shared: "App") -> Any:
+    return {"models": [_shown(name, each, shared) for name, each in shared.models.items()]}
+
+
+async def _show(request: Request, shared: "App") -> Any:
+    body = await body_of(request, shared.limits)
+    name = body.get("model") or body.get("name") if isinstance(body, dict) else None
+    if not isinstance(name, str):
+        raise HttpError(400, "model: Field required")
+    model = shared.model(name)
+    abilities = ["completion"]
+    if isinstance(model, ChatModel):
+        abilities.append("tools")
+        abilities += ["vision"] if "image" in model.capabilities().inputs else []
+    shown = _shown(name, model, shared)
+    return {
+        "modelfile": "",
+        "parameters": "",
+        "template": "{{ .Prompt }}",
+        "details": shown["details"],
+        "model_info": {"general.architecture": "chatwright"},
+        "capabilities": abilities,
+        "modified_at": shown["modified_at"],
+    }
+
+
+async def _version(_: Request, shared: "App") -> Any:
+    return {"version": _OLLAMA, "chatwright": version("chatwright")}

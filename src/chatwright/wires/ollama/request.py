@@ -1,0 +1,161 @@
+"""Requests of Ollama's chat and generate, as a server reads them."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, ClassVar, Literal
+
+from langchain_core.messages import BaseMessage, HumanMessage, SystemMessage, ToolMessage
+from pydantic import BaseModel, ConfigDict, Field
+
+from chatwright.wires.openai.request import Function
+from chatwright.wires.prompt import Body, Prompt, answer, refuse
+
+__all__ = ["Chat", "Generate"]
+
+_OPTIONS: Mapping[str, str] = {
+    **{name: name for name in ("temperature", "top_p", "top_k", "seed", "min_p", "repeat_penalty")},
+    **{name: name for name in ("frequency_penalty", "presence_penalty")},
+    "num_predict": "max_tokens",
+}
+
+
+class Message(BaseModel):
+    """One message of a conversation."""
+
+    model_config = ConfigDict(extra="allow")
+
+    role: Literal["system", "user", "assistant", "tool"]
+    content: str = ""
+    images: list[str] | None = None
+    thinking: str | None = None
+    tool_calls: list[dict[str, Any]] | None = None
+    tool_name: str | None = None
+    tool_call_id: str | None = None
+
+
+class _Asking(Body):
+    model: str
+    stream: bool | None = None
+    format: str | dict[str, Any] | None = None
+    options: dict[str, Any] | None = None
+    think: bool | str | None = None
+
+    silent: ClassVar[frozenset[str]] = frozenset({"keep_alive", "truncate", "shift"})
+    refused: ClassVar[Mapping[str, Any]] = {"logprobs": (False,), "top_logprobs": (0,)}
+
+    def asked(self) -> dict[str, Any]:
+        """Return what both kinds of request ask alike."""
+        options = self.options or {}
+        sampling = {ours: options[name] for name, ours in _OPTIONS.items() if name in options}
+        if sampling.get("max_tokens", 1) <= 0:  # -1 and -2 are no limit
+            del sampling["max_tokens"]
+        stop = options.get("stop") or []
+        stops = [stop] if isinstance(stop, str) else stop
+        others = [f"options.{name}" for name in options.keys() - {*_OPTIONS, "stop", "num_ctx"}]
+        think = ["think"] if isinstance(self.think, str) else []
+        return {
+            "response_format": self._format(),
+            "stop": [each for each in stops if each],
+            "parameters": sampling,
+            "ignored": [*self.unknown(), *sorted(others), *think],
+        }
+
+    def _format(self) -> dict[str, Any] | None:
+        if not self.format:
+            return None
+        if self.format == "json":
+            return {"type": "json_object"}
+        if isinstance(self.format, str):
+            raise refuse("format", "it is json, or a JSON schema")
+        return {"type": "json_schema", "json_schema": {"name": "answer", "schema": self.format}}
+
+
+class Chat(_Asking):
+    """A request for the next message of a chat.
+
+    https://docs.ollama.com/api/chat
+    """
+
+    messages: list[Message] = Field(default_factory=list)
+    tools: list[dict[str, Any]] | None = None
+
+    def prompt(self) -> Prompt:
+        """Return what is asked of a chat model.
+
+        Raises:
+            InvalidRequestError: A field holds what can't be read.
+        """
+        tools = []
+        for n, each in enumerate(self.tools or ()):
+            function = each.get("function")
+            if not isinstance(function, dict) or not isinstance(function.get("name"), str):
+                raise refuse(f"tools.{n}.function", "it has to be an object with a name")
+            tools.append(Function.model_validate(function).tool())
+        return Prompt(messages=[*_messages(self.messages)], tools=tools, **self.asked())
+
+
+class Generate(_Asking):
+    """A request for the completion of a prompt, which becomes a user's message.
+
+    https://docs.ollama.com/api/generate
+    """
+
+    prompt_text: str = Field(default="", alias="prompt")
+    system: str | None = None
+    images: list[str] | None = None
+
+    refused: ClassVar[Mapping[str, Any]] = {
+        **_Asking.refused,
+        "raw": (False,),
+        "suffix": ("",),
+        "template": ("",),
+        "context": ([],),
+    }
+
+    def prompt(self) -> Prompt:
+        """Return what is asked of a chat model.
+
+        Raises:
+            InvalidRequestError: A field holds what can't be read.
+        """
+        system = [SystemMessage(self.system)] if self.system else []
+        question = HumanMessage(_content(self.prompt_text, self.images))
+        return Prompt(messages=[*system, question], **self.asked())
+
+
+def _messages(messages: list[Message]) -> Iterator[BaseMessage]:
+    """Yield the messages; calls have no ids on this wire, and results come in their order."""
+    waiting: list[str] = []
+    for n, each in enumerate(messages):
+        content = _content(each.content, each.images)
+        match each.role:
+            case "system":
+                yield SystemMessage(content)
+            case "user":
+                yield HumanMessage(content)
+            case "assistant":
+                calls = []
+                for k, call in enumerate(each.tool_calls or ()):
+                    function = call.get("function") or {}
+                    args = function.get("arguments") or {}
+                    call_id = str(call.get("id") or f"call_{n}_{k}")
+                    calls.append((call_id, str(function.get("name") or ""), args))
+                waiting = [call_id for call_id, *_ in calls]
+                yield answer(content, calls, each.thinking or "")
+            case "tool":
+                call_id = each.tool_call_id or (waiting[0] if waiting else "")
+                waiting = [other for other in waiting if other != call_id]
+                yield ToolMessage(content, tool_call_id=call_id, name=each.tool_name)
+
+
+_KINDS = {"/9j/": "jpeg", "R0lG": "gif", "UklG": "webp"}
+"""Images by what they begin with in base64; others are PNGs."""
+
+
+def _content(text: str, images: list[str] | None) -> Any:
+    if not images:
+        return text
+    shown = [
+        {"type": "image", "base64": each, "mime_type": f"image/{_KINDS.get(each[:4], 'png')}"}
+        for each in images
+    ]
+    return [{"type": "text", "text": text}, *shown] if text else shown
