@@ -21,14 +21,18 @@ MAY = {
     "wires": ({"core", "deltas", "errors", "langchain", "wires"}, LANGCHAIN),
     "wrap": ({"core", "deltas", "errors", "langchain", "wires", "wrap"}, LANGCHAIN),
     "checks": ({"checks", "core", "deltas", "testing", "wires"}, {"langchain_core", "pydantic"}),
-    "run": ({"core", "run"}, {"langchain_core"}),
+    "run": (
+        {"core", "deltas", "errors", "langchain", "run", "wires"},
+        {"langchain_core"},
+    ),
+    "asgi": ({"errors", "run", "wrap"}, {"starlette"}),
     "testing": ({"deltas", "langchain", "testing", "wires"}, {"pydantic"}),
     "cli": (
-        {"checks", "cli", "errors", "run", "wrap"},
+        {"asgi", "checks", "cli", "errors", "run", "wrap"},
         {"chatwright", "langchain_core", "pydantic", "rich", "typer"},
     ),
     "__main__": ({"cli"}, set()),
-    "__init__": ({"checks", "core", "deltas", "errors", "langchain", "wires", "wrap"}, set()),
+    "__init__": ({"asgi", "checks", "core", "deltas", "errors", "langchain", "wires", "wrap"}, set()),
 }
 ONE_LIBRARY = {
     "checks/plugin.py": {"pytest"},
@@ -36,6 +40,12 @@ ONE_LIBRARY = {
     "checks/probes/graphs.py": {"langgraph"},
     "checks/run/langchain_tests.py": {"langchain_tests", "pytest"},
     "langchain/prices.py": {"genai_prices"},
+    "run/serve/app.py": {"starlette"},
+    "run/serve/exchange.py": {"starlette"},
+    "run/serve/guard.py": {"starlette"},
+    "run/serve/listings.py": {"starlette"},
+    "run/serve/metrics.py": {"prometheus_client"},
+    "run/serve/server.py": {"uvicorn"},
     "langchain/validation.py": {"jsonschema"},
     "wrap/described.py": {"jmespath"},
     "wrap/endpoint/exchange.py": {"tenacity"},
@@ -48,7 +58,7 @@ ONE_LIBRARY = {
     "wrap/jsonio.py": {"orjson"},
     "cli/chat.py": {"platformdirs", "readline"},
 }
-SHARED = {"chatwright", "platformdirs", "pytest", "readline", "rich"}
+SHARED = {"chatwright", "platformdirs", "pytest", "readline", "rich", "starlette"}
 """Libraries that several files import: ours, the command line's, and pytest's."""
 
 

@@ -8,6 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from chatwright.asgi import create_app
     from chatwright.checks.run.engine import check
     from chatwright.core.protocols import HERMES, LLAMA3, MISTRAL, REACT, ToolProtocol
     from chatwright.core.tags import ReasoningTags
@@ -64,6 +65,7 @@ if TYPE_CHECKING:
     from chatwright.wrap.runnable import ChatRunnable
 
 _HOMES = {
+    "chatwright.asgi": ("create_app",),
     "chatwright.checks.run.engine": ("check",),
     "chatwright.core.protocols": ("HERMES", "LLAMA3", "MISTRAL", "REACT", "ToolProtocol"),
     "chatwright.core.tags": ("ReasoningTags",),
@@ -178,6 +180,7 @@ __all__ = [
     "WireSpec",
     "chat_model",
     "check",
+    "create_app",
     "load",
 ]
 

@@ -96,6 +96,6 @@ def _options(
     pass
 
 
-from chatwright.cli import chat, check, explain, models, probe, pull  # noqa: E402  they register here
+from chatwright.cli import chat, check, explain, models, probe, pull, serve  # noqa: E402  they register
 
-_ = (chat, check, explain, models, probe, pull)
+_ = (chat, check, explain, models, probe, pull, serve)

@@ -16,7 +16,7 @@ from chatwright.langchain.openai import as_openai
 from chatwright.langchain.plan import Plan, plan
 from chatwright.langchain.request import Request, warn_of_chains
 from chatwright.langchain.schemas import as_format, target_of
-from chatwright.langchain.settings import TRACING, Settings
+from chatwright.langchain.settings import KNOWN, TRACING, Settings, call_fields
 from chatwright.langchain.structured import Method, StructuredOutput, structured
 from chatwright.langchain.tools import ToolLike, as_choice, as_tools
 
@@ -133,6 +133,14 @@ class Abilities(Settings):
             streamed=streamed or bool(stops),
         )
         return model, request
+
+    def takes(self, name: str) -> bool:
+        """Tell whether a call may give a parameter.
+
+        Args:
+            name: Its name.
+        """
+        return name in KNOWN or name in call_fields(type(self)) or self._takes(name)
 
     def plan(self, request: Request, can: Capabilities | None = None) -> Plan:
         """Return how the call is carried out: what of it `reply` is given.

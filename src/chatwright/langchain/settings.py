@@ -39,7 +39,7 @@ from chatwright.langchain.prices import Price
 from chatwright.langchain.request import as_stops
 from chatwright.langchain.run import RUN
 
-__all__ = ["CONFIGURED", "PLUMBING", "PROVIDER", "TRACING", "Settings"]
+__all__ = ["CONFIGURED", "KNOWN", "PLUMBING", "PROVIDER", "TRACING", "Settings", "call_fields"]
 
 PROVIDER = "chatwright"
 VERSION = version("chatwright")
@@ -50,7 +50,7 @@ TRACING = frozenset({"ls_structured_output_format", "structured_output_format", 
 """What LangChain, or `Run`, puts beside a call's own parameters."""
 CONFIGURED = frozenset({"callbacks", "metadata", "run_id", "run_name", "tags"})
 """What a call has in its config, so that core takes no parameter of the name."""
-_KNOWN = frozenset({"parallel_tool_calls", "response_format", "strict", "tool_choice", "tools"})
+KNOWN = frozenset({"parallel_tool_calls", "response_format", "strict", "tool_choice", "tools"})
 
 
 def _not_empty(tags: ReasoningTags) -> ReasoningTags:
@@ -145,8 +145,8 @@ class Settings(BaseChatModel):
         if not kwargs:
             return self, {}
         rest = {"model_name" if key == "model" else key: each for key, each in kwargs.items()}
-        overrides = {key: rest.pop(key) for key in rest.keys() & _call_fields(type(self))}
-        if untaken := [key for key in rest.keys() - _KNOWN if not self._takes(key)]:
+        overrides = {key: rest.pop(key) for key in rest.keys() & call_fields(type(self))}
+        if untaken := [key for key in rest.keys() - KNOWN if not self._takes(key)]:
             raise self._untaken(min(untaken))
         if not overrides:
             return self, rest
@@ -162,16 +162,8 @@ class Settings(BaseChatModel):
     def _instead(self, name: str) -> str:
         if name in CONFIGURED:
             return f"; LangChain has it in the config: config={{{name!r}: …}}"
-        known = (_call_fields(type(self)) - {"model_name"}) | self._accepted()
+        known = (call_fields(type(self)) - {"model_name"}) | self._accepted()
         return f"; it takes {', '.join(sorted(known))}"
-
-    def takes(self, name: str) -> bool:
-        """Tell whether a call may give a parameter.
-
-        Args:
-            name: Its name.
-        """
-        return name in _KNOWN or name in _call_fields(type(self)) or self._takes(name)
 
     def _takes(self, name: str) -> bool:
         return name in self._accepted()
@@ -390,7 +382,7 @@ def _warn_once(message: str) -> None:
 
 
 @functools.cache
-def _call_fields(cls: type[Settings]) -> frozenset[str]:
+def call_fields(cls: type[Settings]) -> frozenset[str]:
     """Return the names of the fields that a call may set."""
     return frozenset(cls.model_fields.keys() - PLUMBING - cls.fixed - {"output_version"})
 

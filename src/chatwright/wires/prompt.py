@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, TypeVar
 
 from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.messages.tool import invalid_tool_call, tool_call
@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from chatwright.errors import InvalidRequestError
 from chatwright.langchain.media import as_media
 
-__all__ = ["Body", "Prompt", "answer", "blocks", "given", "refuse"]
+__all__ = ["Body", "Prompt", "answer", "blocks", "given", "refuse", "validated"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,12 +64,7 @@ class Body(BaseModel):
         """
         if not isinstance(body, dict):
             raise refuse("", "the body has to be a JSON object")
-        try:
-            read = cls.model_validate(body)
-        except ValidationError as error:
-            first = error.errors(include_url=False, include_input=False)[0]
-            place = ".".join(str(each) for each in first["loc"])
-            raise refuse(place, first["msg"]) from None
+        read = validated(cls, body)
         for name, idle in cls.refused.items():
             value = (read.model_extra or {}).get(name)
             if value is not None and value not in idle:
@@ -85,6 +80,28 @@ class Body(BaseModel):
         """Return the names of fields that have a value and no effect."""
         extra = (self.model_extra or {}).items()
         return [name for name, value in extra if value is not None and name not in self.silent]
+
+
+M = TypeVar("M", bound=BaseModel)
+
+
+def validated(cls: type[M], value: Any, place: str = "") -> M:
+    """Return a value as a model of pydantic's.
+
+    Args:
+        cls: The model.
+        value: The value.
+        place: Where it stands, for errors.
+
+    Raises:
+        InvalidRequestError: It is not one; the message names the field.
+    """
+    try:
+        return cls.model_validate(value)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        path = [place] if place else []
+        raise refuse(".".join([*path, *map(str, first["loc"])]), first["msg"]) from None
 
 
 def refuse(field_name: str, message: str) -> InvalidRequestError:

@@ -10,6 +10,7 @@ from chatwright.wires.asked import Asked
 from chatwright.wires.ollama import generate
 from chatwright.wires.ollama.request import Chat, Generate
 from chatwright.wires.openai import completions
+from chatwright.wires.openai.choices import Choices
 from chatwright.wires.openai.request import ChatCompletion, Completion
 from chatwright.wires.prompt import Prompt
 from chatwright.wires.wire import Server, Wire
@@ -44,7 +45,8 @@ class Api:
 
     def writer(self, asked: Asked, prompt: Prompt) -> Writer:
         """Return what writes an answer."""
-        writer = self.server.writer(asked)
+        make = self.server.writer
+        writer = make(asked) if prompt.count == 1 else Choices(asked, make, prompt.count)
         writer.tells_usage = prompt.tells_usage
         return writer
 
@@ -77,4 +79,3 @@ APIS: tuple[Api, ...] = (
     ),
     _api(_OLLAMA, Chat, "/api/chat", streams_unless_told=True),
 )
-

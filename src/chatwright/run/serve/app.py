@@ -1,14 +1,11 @@
 """The server: an ASGI app of chat models by their names."""
 
-import contextlib
-import logging
 import time
 import uuid
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from langchain_core.language_models import BaseChatModel
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
@@ -16,9 +13,10 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
+from chatwright.langchain.model import ChatModel
 from chatwright.run.serve.admission import Admission
 from chatwright.run.serve.apis import APIS, Api
-from chatwright.run.serve.drive import Drive
+from chatwright.run.serve.drive import driven
 from chatwright.run.serve.exchange import Exchange, body_of
 from chatwright.run.serve.failures import Failure, HttpError, failure_of
 from chatwright.run.serve.guard import CLIENT, Guard
@@ -31,8 +29,6 @@ from chatwright.wires.wire import Server
 
 __all__ = ["App", "app"]
 
-log = logging.getLogger("chatwright.serve")
-
 
 @dataclass
 class App:
@@ -44,7 +40,7 @@ class App:
         keys: Who may ask; None for anybody.
     """
 
-    models: Mapping[str, BaseChatModel]
+    models: Mapping[str, ChatModel]
     limits: Limits = field(default_factory=Limits)
     keys: Keys | None = None
     started: int = field(default_factory=lambda: int(time.time()))
@@ -56,7 +52,7 @@ class App:
         self.metrics.running.set_function(lambda: self.admission.running)
         self.metrics.waiting.set_function(lambda: self.admission.waiting)
 
-    def model(self, name: str) -> BaseChatModel:
+    def model(self, name: str) -> ChatModel:
         """Return a model.
 
         Raises:
@@ -99,7 +95,7 @@ def _endpoint(shared: App, api: Api) -> Any:
             return _failed(failure, api.server, told)
         asked = replace(api.asked(body), number=number)
         stream = api.streams_unless_told if read.stream is None else read.stream
-        drive = Drive(model, prompt, f"serve {read.model}")
+        drive = driven(model, prompt, f"serve {read.model}")
         made = Exchange(
             drive.stream if stream else drive.whole,
             api.writer(asked, prompt),
@@ -144,8 +140,6 @@ def _routes(shared: App) -> list[BaseRoute]:
         return JSONResponse({"status": "ok"})
 
     async def ready(_: Request) -> Response:
-        if shared.admission.draining:
-            return JSONResponse({"status": "stopping"}, 503)
         return JSONResponse({"status": "ok", "models": [*shared.models]})
 
     async def metrics(_: Request) -> Response:
@@ -182,12 +176,6 @@ def app(
         hosts: Names beside those of loopback by which the server may be called; None for any.
     """
 
-    @contextlib.asynccontextmanager
-    async def lifespan(_: Starlette) -> AsyncIterator[None]:
-        yield
-        if not await shared.admission.drained(shared.limits.drain_seconds):
-            log.warning("answers were cut short, as the server stops")
-
     async def unknown(request: Request, error: Exception) -> Response:
         status = getattr(error, "status_code", 404)
         what = "takes no" if status == 405 else "is unknown to this server; it was asked by"  # noqa: PLR2004
@@ -203,9 +191,10 @@ def app(
         expose_headers=["x-request-id", "retry-after"],
     )
     guard = Middleware(Guard, origins=origins, keys=shared.keys, hosts=hosts, server_of=_server_of)
-    return Starlette(
+    made = Starlette(
         routes=_routes(shared),
         middleware=[*([cors] if origins else []), guard],
         exception_handlers={404: unknown, 405: unknown},
-        lifespan=lifespan,
     )
+    made.state.keys = shared.keys
+    return made

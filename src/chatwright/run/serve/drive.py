@@ -1,23 +1,28 @@
 """Drives a chat model for a request: what its answer says, as deltas."""
 
+import asyncio
+import contextlib
 import logging
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from typing import Any
 
-from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
 
 from chatwright.deltas import Block, Delta, Finish
 from chatwright.langchain.incoming import Incoming
 from chatwright.langchain.model import ChatModel
+from chatwright.wires.openai.choices import Choice
 from chatwright.wires.prompt import Prompt
 
-__all__ = ["Drive"]
+__all__ = ["driven"]
+
+_PILE = 64
+"""How many pieces may wait where several answers are made at once."""
 
 log = logging.getLogger("chatwright.serve")
 
 
-class Drive:
+class _Drive:
     """One call of a chat model.
 
     Args:
@@ -26,7 +31,7 @@ class Drive:
         run_name: The run's name, for traces.
     """
 
-    def __init__(self, model: BaseChatModel, prompt: Prompt, run_name: str) -> None:
+    def __init__(self, model: ChatModel, prompt: Prompt, run_name: str) -> None:
         """Prepare the call."""
         self._model = model
         self._prompt = prompt
@@ -37,13 +42,9 @@ class Drive:
 
     def _kwargs(self) -> dict[str, Any]:
         prompt, model = self._prompt, self._model
-        given: dict[str, Any] = {}
-        if isinstance(model, ChatModel):
-            given["include_stop"] = False  # as all of these APIs do
-            untaken = [name for name in prompt.parameters if not model.takes(name)]
-            given |= {k: v for k, v in prompt.parameters.items() if k not in untaken}
-        else:
-            untaken, given = [], {**prompt.parameters}
+        untaken = [name for name in prompt.parameters if not model.takes(name)]
+        given = {name: each for name, each in prompt.parameters.items() if name not in untaken}
+        given["include_stop"] = False  # as all of these APIs do
         if ignored := [*prompt.ignored, *untaken]:
             log.info("without effect on %s: %s", model.name, ", ".join(sorted(ignored)))
         if prompt.stop:
@@ -56,7 +57,7 @@ class Drive:
             given["response_format"] = prompt.response_format
         return given
 
-    async def stream(self) -> AsyncIterator[Delta]:
+    async def stream(self) -> AsyncGenerator[Delta]:
         """Yield the answer as it comes."""
         incoming = self._incoming
         chunks = self._model.astream([*self._prompt.messages], self._config, **self._kwargs())
@@ -74,7 +75,7 @@ class Drive:
         for delta in self._end():
             yield delta
 
-    async def whole(self) -> AsyncIterator[Delta]:
+    async def whole(self) -> AsyncGenerator[Delta]:
         """Yield the answer once it is whole."""
         message = await self._model.ainvoke(
             [*self._prompt.messages], self._config, **self._kwargs()
@@ -102,3 +103,62 @@ class Drive:
                 yield Finish(self._reason or delta.reason, metadata)
             else:
                 yield delta
+
+
+class _Several:
+    """Several calls at once, whose pieces come as `Choice`s."""
+
+    def __init__(self, drives: Sequence[_Drive]) -> None:
+        self._drives = drives
+
+    def stream(self) -> AsyncGenerator[Choice]:
+        """Yield the answers as they come."""
+        return self._merged([each.stream() for each in self._drives])
+
+    def whole(self) -> AsyncGenerator[Choice]:
+        """Yield each answer once it is whole."""
+        return self._merged([each.whole() for each in self._drives])
+
+    @staticmethod
+    async def _merged(answers: Sequence[AsyncGenerator[Delta]]) -> AsyncGenerator[Choice]:
+        pile: asyncio.Queue[Choice | BaseException | None] = asyncio.Queue(_PILE)
+
+        async def read(index: int, answer: AsyncGenerator[Delta]) -> None:
+            try:
+                async with contextlib.aclosing(answer) as deltas:
+                    async for delta in deltas:
+                        await pile.put(Choice(index, delta))
+            except Exception as error:  # noqa: BLE001  handed over
+                await pile.put(error)
+            await pile.put(None)
+
+        tasks = [asyncio.ensure_future(read(n, each)) for n, each in enumerate(answers)]
+        try:
+            going = len(tasks)
+            while going:
+                piece = await pile.get()
+                if isinstance(piece, BaseException):
+                    raise piece
+                if piece is None:
+                    going -= 1
+                else:
+                    yield piece
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
+
+
+def driven(model: ChatModel, prompt: Prompt, run_name: str) -> _Drive | _Several:
+    """Return a call of a chat model, or several where as many answers are wanted.
+
+    Its `stream` and `whole` yield deltas, or `Choice`s.
+
+    Args:
+        model: The model.
+        prompt: What is asked.
+        run_name: The run's name, for traces.
+    """
+    if prompt.count == 1:
+        return _Drive(model, prompt, run_name)
+    return _Several([_Drive(model, prompt, run_name) for _ in range(prompt.count)])

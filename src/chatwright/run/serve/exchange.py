@@ -4,29 +4,29 @@ import asyncio
 import contextlib
 import json
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from chatwright.deltas import Delta, Usage
+from chatwright.deltas import Usage
 from chatwright.run.serve.admission import Admission
-from chatwright.run.serve.failures import Failure, failure_of
+from chatwright.run.serve.failures import Failure, HttpError, failure_of
 from chatwright.run.serve.limits import Limits
-from chatwright.run.serve.metrics import Metrics, Timing
+from chatwright.run.serve.metrics import Timing
 from chatwright.wires.wire import Server
 from chatwright.wires.writer import Writer
 
-__all__ = ["Exchange"]
-
-Finished = Callable[[Mapping[str, Any]], Awaitable[None]]
+__all__ = ["Exchange", "body_of"]
 
 
 class Exchange(Response):
-    """An answer that is made while it is sent. It ends with the client: within one tick of a lost
-    connection the model's call is cancelled, in the queue and before the first token, too.
+    """An answer that is made while it is sent, and ends with its client.
+
+    When the connection is lost, the model's call is cancelled at once: in the queue and before the
+    first token, too.
 
     Args:
         deltas: The answer.
@@ -41,7 +41,7 @@ class Exchange(Response):
 
     def __init__(
         self,
-        deltas: Callable[[], AsyncIterator[Delta]],
+        deltas: Callable[[], AsyncGenerator[Any]],
         writer: Writer,
         server: Server,
         *,
@@ -61,7 +61,7 @@ class Exchange(Response):
         self._limits = limits
         self._timing = timing
         self._stream = stream
-        self._headers = headers
+        self._told_too = headers
         self._begun = False
         self._told = False  # whether anything of the answer has gone out
         self._since = 0.0  # when the piece was begun that is being sent; 0 between pieces
@@ -92,7 +92,6 @@ class Exchange(Response):
         failure: Failure | None = None
         try:
             async with self._admission():
-                self._timing.begin()
                 await (self._streamed() if self._stream else self._whole())
         except (OSError, asyncio.CancelledError):
             raise  # the client has gone
@@ -106,7 +105,7 @@ class Exchange(Response):
 
     async def _streamed(self) -> None:
         writer, timing = self._writer, self._timing
-        async with contextlib.aclosing(self._deltas()) as deltas:  # type: ignore[type-var]
+        async with contextlib.aclosing(self._deltas()) as deltas:
             async for delta in deltas:
                 if pieces := writer.feed(delta):
                     timing.token()
@@ -116,7 +115,7 @@ class Exchange(Response):
         await self._piece(b"".join(writer.end()), more=False)
 
     async def _whole(self) -> None:
-        async with contextlib.aclosing(self._deltas()) as deltas:  # type: ignore[type-var]
+        async with contextlib.aclosing(self._deltas()) as deltas:
             async for delta in deltas:
                 self._writer.add(delta)
         self._timing.usage = self._writer.totals.usage
@@ -139,7 +138,9 @@ class Exchange(Response):
 
     async def _failed(self, failure: Failure) -> None:
         if self._begun:
-            await self._body(b"".join(self._writer.fail(failure.status, failure.message)), more=False)
+            await self._body(
+                b"".join(self._writer.fail(failure.status, failure.message)), more=False
+            )
             return
         body = failure.body(self._server)
         headers = {"Content-Type": "application/json", **failure.headers()}
@@ -150,7 +151,7 @@ class Exchange(Response):
         self, status: int, headers: Mapping[str, str], length: int | None = None
     ) -> None:
         self._begun = True
-        told = {**headers, **self._headers}
+        told = {**headers, **self._told_too}
         if length is not None:
             told["Content-Length"] = str(length)
         raw = [(k.lower().encode("latin-1"), v.encode("latin-1")) for k, v in told.items()]
@@ -170,8 +171,12 @@ class Exchange(Response):
                 if not self._begun:
                     await self._start(200, self._stream_headers())
                 await self._body(self._writer.heartbeat(), more=True)
-        while not self._since or time.monotonic() - self._since < self._limits.reader_seconds:
+        while not self._is_stuck():  # noqa: ASYNC110  each token would have to set an event
             await asyncio.sleep(every)
+
+    def _is_stuck(self) -> bool:
+        """Tell whether the client reads no more."""
+        return bool(self._since) and time.monotonic() - self._since > self._limits.reader_seconds
 
 
 async def _gone(receive: Receive) -> None:
@@ -186,8 +191,6 @@ async def body_of(request: Request, limits: Limits) -> Any:
     Raises:
         HttpError: It is too long, comes too slowly, or is no JSON.
     """
-    from chatwright.run.serve.failures import HttpError  # noqa: PLC0415
-
     parts, size = [], 0
     try:
         async with asyncio.timeout(limits.body_seconds):

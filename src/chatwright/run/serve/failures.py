@@ -2,8 +2,7 @@
 
 import json
 import logging
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TYPE_CHECKING
 
 from langchain_core.exceptions import (
     ContextOverflowError,
@@ -18,6 +17,9 @@ from langchain_core.exceptions import (
 
 from chatwright.errors import ChatwrightError, ParameterError, SchemaError, SourceError
 from chatwright.wires.wire import Server
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 __all__ = ["Failure", "HttpError", "failure_of"]
 

@@ -112,9 +112,7 @@ class Guard:
         if not (by_curl and scope["path"].startswith("/api/")):
             raise HttpError(415, f"the Content-Type has to be application/json, not {kind!r}")
 
-    async def _refused(
-        self, scope: Scope, receive: Receive, send: Send, error: HttpError
-    ) -> None:
+    async def _refused(self, scope: Scope, receive: Receive, send: Send, error: HttpError) -> None:
         if scope["type"] == "websocket":
             await receive()
             await send({"type": "websocket.close", "code": 1008, "reason": str(error)})

@@ -7,6 +7,7 @@ import contextlib
 import hashlib
 import hmac
 import json
+import logging
 import os
 import secrets
 import tempfile
@@ -15,10 +16,13 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from chatwright.run.serve.failures import HttpError
 
 __all__ = ["Client", "Keys", "add_key"]
+
+log = logging.getLogger("chatwright.serve")
 
 _MINUTE = 60.0
 
@@ -100,6 +104,13 @@ class Keys:
             clients[name] = client
         self.clients = clients
 
+    def reread_or_warn(self) -> None:
+        """Read the file again; where that can't be done, say so and keep the keys."""
+        try:
+            self.reread()
+        except (OSError, ValueError) as error:
+            log.warning("the keys stay as they were: %s", error)
+
     def client(self, key: str) -> Client | None:
         """Return whoever has a key; all are compared, in constant time."""
         digest = _digest(key)
@@ -114,7 +125,7 @@ def _digest(key: str) -> str:
     return hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def _read(path: Path) -> dict[str, dict[str, object]]:
+def _read(path: Path) -> dict[str, dict[str, Any]]:
     try:
         told = json.loads(path.read_text("utf-8"))
     except ValueError as error:

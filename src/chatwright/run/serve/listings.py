@@ -138,5 +138,5 @@ async def _show(request: Request, shared: "App") -> Any:
     }
 
 
-async def _version(_: Request, shared: "App") -> Any:
+async def _version(_: Request, __: "App") -> Any:
     return {"version": _OLLAMA, "chatwright": version("chatwright")}

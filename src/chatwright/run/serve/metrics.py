@@ -4,11 +4,13 @@ https://opentelemetry.io/docs/specs/semconv/gen-ai/gen-ai-metrics/
 """
 
 import time
-from typing import Any
+from typing import Any, TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
-from chatwright.deltas import Usage
+
+if TYPE_CHECKING:
+    from chatwright.deltas import Usage
 
 __all__ = ["Metrics", "Timing"]
 
@@ -80,9 +82,6 @@ class Timing:
         self._pieces = 0
         self._ended = False
         self.usage: Usage | None = None
-
-    def begin(self) -> None:
-        """Say that it left the queue."""
 
     def token(self) -> None:
         """Say that a piece has come."""

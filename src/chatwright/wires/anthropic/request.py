@@ -7,7 +7,7 @@ from langchain_core.messages import BaseMessage, HumanMessage, SystemMessage, To
 from pydantic import BaseModel, ConfigDict, Field
 
 from chatwright.wires.openai.request import Function, choice_of
-from chatwright.wires.prompt import Body, Prompt, answer, blocks, given, refuse
+from chatwright.wires.prompt import Body, Prompt, answer, blocks, refuse, validated
 
 __all__ = ["CountTokens", "Messages"]
 
@@ -44,7 +44,7 @@ class CountTokens(Body):
             InvalidRequestError: One holds what can't be read.
         """
         system = blocks(self.system, "system")
-        told = [each for n, each in enumerate(self.messages) for each in _told(each, n)]
+        told = [told for n, each in enumerate(self.messages) for told in _told(each, n)]
         return [*([SystemMessage(system)] if system else []), *told]
 
     def functions(self) -> tuple[list[dict[str, Any]], list[str]]:
@@ -60,11 +60,9 @@ class CountTokens(Body):
                     raise refuse(f"tools.{n}.input_schema", "Field required")
                 others.append(f"tools.{n} ({each['type']})")
                 continue
-            if not isinstance(each.get("name"), str):
-                raise refuse(f"tools.{n}.name", "Field required")
-            fields = given(description=each.get("description"), strict=each.get("strict"))
-            made = Function(name=each["name"], parameters=each["input_schema"], **fields)
-            tools.append(made.tool())
+            told = {k: v for k, v in each.items() if k in {"name", "description", "strict"}}
+            function = {**told, "parameters": each["input_schema"]}
+            tools.append(validated(Function, function, f"tools.{n}").tool())
         return tools, others
 
 

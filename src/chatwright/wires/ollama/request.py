@@ -7,7 +7,7 @@ from langchain_core.messages import BaseMessage, HumanMessage, SystemMessage, To
 from pydantic import BaseModel, ConfigDict, Field
 
 from chatwright.wires.openai.request import Function
-from chatwright.wires.prompt import Body, Prompt, answer, refuse
+from chatwright.wires.prompt import Body, Prompt, answer, refuse, validated
 
 __all__ = ["Chat", "Generate"]
 
@@ -86,10 +86,7 @@ class Chat(_Asking):
         """
         tools = []
         for n, each in enumerate(self.tools or ()):
-            function = each.get("function")
-            if not isinstance(function, dict) or not isinstance(function.get("name"), str):
-                raise refuse(f"tools.{n}.function", "it has to be an object with a name")
-            tools.append(Function.model_validate(function).tool())
+            tools.append(validated(Function, each.get("function"), f"tools.{n}.function").tool())
         return Prompt(messages=[*_messages(self.messages)], tools=tools, **self.asked())
 
 

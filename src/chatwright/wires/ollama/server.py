@@ -1,5 +1,6 @@
 """The server's end of Ollama's chat: requests in, answers out."""
 
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -31,6 +32,27 @@ class Writer(BaseWriter):
     """Writes an answer as lines, or as one object; a refusal is text, as the wire has no other."""
 
     encode = staticmethod(json_line)
+
+    def __init__(self, asked: Asked) -> None:
+        """Start with nothing."""
+        super().__init__(asked)
+        self._first = 0.0  # when the answer began
+
+    def feed(self, delta: Delta) -> list[bytes]:
+        """Take the next delta, and return the lines that it makes."""
+        self._first = self._first or time.time()
+        return super().feed(delta)
+
+    def _durations(self) -> dict[str, int]:
+        """Return how long it took, in nanoseconds: clients tell tokens per second by it."""
+        now = time.time()
+        begun = self._first or now
+        return {
+            "total_duration": int((now - self.asked.created) * 1e9),
+            "load_duration": 0,
+            "prompt_eval_duration": int((begun - self.asked.created) * 1e9),
+            "eval_duration": int((now - begun) * 1e9),
+        }
 
     def _payloads(self, delta: Delta) -> Iterator[Any]:
         match delta:
@@ -75,7 +97,8 @@ class Writer(BaseWriter):
 
     def _end(self) -> dict[str, Any]:
         totals = self.totals
-        made = {"done": True, "done_reason": "length" if totals.reason == "length" else "stop"}
+        reason = "length" if totals.reason == "length" else "stop"
+        made = {"done": True, "done_reason": reason, **self._durations()}
         return made | (USAGE.write(totals.usage) if totals.usage else {})
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from chatwright.deltas import Delta, Refusal
+from chatwright.deltas import Delta, Refusal, Usage
 from chatwright.wires.asked import Asked
 from chatwright.wires.openai import server
 from chatwright.wires.openai.dialects import OPENAI
@@ -39,11 +39,14 @@ class _Writer(server.Writer):
     def _tail(self) -> Iterator[Any]:
         yield self._made("", self.totals.reason)
         if self.totals.usage and self.tells_usage:
-            counts = OPENAI.counts.write(self.totals.usage)
-            yield {**self._made("", None), "choices": [], "usage": counts}
+            yield self._told(self.totals.usage)
+
+    def _told(self, usage: Usage) -> dict[str, Any]:
+        counts = OPENAI.counts.write(usage)
+        return {**self._about("text_completion", "cmpl"), "choices": [], "usage": counts}
 
     def _made(self, text: str, reason: str | None) -> dict[str, Any]:
-        choice = {"index": 0, "text": text, "finish_reason": reason, "logprobs": None}
+        choice = {"index": self.index, "text": text, "finish_reason": reason, "logprobs": None}
         return {**self._about("text_completion", "cmpl"), "choices": [choice]}
 
     def whole(self) -> Mapping[str, Any]:

@@ -12,7 +12,7 @@ from langchain_core.messages import (
 from pydantic import BaseModel, ConfigDict, Field
 
 from chatwright.wires.openai.names import REASONINGS
-from chatwright.wires.prompt import Body, Prompt, answer, blocks, given, refuse
+from chatwright.wires.prompt import Body, Prompt, answer, blocks, given, refuse, validated
 
 __all__ = ["ChatCompletion", "Completion", "Function", "choice_of"]
 
@@ -145,7 +145,7 @@ class ChatCompletion(_Sampled):
             if tool.get("type", "function") != "function":
                 ignored.append(f"tools.{n} ({tool.get('type')})")
                 continue
-            tools.append(Function.model_validate(_function(tool, n)).tool())
+            tools.append(validated(Function, tool.get("function"), f"tools.{n}.function").tool())
         sampling = self.sampling()
         if self.max_completion_tokens is not None:
             sampling["max_tokens"] = self.max_completion_tokens
@@ -163,13 +163,6 @@ class ChatCompletion(_Sampled):
             tells_usage=self.tells_usage(),
             ignored=ignored,
         )
-
-
-def _function(tool: Mapping[str, Any], n: int) -> Any:
-    function = tool.get("function")
-    if not isinstance(function, dict) or not isinstance(function.get("name"), str):
-        raise refuse(f"tools.{n}.function", "it has to be an object with a name")
-    return function
 
 
 def choice_of(choice: Any, tools: list[dict[str, Any]]) -> Any:

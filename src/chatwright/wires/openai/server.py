@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from chatwright.deltas import Delta, Reasoning, Refusal, ToolCallDelta
+from chatwright.deltas import Delta, Reasoning, Refusal, ToolCallDelta, Usage
 from chatwright.wires.asked import Asked, text_of
 from chatwright.wires.framing import sse_event
 from chatwright.wires.openai.dialects import Dialect
@@ -12,7 +12,7 @@ from chatwright.wires.wire import error_kind
 from chatwright.wires.writer import CallSoFar
 from chatwright.wires.writer import Writer as BaseWriter
 
-__all__ = ["Writer", "error", "read"]
+__all__ = ["Writer", "done", "error", "read"]
 
 
 FINGERPRINT = "fp_chatwright"
@@ -47,6 +47,8 @@ class Writer(BaseWriter):
     """
 
     encode = staticmethod(sse_event)
+    index = 0
+    """Which of several answers it is."""
 
     def __init__(self, asked: Asked, dialect: Dialect) -> None:
         """Start with nothing."""
@@ -87,16 +89,28 @@ class Writer(BaseWriter):
             yield _placed({**end, **dialect.last}, dialect.usage, counts)
             return
         yield end
-        if counts and self.tells_usage:
-            yield {**self._chunk({}), "choices": [], "usage": counts}
+        if totals.usage and self.tells_usage:
+            yield self._told(totals.usage)
+
+    def _told(self, usage: Usage) -> dict[str, Any]:
+        counts = self._dialect.counts.write(usage)
+        return {**self._about("chat.completion.chunk"), "choices": [], "usage": counts}
+
+    def told(self, usage: Usage) -> list[bytes]:
+        """Return the piece of a stream that tells the tokens spent."""
+        return self._encoded([self._told(usage)])
+
+    def ending(self) -> list[bytes]:
+        """Return the pieces of the stream that end this answer, after which others may go on."""
+        return super().end()
 
     def end(self) -> list[bytes]:
         """Return the pieces of the stream that end it."""
-        return [*super().end(), f"data: {DONE}\n\n".encode()]
+        return [*self.ending(), done()]
 
     def fail(self, status: int, message: str) -> list[bytes]:
         """Return the pieces of the stream that end it with an error."""
-        return [self.encode(error(status, message)), f"data: {DONE}\n\n".encode()]
+        return [self.encode(error(status, message)), done()]
 
     def _about(self, kind: str, prefix: str = "chatcmpl") -> dict[str, Any]:
         return {
@@ -108,7 +122,7 @@ class Writer(BaseWriter):
         }
 
     def _chunk(self, delta: Mapping[str, Any], reason: str | None = None) -> dict[str, Any]:
-        choice = {"index": 0, "delta": delta, "finish_reason": reason}
+        choice = {"index": self.index, "delta": delta, "finish_reason": reason}
         return {**self._about("chat.completion.chunk"), "choices": [choice]}
 
     def whole(self) -> Mapping[str, Any]:
@@ -123,10 +137,16 @@ class Writer(BaseWriter):
             message[self._dialect.reasoning] = totals.reasoning
         if totals.calls:
             message["tool_calls"] = _calls(totals.calls.values())
-        choice = {"index": 0, "message": message, "finish_reason": totals.reason, "logprobs": None}
+        ending = {"finish_reason": totals.reason, "logprobs": None}
+        choice = {"index": self.index, "message": message, **ending}
         made = {**self._about("chat.completion"), "choices": [choice]}
         counts = self._dialect.counts
         return {**made, "usage": counts.write(totals.usage)} if totals.usage else made
+
+
+def done() -> bytes:
+    """Return the piece of a stream that says that nothing more comes."""
+    return f"data: {DONE}\n\n".encode()
 
 
 def _calls(calls: Iterable[CallSoFar]) -> list[dict[str, Any]]:

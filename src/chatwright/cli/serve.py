@@ -1,0 +1,164 @@
+"""`chatwright serve`: chat models behind the APIs that tools speak."""
+
+import ipaddress
+import logging
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperCommand
+
+from chatwright.cli import app, handled
+
+__all__ = ["serve"]
+
+
+class _WithProgram(TyperCommand):
+    """Keeps what stands behind `--`: a program and its arguments."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Take the program out of the arguments."""
+        if "--" in args:
+            at = args.index("--")
+            ctx.meta[_PROGRAM] = args[at + 1 :]
+            args = args[:at]
+        return super().parse_args(ctx, args)
+
+
+_PROGRAM = "chatwright.program"
+
+
+@app.command("serve", cls=_WithProgram)
+@handled
+def serve(
+    ctx: typer.Context,
+    models: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[NAME=]MODEL…",
+            help="As in chat; or: keys add NAME. Behind -- a program that is to talk with it.",
+        ),
+    ] = None,
+    host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="The port; 0 for any that is free.")] = 8000,
+    api_keys: Annotated[
+        Path | None, typer.Option(help="A file of keys: who may ask. Needed beyond loopback.")
+    ] = None,
+    cors: Annotated[
+        list[str] | None, typer.Option(help="An origin whose pages may ask; may be repeated.")
+    ] = None,
+    concurrency: Annotated[int, typer.Option(min=1, help="Answers that are made at once.")] = 64,
+    queue: Annotated[int, typer.Option(min=0, help="Requests that may wait for that.")] = 256,
+) -> int:
+    """Serve chat models by the APIs of OpenAI, Anthropic and Ollama."""
+    named = models or ["smollm2"]
+    if named[0] == "keys":
+        return _keys(named[1:], api_keys or Path("keys.json"))
+    if not _is_loopback(host) and api_keys is None:
+        typer.echo(
+            f"chatwright: {host} can be reached from other machines, so that keys are needed: "
+            "chatwright serve keys add NAME --api-keys keys.json, then --api-keys keys.json",
+            err=True,
+        )
+        return 2
+    from chatwright.asgi import create_app  # noqa: PLC0415  slow to import
+    from chatwright.run.serve.limits import Limits  # noqa: PLC0415  likewise
+
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    logging.getLogger("uvicorn").setLevel(logging.WARNING)
+    limits = Limits(concurrency=concurrency, queue=queue)
+    made = create_app(
+        dict(map(_named, named)), api_keys=api_keys, cors=cors or (), hosts=[host], limits=limits
+    )
+    program = ctx.meta.get(_PROGRAM)
+    listener = socket.create_server(
+        (host, 0 if program else port), family=_family(host), backlog=2048
+    )
+    address = _address(host, listener.getsockname()[1])
+    if program:
+        return _beside(program, made, listener, address, _named(named[0])[0])
+    from chatwright.run.serve.server import run  # noqa: PLC0415  slow to import
+
+    typer.echo(
+        f"{', '.join(name for name, _ in map(_named, named))} at {address}\n"
+        f"  OpenAI     {address}/v1\n  Anthropic  {address}\n  Ollama     {address}",
+        err=True,
+    )
+    reread = made.state.keys.reread_or_warn if api_keys else None
+    run(made, listener, drain_seconds=limits.drain_seconds, on_hangup=reread)
+    return 0
+
+
+def _named(model: str) -> tuple[str, str]:
+    """Return a model's name and its string: `NAME=MODEL`, or the string's own last part."""
+    name, separator, rest = model.partition("=")
+    if separator and name and not any(each in name for each in ":/#?"):
+        return name, rest
+    _, _, behind = model.rpartition("#" if "#" in model else ":")
+    return Path(behind).stem if "/" in behind or behind.endswith(
+        (".toml", ".gguf")
+    ) else behind, model
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _family(host: str) -> socket.AddressFamily:
+    return socket.AF_INET6 if ":" in host else socket.AF_INET
+
+
+def _address(host: str, port: int) -> str:
+    shown = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)  # noqa: S104  shown only
+    return f"http://{shown}:{port}"
+
+
+def _keys(arguments: list[str], path: Path) -> int:
+    if len(arguments) != 2 or arguments[0] != "add":  # noqa: PLR2004  the verb, and a name
+        typer.echo("chatwright: it is: chatwright serve keys add NAME [--api-keys FILE]", err=True)
+        return 2
+    from chatwright.run.serve.keys import add_key  # noqa: PLC0415  slow to import
+
+    try:
+        key = add_key(path, arguments[1])
+    except ValueError as error:
+        typer.echo(f"chatwright: {error}", err=True)
+        return 1
+    typer.echo(key)
+    typer.echo(f"It is shown this once; {path} keeps its hash.", err=True)
+    return 0
+
+
+def _beside(
+    program: list[str], made: Any, listener: socket.socket, address: str, model: str
+) -> int:
+    """Run a program with the server as long as it runs, and return its exit code."""
+    from chatwright.run.serve.server import in_background  # noqa: PLC0415  slow to import
+
+    environment = {
+        "OPENAI_BASE_URL": f"{address}/v1",
+        "OPENAI_API_BASE": f"{address}/v1",
+        "OPENAI_API_KEY": "none",
+        "OPENAI_MODEL": model,
+        "ANTHROPIC_BASE_URL": address,
+        "ANTHROPIC_API_KEY": "none",
+        "ANTHROPIC_MODEL": model,
+        "OLLAMA_HOST": address,
+    }
+    with in_background(made, listener):
+        try:
+            ended = subprocess.run(program, env={**os.environ, **environment}, check=False)  # noqa: S603  the user's own
+        except FileNotFoundError:
+            typer.echo(f"chatwright: there is no program {program[0]!r}", err=True)
+            return 127
+    sys.stdout.flush()
+    return ended.returncode if ended.returncode >= 0 else 128 - ended.returncode
