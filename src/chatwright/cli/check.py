@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from chatwright.cli import app, handled
+from chatwright.cli.options import import_from_here
 from chatwright.cli.streams import is_terminal, say
 
 if TYPE_CHECKING:
@@ -31,8 +32,7 @@ def find(named: str) -> Any:
     """
     from chatwright.wrap.load import attribute, load  # noqa: PLC0415  slow to import
 
-    if "" not in sys.path:
-        sys.path.insert(0, "")  # MODULE:ATTRIBUTE may be in the working directory
+    import_from_here()
     found = attribute(named)
     return load(named) if found is None or _is_source(found) else found
 

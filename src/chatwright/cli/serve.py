@@ -13,6 +13,7 @@ import typer
 from typer.core import TyperCommand
 
 from chatwright.cli import app, handled
+from chatwright.cli.options import import_from_here
 
 __all__ = ["serve"]
 
@@ -70,6 +71,7 @@ def serve(
 
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
+    import_from_here()
     limits = Limits(concurrency=concurrency, queue=queue)
     made = create_app(
         dict(map(_named, named)), api_keys=api_keys, cors=cors or (), hosts=[host], limits=limits

@@ -1,0 +1,150 @@
+"""`chatwright serve`, as a process of its own."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+
+import httpx2
+import pytest
+from typer.testing import CliRunner
+
+from chatwright.cli import app
+
+MODELS = """
+import asyncio
+from chatwright import chat_model
+
+@chat_model
+def shout(messages):
+    for word in messages[-1].text.split():
+        yield word.upper() + " "
+
+@chat_model
+async def slow(messages):
+    yield "begun "
+    await asyncio.sleep(1)
+    yield "ended"
+"""
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / "my_models.py").write_text(MODELS)
+    return tmp_path
+
+
+@pytest.fixture
+def start(folder):
+    """Return a function that starts a server, and returns its process and its address."""
+    started = []
+
+    def begin(*arguments):
+        process = subprocess.Popen(
+            [sys.executable, "-m", "chatwright", "serve", *arguments, "--port", "0"],
+            cwd=folder,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        )
+        started.append(process)
+        told = []
+        for line in process.stderr:
+            told.append(line)
+            if found := re.search(r"OpenAI +(http://\S+)/v1", line):
+                threading.Thread(target=process.stderr.read, daemon=True).start()
+                return process, found[1]
+        raise AssertionError("".join(told))
+
+    yield begin
+    for process in started:
+        process.kill()
+        process.wait()
+        process.stderr.close()
+
+
+def ask(url, model, stream=False, **headers):
+    body = {"model": model, "messages": [{"role": "user", "content": "a b"}], "stream": stream}
+    return httpx2.post(f"{url}/v1/chat/completions", json=body, headers=headers, timeout=30)
+
+
+def said(answer):
+    return answer.json()["choices"][0]["message"]["content"]
+
+
+def test_models_by_their_names(start):
+    _, url = start("my_models:shout", "calm=my_models:slow")
+    told = httpx2.get(f"{url}/v1/models").json()["data"]
+    assert [each["id"] for each in told] == ["shout", "calm"]
+    assert said(ask(url, "shout")) == "A B "
+
+
+def test_a_signal_lets_answers_end(start):
+    process, url = start("my_models:slow")
+    body = {"model": "slow", "messages": [{"role": "user", "content": "x"}], "stream": True}
+    with httpx2.stream("POST", f"{url}/v1/chat/completions", json=body, timeout=30) as answer:
+        pieces = answer.iter_text()
+        got = next(pieces)
+        process.send_signal(signal.SIGTERM)
+        got += "".join(pieces)
+    assert "ended" in got
+    assert "[DONE]" in got
+    assert process.wait(20) in {0, -signal.SIGTERM, 128 + signal.SIGTERM}
+
+
+def test_keys(start, folder):
+    added = CliRunner().invoke(
+        app, ["serve", "keys", "add", "ann", "--api-keys", str(folder / "keys.json")]
+    )
+    key = added.stdout.strip()
+    process, url = start("my_models:shout", "--api-keys", "keys.json")
+    assert ask(url, "shout").status_code == 401
+    assert ask(url, "shout", Authorization=f"Bearer {key}").status_code == 200
+    told = json.loads((folder / "keys.json").read_text())
+    (folder / "keys.json").write_text(json.dumps({"bob": told["ann"] | {"sha256": "0" * 64}}))
+    process.send_signal(signal.SIGHUP)
+    for _ in range(200):
+        if ask(url, "shout", Authorization=f"Bearer {key}").status_code == 401:
+            break
+    else:
+        raise AssertionError("the old key is still good")
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.0.1", "example.org"])
+def test_other_machines_need_keys(host):
+    refused = CliRunner().invoke(app, ["serve", "my_models:shout", "--host", host])
+    assert refused.exit_code == 2
+    assert "keys" in refused.stderr
+
+
+def test_a_program_beside_it(folder):
+    asks = (
+        "import json, os, urllib.request as u; "
+        "base = os.environ['OPENAI_BASE_URL']; "
+        "body = {'model': os.environ['OPENAI_MODEL'], "
+        "'messages': [{'role': 'user', 'content': 'x y'}]}; "
+        "r = u.Request(base + '/chat/completions', json.dumps(body).encode(), "
+        "{'Content-Type': 'application/json'}); "
+        "print(json.load(u.urlopen(r))['choices'][0]['message']['content']); raise SystemExit(7)"
+    )
+    ended = subprocess.run(
+        [
+            *(sys.executable, "-m", "chatwright", "serve", "my_models:shout"),
+            *("--", sys.executable, "-c", asks),
+        ],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+    )
+    assert (ended.stdout, ended.returncode) == ("X Y \n", 7), ended.stderr
+
+
+def test_a_program_that_is_not_there(folder):
+    result = CliRunner().invoke(app, ["serve", "chatwright.wrap.echo:x", "--", "no-such-program"])
+    assert result.exit_code == 1
