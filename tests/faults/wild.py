@@ -143,6 +143,61 @@ class BuiltInAlone(Full):
         return super().payload(messages, stop, {**kwargs, "tools": own} if own else kwargs)
 
 
+def without_parts(messages, role, keep):
+    """Leave out the parts of messages of a role that are not to be kept."""
+    for each in messages:
+        if each["role"] == role and isinstance(each["content"], list):
+            each["content"] = [*filter(keep, each["content"])]
+
+
+@fault("M4")
+class OneImageOnly(Full):
+    """Of several images, only the first is sent."""
+
+    def payload(self, messages, stop, kwargs):
+        made = super().payload(messages, stop, kwargs)
+        seen = []
+
+        def first(part):
+            seen.append(part["type"])
+            return part["type"] == "text" or seen.count("image_url") == 1
+
+        without_parts(made["messages"], "user", first)
+        return made
+
+
+@fault("M4")
+class InlineImagesOnly(Full):
+    """Images by their addresses are left out."""
+
+    def payload(self, messages, stop, kwargs):
+        made = super().payload(messages, stop, kwargs)
+        without_parts(made["messages"], "user", lambda part: "'http" not in str(part))
+        return made
+
+
+@fault("M4")
+class AddressesBreak(Full):
+    """An image by its address is a KeyError."""
+
+    def payload(self, messages, stop, kwargs):
+        for message in messages:
+            for block in message.content if isinstance(message.content, list) else ():
+                if block["type"] == "image":
+                    block["base64"]
+        return super().payload(messages, stop, kwargs)
+
+
+@fault("M4")
+class ResultsAreText(Full):
+    """Of a tool's result only the text is sent."""
+
+    def payload(self, messages, stop, kwargs):
+        made = super().payload(messages, stop, kwargs)
+        without_parts(made["messages"], "tool", lambda part: part["type"] == "text")
+        return made
+
+
 class Breaks(Answer):
     def feed(self, event):
         if '"refusal": "' in event:

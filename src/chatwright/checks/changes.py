@@ -22,6 +22,16 @@ class Change(NamedTuple):
 
 CHANGES: Sequence[Change] = (
     Change(
+        "3",
+        "what real models lost unseen",
+        {
+            "B7": "a refusal that is named may be of any class, but no accident of Python's",
+            "M4": "several images, images by their address, and images in tools' results",
+            "M5": "a refusal that names the block of v1 is a warning, whatever its class",
+            "M8": "as for B7",
+        },
+    ),
+    Change(
         "2",
         "models as they are published: what irritates warns, and what loses something fails",
         {

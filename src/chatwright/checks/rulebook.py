@@ -30,6 +30,7 @@ SECTIONS = {
     "calls": "Tools",
     "structured": "Structured output",
     "content": "Content",
+    "media": "Content",
     "endings": "Content",
     "secrets": "Serialization and secrets",
     "parameters": "Parameters, tracing, configuration",
