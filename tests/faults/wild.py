@@ -133,6 +133,30 @@ class PacketsAreWhole(Full):
     events = NoRest
 
 
+@fault("T2")
+class TrueIsNothing(Full):
+    """`tool_choice=True` is taken for no choice."""
+
+    def choice(self, choice):
+        return "auto" if choice is True else super().choice(choice)
+
+
+@fault("T2")
+class ObjectIsAny(Full):
+    """`tool_choice` that names a tool by OpenAI's object forces any tool."""
+
+    def choice(self, choice):
+        return "required" if isinstance(choice, dict) else super().choice(choice)
+
+
+@fault("T2")
+class ObjectBreaks(Full):
+    """`tool_choice` has to be a str, or a TypeError is raised."""
+
+    def choice(self, choice):
+        return super().choice("" + choice if choice is not True else choice)
+
+
 @fault("T4")
 class BuiltInAlone(Full):
     """Functions are dropped where one of the provider's own tools stands beside them."""
@@ -210,3 +234,21 @@ class RefusalsBreak(Full):
     """A refusal, which has no content, is an accident of Python's."""
 
     reads = Breaks
+
+
+@fault("O2")
+class StrictSchemasAreNot(Full):
+    """`strict` of `with_structured_output` is taken, and not sent."""
+
+    def with_structured_output(self, schema, *, strict=None, **kwargs):
+        return super().with_structured_output(schema, **kwargs)
+
+
+@fault("T14")
+class StrictIsLostBehindARefusal(Full):
+    """`parallel_tool_calls` is refused by name, and `strict` is lost."""
+
+    def bind_tools(self, tools, *, strict=None, **kwargs):
+        if "parallel_tool_calls" in kwargs:
+            raise ValueError("parallel_tool_calls is not supported")
+        return super().bind_tools(tools, **kwargs)

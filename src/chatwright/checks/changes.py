@@ -29,6 +29,9 @@ CHANGES: Sequence[Change] = (
             "M4": "several images, images by their address, and images in tools' results",
             "M5": "a refusal that names the block of v1 is a warning, whatever its class",
             "M8": "as for B7",
+            "T2": "True and OpenAI's object force a call, or are refused by name",
+            "T14": "`strict` is looked for where `parallel_tool_calls` is refused, too",
+            "O2": "`strict=True` has to be sent on OpenAI's wires; core's own drops it, a warning",
         },
     ),
     Change(

@@ -138,9 +138,7 @@ def _further_images(trial: Trial, model: Any) -> None:
 def _messages(trial: Trial) -> Iterator[tuple[str, list[BaseMessage], list[Sequence[str]]]]:
     """Yield what is tried, its messages, and the images: each by all that may stand for it."""
     ask = {"type": "text", "text": ASKED}
-    one, two = (
-        {"type": "image", "base64": each, "mime_type": "image/png"} for each in (IMAGE, OTHER)
-    )
+    one, two = (_forms("image", each, "image/png", {})["v1"] for each in (IMAGE, OTHER))
     yield "two images in one message", [HumanMessage([ask, one, two])], [(IMAGE,), (OTHER,)]
     stage = trial.shared.stage
     url = stage.image_address if isinstance(stage, OnUpstream) else "https://example.org/cat.png"
