@@ -1,5 +1,6 @@
 """Faults as people publish them: roles, retries, and streams that are read by hand."""
 
+import asyncio
 import time
 
 from langchain_core.messages import AIMessage, HumanMessage
@@ -236,6 +237,23 @@ class RefusalsBreak(Full):
     reads = Breaks
 
 
+@fault("K4")
+class PicklesWithoutHeaders(Full):
+    """What is made of a pickle has no headers of the user's any more."""
+
+    def __getstate__(self):
+        state = super().__getstate__()
+        return {**state, "__dict__": {**state["__dict__"], "default_headers": None}}
+
+
+@fault("K4")
+class DeepCopiesWithoutHeaders(Full):
+    """A deep copy has no headers of the user's any more."""
+
+    def __deepcopy__(self, memo=None):
+        return super().__deepcopy__(memo).model_copy(update={"default_headers": None})
+
+
 @fault("O2")
 class StrictSchemasAreNot(Full):
     """`strict` of `with_structured_output` is taken, and not sent."""
@@ -252,3 +270,39 @@ class StrictIsLostBehindARefusal(Full):
         if "parallel_tool_calls" in kwargs:
             raise ValueError("parallel_tool_calls is not supported")
         return super().bind_tools(tools, **kwargs)
+
+
+@fault("A1")
+class BlocksWithTools(Full):
+    """With tools bound, `_agenerate` calls the blocking client."""
+
+    async def _agenerate(self, messages, stop=None, run_manager=None, **kwargs):
+        if kwargs.get("tools"):
+            return self._generate(messages, stop, None, **kwargs)
+        return await super()._agenerate(messages, stop, None, **kwargs)
+
+
+@fault("A1")
+class BlocksForStop(Full):
+    """With a stop sequence, `_astream` iterates over the blocking client."""
+
+    async def _astream(self, messages, stop=None, run_manager=None, **kwargs):
+        if stop:
+            for each in self._stream(messages, stop, None, **kwargs):
+                yield each
+            return
+        async for each in super()._astream(messages, stop, None, **kwargs):
+            yield each
+
+
+_GATES: dict[str, asyncio.Semaphore] = {}
+
+
+@fault("A5")
+class GateOfTheFirstLoop(Full):
+    """A semaphore lets four in, and belongs to the loop where the fifth had to wait."""
+
+    async def areceived(self, payload):
+        async with _GATES.setdefault(self.base_url, asyncio.Semaphore(4)):
+            async for each in super().areceived(payload):
+                yield each

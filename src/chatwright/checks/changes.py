@@ -26,6 +26,10 @@ CHANGES: Sequence[Change] = (
         "what real models lost unseen",
         {
             "B7": "a refusal that is named may be of any class, but no accident of Python's",
+            "K4": "a copy that sends another request fails; headers count as well, and all ways "
+            "are tried where one is refused",
+            "A1": "with tools and a stop sequence, too",
+            "A5": "many calls at once in each of two loops",
             "M4": "several images, images by their address, and images in tools' results",
             "M5": "a refusal that names the block of v1 is a warning, whatever its class",
             "M8": "as for B7",

@@ -33,6 +33,7 @@ SECTIONS = {
     "media": "Content",
     "endings": "Content",
     "secrets": "Serialization and secrets",
+    "copies": "Serialization and secrets",
     "parameters": "Parameters, tracing, configuration",
     "errors": "Errors, cancellation, concurrency",
     "retries": "Errors, cancellation, concurrency",

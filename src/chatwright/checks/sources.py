@@ -279,7 +279,9 @@ SOURCES: Mapping[str, str] = {
     "variable.'",
     "K3": "langchain-tests 1.1.9, `test_serdes`, where `is_lc_serializable()` is True: what "
     "`load(dumpd(model))` gives equals the model.",
-    "K4": "",
+    "K4": "Python's docs, `copy`: 'A deep copy constructs a new compound object and then, "
+    "recursively, inserts copies into it of the objects found in the original.' `pickle`: "
+    "'unpickling' is the inverse operation of 'pickling'.",
     # Parameters, tracing, configuration
     "R1": "langchain-tests 1.1.9, `test_standard_params` and "
     "`test_standard_params_model_override`. langchain-core 1.8.3, "

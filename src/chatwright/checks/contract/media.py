@@ -137,12 +137,12 @@ def _further_images(trial: Trial, model: Any) -> None:
 
 def _messages(trial: Trial) -> Iterator[tuple[str, list[BaseMessage], list[Sequence[str]]]]:
     """Yield what is tried, its messages, and the images: each by all that may stand for it."""
-    ask = {"type": "text", "text": ASKED}
+    ask: dict[str, Any] = {"type": "text", "text": ASKED}
     one, two = (_forms("image", each, "image/png", {})["v1"] for each in (IMAGE, OTHER))
     yield "two images in one message", [HumanMessage([ask, one, two])], [(IMAGE,), (OTHER,)]
     stage = trial.shared.stage
     url = stage.image_address if isinstance(stage, OnUpstream) else "https://example.org/cat.png"
-    forms = {
+    forms: Mapping[str, Any] = {
         "v1": {"type": "image", "url": url},
         "OpenAI": {"type": "image_url", "image_url": {"url": url}},
     }
