@@ -4,6 +4,8 @@ import asyncio
 import time
 
 from langchain_core.messages import AIMessage, HumanMessage
+from langchain_core.outputs import LLMResult
+from pydantic import PrivateAttr
 
 from faults.controls import Full
 from faults.kit import fault
@@ -306,3 +308,40 @@ class GateOfTheFirstLoop(Full):
         async with _GATES.setdefault(self.base_url, asyncio.Semaphore(4)):
             async for each in super().areceived(payload):
                 yield each
+
+
+@fault("C1", also="P1 P6 C9 C5 C4 C7 C8")
+class EndsAtTheStop(Full):
+    """Where a stop sequence comes, the run is ended by the model, and again by core."""
+
+    def _generate(self, messages, stop=None, run_manager=None, **kwargs):
+        result = super()._generate(messages, stop, run_manager, **kwargs)
+        if stop and run_manager:
+            run_manager.on_llm_end(LLMResult(generations=[result.generations]))
+        return result
+
+
+_OPEN: list = []
+
+
+@fault("C1")
+class StaysOpen(Full):
+    """A stream with a stop sequence goes on, and its run never ends, when it is closed."""
+
+    def stream(self, prompt, config=None, *, stop=None, **kwargs):
+        inner = super().stream(prompt, config, stop=stop, **kwargs)
+        if stop:
+            _OPEN.append(inner)
+        yield from (each for each in inner)
+
+
+@fault("E7", also="E5 A2 B4 B5 B11 K4")
+class KeepsTheConversation(Full):
+    """What users have said is kept, and sent with the next conversation."""
+
+    _said: list = PrivateAttr(default_factory=list)
+
+    def payload(self, messages, stop, kwargs):
+        before = [*self._said]
+        self._said += [each for each in messages if each.type == "human"]
+        return super().payload([*before, *messages], stop, kwargs)

@@ -28,6 +28,8 @@ CHANGES: Sequence[Change] = (
             "B7": "a refusal that is named may be of any class, but no accident of Python's",
             "K4": "a copy that sends another request fails; headers count as well, and all ways "
             "are tried where one is refused",
+            "C1": "stop sequences that come, and streams that are closed, are tried",
+            "E7": "new",
             "A1": "with tools and a stop sequence, too",
             "A5": "many calls at once in each of two loops",
             "M4": "several images, images by their address, and images in tools' results",
