@@ -65,6 +65,33 @@ class RaisesRefusals(Full):
     reads = Refusing
 
 
+class RefusesThoughts(Full):
+    """A block of reasoning that comes back is refused by name."""
+
+    def payload(self, messages, stop, kwargs):
+        for message in messages:
+            for block in message.content if isinstance(message.content, list) else ():
+                if message.type.startswith(("ai", "AI")) and block["type"] == "reasoning":
+                    raise ValueError("content of the type 'reasoning' is not taken")
+        return super().payload(messages, stop, kwargs)
+
+
+class OneImage(Full):
+    """A second image, an address, and an image in a tool's result are refused by name."""
+
+    def payload(self, messages, stop, kwargs):
+        made = super().payload(messages, stop, kwargs)
+        images = [
+            (each["role"], part["image_url"]["url"])
+            for each in made["messages"]
+            for part in (each["content"] if isinstance(each["content"], list) else ())
+            if part["type"] == "image_url"
+        ]
+        if len(images) > 1 or any(role == "tool" or "http" in url for role, url in images):
+            raise ValueError("one image for each message of the user's, as base64")
+        return made
+
+
 class Cached(Full):
     cache: InMemoryCache | None = InMemoryCache()
     rate_limiter: InMemoryRateLimiter | None = InMemoryRateLimiter(requests_per_second=0.1)
@@ -82,6 +109,8 @@ class Numbered(Full):
     ("model", "only"),
     [
         (RaisesRefusals, ["B7", "M8"]),
+        (RefusesThoughts, ["M5"]),
+        (OneImage, ["M4"]),
         (RefusesTools, ["T", "O", "S2", "S11", "C8", "M5"]),
         (RefusesStop, ["P", "B5", "B10", "E5"]),
         (StreamsAsync, ["S", "P3", "P6", "M2", "E2", "E4"]),

@@ -22,6 +22,25 @@ class Change(NamedTuple):
 
 CHANGES: Sequence[Change] = (
     Change(
+        "3",
+        "what real models lost unseen",
+        {
+            "B7": "a refusal that is named may be of any class, but no accident of Python's",
+            "K4": "a copy that sends another request fails; headers count as well, and all ways "
+            "are tried where one is refused",
+            "C1": "stop sequences that come, and streams that are closed, are tried",
+            "E7": "new",
+            "A1": "with tools and a stop sequence, too",
+            "A5": "many calls at once in each of two loops",
+            "M4": "several images, images by their address, and images in tools' results",
+            "M5": "a refusal that names the block of v1 is a warning, whatever its class",
+            "M8": "as for B7",
+            "T2": "True and OpenAI's object force a call, or are refused by name",
+            "T14": "`strict` is looked for where `parallel_tool_calls` is refused, too",
+            "O2": "`strict=True` has to be sent on OpenAI's wires; core's own drops it, a warning",
+        },
+    ),
+    Change(
         "2",
         "models as they are published: what irritates warns, and what loses something fails",
         {

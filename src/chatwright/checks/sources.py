@@ -279,7 +279,9 @@ SOURCES: Mapping[str, str] = {
     "variable.'",
     "K3": "langchain-tests 1.1.9, `test_serdes`, where `is_lc_serializable()` is True: what "
     "`load(dumpd(model))` gives equals the model.",
-    "K4": "",
+    "K4": "Python's docs, `copy`: 'A deep copy constructs a new compound object and then, "
+    "recursively, inserts copies into it of the objects found in the original.' `pickle`: "
+    "'unpickling' is the inverse operation of 'pickling'.",
     # Parameters, tracing, configuration
     "R1": "langchain-tests 1.1.9, `test_standard_params` and "
     "`test_standard_params_model_override`. langchain-core 1.8.3, "
@@ -329,5 +331,8 @@ SOURCES: Mapping[str, str] = {
     "E6": "LangChain's docs, Models, Parameters, `max_retries`: 'Client errors such as 401 "
     "(unauthorized) or 404 are not retried.' RFC 9110, 15.5.4, of 403: 'SHOULD NOT automatically "
     "repeat the request with the same credentials'. OpenAI's client: 408, 409, 429 and 5xx only.",
+    "E7": "Anthropic's docs, Using the Messages API: 'The Messages API is stateless, which means "
+    "that you always send the full conversational history to the API.' LangChain's docs, Models, "
+    "Invoke: a list of messages represents the conversation's history.",
 }
 """Where each rule of ours is laid down, and what is said there; empty where it is our own view."""

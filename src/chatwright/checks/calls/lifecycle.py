@@ -10,11 +10,15 @@ from chatwright.checks.calls.modes import Call
 __all__ = ["run_violation", "violation"]
 
 
-def run_violation(call: Call) -> str | None:
+def run_violation(call: Call, *, left: bool = False) -> str | None:
     """Return what is wrong with the callbacks of a call, or None.
 
     There has to be one run, of one start and then one end or error, whichever the caller saw. Runs
     below it, of models that the model calls, have to be whole as well.
+
+    Args:
+        call: The call.
+        left: Whether the caller went away in the middle, so that either end will do.
     """
     runs: dict[Any, list[str]] = {}
     parents: dict[Any, Any] = {}
@@ -32,7 +36,7 @@ def run_violation(call: Call) -> str | None:
     said = "an answer came" if call.error is None else f"{type(call.error).__name__} was raised"
     end = runs[roots[0]][-1]
     expected = "on_llm_end" if call.error is None else "on_llm_error"
-    return None if end == expected else f"{said}, but the run ended by {end}"
+    return None if left or end == expected else f"{said}, but the run ended by {end}"
 
 
 def _run_violation(names: Sequence[str]) -> str | None:

@@ -22,6 +22,8 @@ TICK_SECONDS = 0.005
 PAUSE_SECONDS = 0.3
 ATTEMPTS = 3
 AT_ONCE = 40
+CROWD = 24
+"""How many calls wait for each other where a model lets a few in at a time."""
 OWN: Mapping[str, Any] = {"temperature": 0.25, "max_tokens": 77}
 TALK = (SystemMessage("Be brief."), HumanMessage("Hi"), AIMessage("Hello."), HumanMessage("Go on"))
 
@@ -44,7 +46,7 @@ def async_is_native(trial: Trial) -> None:
     The evidence is what happens, not how the code reads: a task ticks every 5 ms while the backend
     pauses in the middle of its answer, and what is given to threads is counted. A class without
     `_agenerate` is run by core in a thread for each call, and without `_astream` in one for each
-    chunk: that works, and is a warning.
+    chunk: that works, and is a warning. It is tried plainly, and with tools and a stop sequence.
     """
     lacking = []
     for way, method in (("ainvoke", "_agenerate"), ("astream", "_astream")):
@@ -52,12 +54,12 @@ def async_is_native(trial: Trial) -> None:
             continue
         model = trial.model(["The ", "cat ", Pause(PAUSE_SECONDS), *"sat on the mat", Usage(9, 6)])
         written = native(model, method) or (way == "ainvoke" and native(model, "_astream"))
-        for _attempt in range(ATTEMPTS):
-            gap, hops = _watched(trial, way, model)
-            if gap < PAUSE_SECONDS / 2:
-                break
-        else:
-            fail(f"{way}: the event loop stood still for {gap * 1000:.0f} ms", "free while waiting")
+        hops = _free(trial, way, model, {})
+        stop: dict[str, Any] = {"stop": ["never there"]} if trial.has("stop") else {}
+        bound: Any = model
+        bound = bound.bind_tools([LOOK_UP]) if trial.has("tools") else model
+        if stop or bound is not model:
+            hops = max(hops, _free(trial, way, bound, stop))
         if not written:
             lacking.append(f"{method} is not written: {way} gave {hops} jobs to threads")
         elif hops > 5:  # noqa: PLR2004  an answer of some 15 chunks
@@ -66,12 +68,22 @@ def async_is_native(trial: Trial) -> None:
         warn("; ".join(lacking), "native async")
 
 
-def _watched(trial: Trial, way: str, model: BaseChatModel) -> tuple[float, int]:
+def _free(trial: Trial, way: str, model: Any, stop: Mapping[str, Any]) -> int:
+    """Fail where the loop stood still; return how many jobs were given to threads."""
+    gap, hops, left = PAUSE_SECONDS, 0, ATTEMPTS
+    while gap >= PAUSE_SECONDS / 2 and left:
+        gap, hops = trial.run(_watching(trial, way, model, stop))
+        left -= 1
+    more = "" if isinstance(model, BaseChatModel) else " with tools"
+    got = f"{way}{more}{dict(stop) or ''}: the event loop stood still for {gap * 1000:.0f} ms"
+    expect(gap < PAUSE_SECONDS / 2, got, "free while waiting")
+    return hops
+
+
+async def _watching(
+    trial: Trial, way: str, model: BaseChatModel, stop: Mapping[str, Any]
+) -> tuple[float, int]:
     """Return the longest time for which the loop stood still, and the jobs given to threads."""
-    return trial.run(_watching(trial, way, model))
-
-
-async def _watching(trial: Trial, way: str, model: BaseChatModel) -> tuple[float, int]:
     loop = asyncio.get_running_loop()
     given, jobs = loop.run_in_executor, []
     longest = [0.0]
@@ -88,14 +100,14 @@ async def _watching(trial: Trial, way: str, model: BaseChatModel) -> tuple[float
         jobs.append(function)
         return given(executor, function, *args)
 
-    call = Call(way, "Hi")
-    await MODES[way](call, model, {}, {})  # what is set up once is not counted
+    if not stop:  # what is set up once is not counted
+        await MODES[way](Call(way, "Hi"), model, {}, {})
     ticking = asyncio.create_task(tick())
     await asyncio.sleep(TICK_SECONDS)
     loop.run_in_executor = counted  # type: ignore[assignment,method-assign]
     try:
         again = Call(way, "Hi")
-        await MODES[way](again, model, {}, {})
+        await MODES[way](again, model, {}, stop)
         await asyncio.sleep(TICK_SECONDS)
     finally:
         del loop.run_in_executor
@@ -223,9 +235,11 @@ def any_loop_will_do(trial: Trial) -> None:
     """Scripts call `asyncio.run` more than once, servers use threads, notebooks have a loop.
 
     The same instance is used in two loops one after the other, in two at once, and synchronously
-    inside a running one. A model that answers only because it tries again has a warning.
+    inside a running one. Many calls are made at once in the first two, of a backend that costs
+    nothing: a lock or a semaphore belongs to the loop in which somebody has to wait for it first.
+    A model that answers only because it tries again has a warning.
     """
-    script = ["The cat sat.", Usage(3, 3)] if trial.scripted else None
+    script = [Pause(0.02), "The cat sat.", Usage(3, 3)] if trial.scripted else None
     wrong = _in_loops(trial, trial.model(script))
     patient = wrong and trial.scripted and trial.takes("max_retries")
     for _attempt in range(ATTEMPTS if patient else 0):
@@ -240,12 +254,16 @@ def _in_loops(trial: Trial, model: Any) -> str:
     async def ask() -> str:
         return str((await model.ainvoke(trial.prompt)).text)
 
+    async def crowd() -> str:
+        texts = await asyncio.gather(*[ask() for _ in range(CROWD if trial.scripted else 1)])
+        return min(texts, key=len)
+
     async def inside() -> str:
         return str(model.invoke(trial.prompt).text)
 
     for name, works in (
-        ("in a loop", [ask]),
-        ("in a second loop, after the first", [ask]),
+        ("in a loop", [crowd]),
+        ("in a second loop, after the first", [crowd]),
         ("in two loops at once", [ask, ask]),
         ("sync, inside a running loop", [inside]),
     ):

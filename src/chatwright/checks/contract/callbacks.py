@@ -1,5 +1,6 @@
 """Callbacks and events: what those who watch a call see of it."""
 
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -16,11 +17,15 @@ from chatwright.checks.probes.answers import (
     able,
     answering,
     need_streaming,
+    streaming,
     streams_by,
 )
 from chatwright.checks.rulebook import rule
 from chatwright.checks.trial import LOOK_UP, Trial
 from chatwright.testing import Cut, Refuse
+
+END_SECONDS = 0.3
+"""How long the end of a run may be in coming: core shields that callback."""
 
 
 @rule(
@@ -33,7 +38,8 @@ def one_start_one_end(trial: Trial) -> None:
     """Tracers keep a run open until it ends, and count one that ends twice as two.
 
     Each way of calling is tried, with a backend that answers, that refuses, and that is lost in the
-    middle of its answer. Models that the model calls in turn may have runs of their own below it.
+    middle of its answer; with a stop sequence that comes; and streams are closed after their first
+    chunk. Models that the model calls in turn may have runs of their own below it.
     """
     for way in able(trial):
         call = trial.call(way)
@@ -49,10 +55,40 @@ def one_start_one_end(trial: Trial) -> None:
         model = trial.model(script)
         for way in able(trial):
             _expect_one_run(trial.call(way, "Hi", model=model), f"{way}, {name}")
+    stops: list[dict[str, Any]] = [{}, {"stop": ["sat"]}] if trial.has("stop") else [{}]
+    for stop in stops:
+        for way in able(trial) if stop else ():
+            _expect_one_run(trial.call(way, **stop), f"{way}, {stop}")
+        for way in streaming(trial) if trial.has("streaming") else ():
+            call = _left(trial, way, stop)
+            _expect_one_run(call, f"{way}, closed after its first chunk, {stop or ''}", left=True)
 
 
-def _expect_one_run(call: Call, what: str) -> None:
-    wrong = run_violation(call)
+def _left(trial: Trial, way: str, stop: dict[str, Any]) -> Call:
+    """Return a call whose stream was closed after its first chunk."""
+    model, call = trial.model(), Call(way, trial.prompt)
+    config: Any = {"callbacks": [call.recorder]}
+
+    async def read() -> None:
+        stream: Any = model.astream(call.prompt, config, **stop)
+        await anext(stream, None)
+        await stream.aclose()
+
+    if way == "astream":
+        trial.run(read())
+    else:
+        stream: Any = model.stream(call.prompt, config, **stop)
+        next(stream, None)
+        stream.close()
+    until = time.monotonic() + END_SECONDS
+    while not call.recorder.ends() and time.monotonic() < until:
+        time.sleep(0.01)
+    trial.made.append(call)
+    return call
+
+
+def _expect_one_run(call: Call, what: str, *, left: bool = False) -> None:
+    wrong = run_violation(call, left=left)
     expect(wrong is None, f"{what}: {wrong}", "one start, then one end or error")
 
 

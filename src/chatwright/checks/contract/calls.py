@@ -345,26 +345,32 @@ def passed_on(trial: Trial) -> None:
     """
     spoken = wire(trial)
     model = trial.model(["fine", Usage(9, 1)])
-    for way in ANSWERING:
+    given, refused = {"strict": True, "parallel_tool_calls": False}, ""
+    for way in (*ANSWERING, *ANSWERING[:1]):
         try:
-            asked = bound(model, [form_tool, other_tool], strict=True, parallel_tool_calls=False)
+            asked = bound(model, [form_tool, other_tool], **given)
             call = trial.call(way, "Hi", model=asked)
             error = call.error
         except Exception as raised:  # noqa: BLE001  it is the model's
             error = raised
-        if error is not None and is_refusal(error, "strict", "parallel_tool_calls"):
-            warn(f"{way}: {told(error)}", "both are sent")
+        if error is not None and (named := [each for each in given if is_refusal(error, each)]):
+            refused = f"{way}: {told(error)}"
+            given = {each: value for each, value in given.items() if each not in named}
+            continue
         if error is not None:
             fail(f"{way}: {told(error)}", "both are sent")
         if not trial.over_http or spoken == "ollama":
             continue
         request = requests(trial, call)[0].body
         strict, single = _found(request, wire(trial, call))
-        if not strict:
+        if not strict and "strict" in given:
             tell = fail if spoken in {"openai", "responses"} else warn
             tell(f"{way}: strict is not in the tools: {request.get('tools')}", "it is")
         expect("strict" not in request, f"{way}: strict is a parameter of the whole request")
-        expect(single, f"{way}: parallel_tool_calls=False is lost", sent=request)
+        sole = single or "parallel_tool_calls" not in given
+        expect(sole, f"{way}: parallel_tool_calls=False is lost", sent=request)
+    if refused:
+        warn(refused, "both are sent")
     if not trial.over_http:
         skip("there is no request: how the source is told can't be seen")
     if spoken == "ollama":

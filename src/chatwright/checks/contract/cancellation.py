@@ -5,6 +5,7 @@ import itertools
 import json
 import threading
 import time
+import uuid
 from collections.abc import Callable
 from typing import Any
 
@@ -12,7 +13,14 @@ from chatwright.checks.calls.modes import MODES, Call, Recorder
 from chatwright.checks.contract.asynchrony import native
 from chatwright.checks.outcome import expect, fail, warn
 from chatwright.checks.probes.answers import streaming
-from chatwright.checks.probes.inspection import bound, calls_of, numbered, repeats
+from chatwright.checks.probes.inspection import (
+    arrived,
+    bound,
+    calls_of,
+    numbered,
+    repeats,
+    ways,
+)
 from chatwright.checks.probes.requests import asked_by, different
 from chatwright.checks.rulebook import rule
 from chatwright.checks.trial import LOOK_UP, Trial
@@ -206,6 +214,32 @@ def _expect_nothing_kept(trial: Trial) -> None:
             one, two = (asked_by(each.received[-1]) for each in (call, other))
             odd = {*different(one, two)} - {"path"} - {*(trial.shared.fresh or ())}
             expect(not odd, f"{way}, after other calls: another {odd} is sent", "as at first")
+
+
+@rule(
+    "E7",
+    "A call knows nothing of the calls before it",
+    mend="Keep no conversation on the model, nor in its engine's session: send the messages that "
+    "the call was given, all of them, and start the engine afresh.",
+    calls=2,
+)
+def nothing_is_remembered(trial: Trial) -> None:
+    """One instance serves many users: what one of them wrote is not for the next one.
+
+    A word that nobody can guess is told in one conversation, and asked for in another, which must
+    neither send it, where that can be seen, nor have it in its answer. Live models are tried, too.
+    """
+    model = trial.model()
+    for way in ways(trial):
+        word = f"w{uuid.uuid4().hex[:10]}"
+        trial.call(way, f"My password is {word}. Say only: yes.", model=model)
+        call = trial.call("invoke", "What is my password? Say it, or say: unknown.", model=model)
+        for received in call.received:
+            sent = arrived(received)
+            got = f"after {way}: the next conversation's request has what was said in the last one"
+            expect(word not in sent, got, "its own messages", sent=sent)
+        text = call.message.text
+        expect(word not in text, f"after {way}: {text!r}, of another conversation", "unknown")
 
 
 def _slow_call(received: Received) -> list[Any]:

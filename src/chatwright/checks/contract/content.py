@@ -1,4 +1,4 @@
-"""Content: reasoning, blocks, media, and answers that are sent back."""
+"""Content: reasoning, blocks, and answers that are sent back."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -6,23 +6,19 @@ from typing import Any
 from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
 
 from chatwright.checks.calls.modes import Call
-from chatwright.checks.outcome import expect, skip, warn
-from chatwright.checks.probes.answers import streaming
+from chatwright.checks.outcome import expect, fail, skip, warn
+from chatwright.checks.probes.answers import V3, streaming
 from chatwright.checks.probes.inspection import (
     ANSWERING,
     arrived,
     blocks_of,
     bound,
     calls_of,
-    claims,
     is_accident,
-    is_refusal,
     misfit,
     requests,
     said,
     speaks_v3,
-    told,
-    ways,
     wire,
 )
 from chatwright.checks.rulebook import rule
@@ -188,123 +184,6 @@ def one_provider(trial: Trial) -> None:
         expect(named == traced, f"{way}: {named!r}, ls_provider: {traced!r}", "the same")
 
 
-PNG = (
-    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNkYPhfDwAChwGA60e6kgAAAABJRU5ErkJg"
-    "gg=="
-)
-WAV = "UklGRiQAAABXQVZFZm10IBAAAAABAAEAQB8AAEAfAAABAAgAZGF0YQAAAAA="
-PDF = "JVBERi0xLjQKMSAwIG9iajw8Pj5lbmRvYmoKdHJhaWxlcjw8Pj4KJSVFT0YK"
-
-
-def _forms(kind: str, data: str, media: str, openai: Mapping[str, Any]) -> dict[str, Any]:
-    more = {"filename": "a.pdf"} if kind == "file" else {}
-    old = {"type": kind, "source_type": "base64", "data": data, "mime_type": media, **more}
-    new = {"type": kind, "base64": data, "mime_type": media, **more}
-    return {"v1": new, "v0": old, "OpenAI": openai}
-
-
-MEDIA: Mapping[str, tuple[str, str, tuple[str, ...], Mapping[str, Any]]] = {
-    "images": (
-        "image_inputs",
-        PNG,
-        ("image",),
-        _forms(
-            "image",
-            PNG,
-            "image/png",
-            {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{PNG}"}},
-        ),
-    ),
-    "audio": (
-        "audio_inputs",
-        WAV,
-        ("audio",),
-        _forms(
-            "audio",
-            WAV,
-            "audio/wav",
-            {"type": "input_audio", "input_audio": {"data": WAV, "format": "wav"}},
-        ),
-    ),
-    "files": (
-        "pdf_inputs",
-        PDF,
-        ("file", "document", "pdf"),
-        _forms(
-            "file",
-            PDF,
-            "application/pdf",
-            {
-                "type": "file",
-                "file": {"filename": "a.pdf", "file_data": f"data:application/pdf;base64,{PDF}"},
-            },
-        ),
-    ),
-}
-"""Media by what declares them: the profile's key, their data, their names, and their forms."""
-
-
-@rule(
-    "M4",
-    "Images, audio and files are sent where they are declared, and never lost",
-    mend="Translate blocks of v1, v0 and OpenAI's form into the backend's own; raise a ValueError "
-    "that names the type of a block that the backend does not take.",
-    calls=3,
-)
-def media(trial: Trial) -> None:
-    """What a user attaches must reach the LLM, or be refused: an answer without it is a lie.
-
-    Where the profile, or `--declare`, says that a medium is taken, all its forms have to arrive.
-    Where not, they are refused by an error that names them, or passed on to a backend that may
-    refuse them. A medium that is dropped, or written into the text, fails.
-    """
-    model = trial.model(["fine", Usage(9, 1)]) if trial.scripted else trial.model()
-    sent_anyway = []
-    tried = False
-    for name, (key, data, words, forms) in MEDIA.items():
-        claimed = claims(model, key)
-        declared = trial.has(name) or bool(claimed)
-        if not trial.scripted and not declared:
-            continue
-        for form, block in forms.items() if trial.scripted else [*forms.items()][:1]:
-            for way in ways(trial):
-                tried = True
-                prompt = [HumanMessage([{"type": "text", "text": "What is it?"}, dict(block)])]
-                call = trial.call(way, prompt, model=model)
-                where = f"{name} in the form of {form}, {way}"
-                if call.error is not None:
-                    _refused(call, where, words, declared=declared)
-                elif trial.scripted:
-                    _whole(trial, call, where, data)
-                    sent_anyway += [where] if claimed is False and not declared else []
-    if not tried:
-        skip("nothing but text is declared, and nothing tells what a live model makes of the rest")
-    if sent_anyway:
-        warn(f"the profile says no, but they are sent: {sent_anyway[0]}", "a refusal")
-
-
-def _refused(call: Call, where: str, words: Sequence[str], *, declared: bool) -> None:
-    error = call.error
-    if error is None:
-        return
-    expect(not declared, f"{where}, declared: {told(error)}", "to be taken")
-    clear = is_refusal(error, *words, "content", "block", "modal", "media")
-    expect(clear, f"{where}: {told(error)}", f"an error that says that {words[0]} is not taken")
-
-
-def _whole(trial: Trial, call: Call, where: str, data: str) -> None:
-    for request in requests(trial, call):
-        text = arrived(request)
-        expect(data in text, f"{where}: it is not in the request", "all of it", sent=text)
-        expect("What is it?" in text, f"{where}: the text beside it is not", "both", sent=text)
-        kinds = [f"data:{each};base64,{data}" for each in ("image/png", "application/pdf")]
-        odd = f";base64,{data}" in text and not any(each in text for each in kinds)
-        expect(not odd, f"{where}: it is sent as of another type", "its own", sent=text)
-        texts = request.asked.messages if request.asked else ()
-        written = any(data in each for _, each in texts)
-        expect(not written, f"{where}: it is written into the text", "a block", sent=text)
-
-
 OWN_TYPES = {
     "openai": {"text", "refusal"},
     "anthropic": {"text", "thinking", "redacted_thinking", "tool_use"},
@@ -336,7 +215,8 @@ def own_output(trial: Trial) -> None:
 
     The answer has reasoning, text and, where the model takes tools, a call. Text, call and result
     have to arrive, and no block that the wire does not know. Mistral's API refuses a message with
-    both text and calls: that its text is left out is a warning.
+    both text and calls: that its text is left out is a warning. So is an error that names the block
+    of v1 content which it refuses.
     """
     if not trial.scripted:
         answer = trial.call("invoke").message
@@ -359,8 +239,9 @@ def own_output(trial: Trial) -> None:
             for other in SENT_BACK[way]:
                 call = trial.call(other, again, model=asked)
                 where = f"{way}'s answer by {other}, {version}"
-                if call.error is not None and version == "v1" and not is_accident(call.error):
-                    warn(f"{where}: {said(call)}", "an answer")
+                if call.error is not None and (version == "v1" or way in V3):
+                    meant = not is_accident(call.error, *_kinds(answer))
+                    (warn if meant else fail)(f"{where}: {said(call)}", "an answer")
                 expect(call.error is None, f"{where}: {said(call)}", "an answer")
                 made = calls_of(answer)
                 narrow = bool(made) and wire(trial, call) == "mistral"
@@ -369,6 +250,11 @@ def own_output(trial: Trial) -> None:
                 lost |= narrow and any(SAID not in arrived(each) for each in call.received)
     if lost:
         warn(f"{SAID!r} is not sent: the API refuses text beside calls", "all of it")
+
+
+def _kinds(answer: Any) -> set[str]:
+    """Return the types of an answer's blocks: who refuses one by its name does so on purpose."""
+    return {str(each["type"]) for each in blocks_of(answer) if "type" in each}
 
 
 def _calls_alone(trial: Trial, asked: Any, answer: Any, results: Sequence[Any]) -> None:

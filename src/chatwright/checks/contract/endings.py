@@ -74,7 +74,7 @@ def refusal(trial: Trial) -> None:
     shown: dict[str, bool] = {}
     for way in (*ANSWERING, *speaks_v3(trial)):
         call = trial.call(way, "Hi", model=model)
-        if call.error is not None and not is_accident(call.error):  # nobody takes it for an answer
+        if call.error is not None and not is_accident(call.error, "refus"):  # it is no answer
             warn(f"{way}: {said(call)}", "a refusal block")
         expect(call.error is None, f"{way}: {said(call)}", "a refusal")
         message = call.message

@@ -2,26 +2,20 @@
 
 import base64
 import contextlib
-import copy
 import functools
-import json
 import os
 import pickle
-import sys
-import warnings
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 from unittest import mock
 
 from langchain_core.language_models import BaseChatModel
-from langchain_core.load import dumpd, dumps, load
-from pydantic import SecretStr
+from langchain_core.load import dumpd, dumps
 
 from chatwright.checks.finding import Fault
 from chatwright.checks.outcome import expect, fail, skip, warn
 from chatwright.checks.probes.answers import able
 from chatwright.checks.probes.captured_output import Said, listening, of_error
-from chatwright.checks.probes.requests import ask, different, plain_fields
 from chatwright.checks.rulebook import rule
 from chatwright.checks.targets.backends import ANSWER, CANARY, OnUpstream
 from chatwright.checks.targets.constructor import MODEL_NAME, secrets_of
@@ -279,116 +273,3 @@ def _without(trial: Trial, parameter: str) -> Callable[..., BaseChatModel]:
         if parameter not in (name, fields[name].alias)
     }
     return lambda **changed: type(found)(**{**values, **changed})
-
-
-@rule(
-    "K3",
-    "`load(dumpd(model))` gives the model again",
-    mend="Take every field in the constructor by the name that `dumpd` gives it, and name the "
-    "variables of secrets in `lc_secrets`.",
-)
-def serialized_and_back(trial: Trial) -> None:
-    """Prompts, chains and agents are stored with their models in them.
-
-    The class has to be the same, and each field of a plain value; over HTTP, the request and its
-    key too. Secrets are handed to `load` by the names of `lc_secrets`. Skipped where
-    `is_lc_serializable` is False, which is core's default, and where the class can't be imported.
-    """
-    wanted: dict[str, Any] = {"temperature": 0.25, "max_tokens": 77, "stop": ["never there"]}
-    own = {name: value for name, value in wanted.items() if trial.takes(name)}
-    model = trial.model(**own) if trial.scripted else trial.model()
-    cls = type(model)
-    if not cls.is_lc_serializable():
-        skip("is_lc_serializable() is False")
-    namespace = cls.get_lc_namespace()
-    secrets = {name: _bare(getattr(model, field, None)) for field, name in model.lc_secrets.items()}
-    data = json.loads(json.dumps(dumpd(model)))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # core's: it is in beta
-        try:
-            again = load(
-                data,
-                allowed_objects=[cls],
-                valid_namespaces=namespace[:1],
-                secrets_map={name: each for name, each in secrets.items() if each},
-            )
-        except Exception:
-            if not _is_importable(cls):
-                skip("the class can't be imported by its name")
-            raise
-    expect(type(again) is cls, f"it is a {type(again).__name__}", cls.__name__)
-    for name, value in plain_fields(model).items():
-        now = getattr(again, name, None)
-        expect(now == value, f"{name}: {value!r} became {now!r}", "as it was")
-    if trial.over_http:
-        _expect_same_request(trial, model, again, "the loaded model")
-
-
-def _is_importable(cls: type) -> bool:
-    return getattr(sys.modules.get(cls.__module__), cls.__name__, None) is cls
-
-
-def _bare(value: Any) -> str:
-    return value.get_secret_value() if isinstance(value, SecretStr) else ""
-
-
-def _expect_same_request(trial: Trial, model: Any, other: Any, what: str) -> None:
-    before, after = ask(trial, model), ask(trial, other)
-    if before is None or after is None:
-        fail(f"{'the model' if before is None else what} asked nothing, or failed", "the answer")
-    changes = different(before, after)
-    expect(not changes, f"{what} sends another {', '.join(changes)}", "the same request")
-
-
-@rule(
-    "K4",
-    "A used model pickles, and copies in every way",
-    mend="Keep clients, locks and engines outside the instance, or leave them out by "
-    "`__getstate__` and make them anew where they are missing.",
-    calls=4,
-)
-def used_models_copy(trial: Trial) -> None:
-    """Process pools, Spark and Ray pickle models; chains and agents copy them.
-
-    A model that has answered by invoke and by stream, async too, is copied by `copy`, `deepcopy`,
-    `model_copy` (deep, too) and pickle; each copy has to answer as the model does, with the same
-    request, and the model as before. That a copy is refused is a warning: nothing goes wrong in
-    silence. Where the class can't be imported by its name, pickle can't be tried.
-    """
-    model = trial.model()
-    for way in ("invoke", "astream", "stream", "ainvoke") if trial.scripted else ("invoke",):
-        _ = trial.call(way).chunks
-    ways: dict[str, Callable[[Any], Any]] = {
-        "deepcopy": copy.deepcopy,
-        "model_copy": lambda each: each.model_copy(),
-        "pickle": lambda each: pickle.loads(pickle.dumps(each)),  # noqa: S301  our own
-    }
-    if trial.scripted:
-        ways = {
-            "copy": copy.copy,
-            "model_copy(deep=True)": lambda each: each.model_copy(deep=True),
-            **ways,
-        }
-    for name, copied in ways.items():
-        _expect_a_copy(trial, model, name, copied)
-
-
-def _expect_a_copy(trial: Trial, model: Any, name: str, way: Callable[[Any], Any]) -> None:
-    cls = type(model)
-    try:
-        made = way(model)
-    except Exception as error:  # noqa: BLE001  a finding
-        if (
-            name == "pickle"
-            and getattr(sys.modules.get(cls.__module__), cls.__name__, None) is not cls
-        ):
-            skip("pickle can't be tried: the class can't be imported by its name; copies work")
-        warn(f"{name} raised {type(error).__name__}: {error}", "a copy")
-    expect(type(made) is cls, f"{name} gives a {type(made).__name__}", cls.__name__)
-    call = trial.call("invoke", model=made)
-    if call.error is not None:
-        fail(f"a copy by {name} raised {type(call.error).__name__}: {call.error}", "an answer")
-    if trial.scripted:
-        text, whole = call.message.text, trial.call("invoke").message.text
-        expect(text == whole, f"a copy by {name} answers {text!r}, the model {whole!r}", "the same")
-        _expect_same_request(trial, model, made, f"a copy by {name}")

@@ -29,23 +29,26 @@ def early_text(call: Call) -> str:
 
 
 def streams(trial: Trial) -> Iterator[tuple[str, Call]]:
-    """Yield plain streams, and of a script those of other answers too; made once for all rules."""
-    for way in streaming(trial):
-        yield way, trial.call(way)
-    if not trial.scripted:
-        return
+    """Yield plain streams, and of a script those of other answers too; made once for all rules.
+
+    Those that raise are another rule's to tell: they are left out, as long as one comes through.
+    """
+    plain = [(way, trial.call(way)) for way in streaming(trial)]
     found = trial.shared.streams
-    if not found:
+    if trial.scripted and not found:
         for name, model, kwargs in _others(trial):
             for way in streaming(trial):
                 found[f"{way}, {name}"] = trial.call(way, "Hi", model=model, **kwargs)
-    for where, call in found.items():
-        if call.error is None:  # else another rule tells
-            yield where, call
+    whole = [each for each in (*plain, *found.items()) if each[1].error is None]
+    yield from whole or plain
 
 
 def _others(trial: Trial) -> Iterator[tuple[str, Any, dict[str, Any]]]:
     """Yield names of other answers than plain ones, models that give them, and what is asked."""
+    if any(
+        trial.call(way).error for way in streaming(trial)
+    ):  # many break on a last chunk of counts
+        yield "without counts", trial.model(["The ", "cat."]), {}
     yield "cut", trial.model(["Cut in the mid", Finish("length"), Usage(9, 6)]), {}
     if wire(trial) != "anthropic":  # it gives none unasked
         thinking = [Reasoning("hm, "), Reasoning("so"), "Well.", Usage(9, 6)]

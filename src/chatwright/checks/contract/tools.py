@@ -33,6 +33,9 @@ from chatwright.deltas import ToolCallDelta, Usage
 from chatwright.testing import Received, little_llm
 
 BOTH = [LOOK_UP, CLOCK]
+FORCING = ("any", "required", "clock")
+CLOCK_ALONE = {"type": "function", "function": {"name": "clock"}}
+"""The choice of a tool, as OpenAI has it."""
 TALK = "I would rather talk."
 WORD = {"word": "Zürich 東京"}
 TWO: Sequence[Any] = (
@@ -123,7 +126,9 @@ def choices(trial: Trial) -> None:
 
     The backend plays an LLM that only calls a tool where it has to. On a wire that has no
     `tool_choice`, Ollama's, a model that can't force a call has a warning; and so has one that
-    refuses all choices. A live LLM that does not call has a warning too.
+    refuses all choices. True, with one tool, and OpenAI's object that names a tool force a call as
+    well, or are refused by an error that names `tool_choice`: a warning. A live LLM that does not
+    call has a warning too.
     """
     if not trial.scripted:
         call = trial.call(model=bound(trial.model(), [LOOK_UP], tool_choice="any"))
@@ -133,19 +138,27 @@ def choices(trial: Trial) -> None:
     model = trial.model(_talker)
     refused: dict[str, str] = {}
     problems: list[str] = []
-    for choice in ("any", "required", "clock"):
+    doubts: list[str] = []
+    for choice in (*FORCING, True, CLOCK_ALONE):
+        tools = [CLOCK] if choice is True else BOTH  # of several, some take no True
         try:
-            asked = bound(model, BOTH, tool_choice=choice)
+            asked = bound(model, tools, tool_choice=choice)
         except (NotImplementedError, TypeError, ValueError) as error:
-            refused[choice] = told(error)
+            if choice in FORCING:
+                refused[str(choice)] = told(error)
+            else:
+                by_name = is_refusal(error, "tool_choice")
+                (doubts if by_name else problems).append(f"{choice!r} is refused: {told(error)}")
             continue
-        problems += _unforced(trial, asked, choice)
+        problems += _unforced(trial, asked, choice, doubts)
     problems += [f"{choice!r} is refused: {why}" for choice, why in refused.items()]
     _free(trial, model)
     _denied(trial)
     if problems:
-        tell = warn if len(refused) == 3 or wire(trial) == "ollama" else fail  # noqa: PLR2004
+        tell = warn if len(refused) == len(FORCING) or wire(trial) == "ollama" else fail
         tell("; ".join(problems[:3]), "a call, of the tool that is named")
+    if doubts:
+        warn("; ".join(doubts), "a call, of the tool that is named")
 
 
 def _talker(received: Received) -> Iterator[Any]:
@@ -161,11 +174,14 @@ def _talker(received: Received) -> Iterator[Any]:
         yield from (TALK, Usage(9, 6))
 
 
-def _unforced(trial: Trial, asked: Any, choice: str) -> Iterator[str]:
-    for way in ANSWERING:
+def _unforced(trial: Trial, asked: Any, choice: Any, doubts: list[str]) -> Iterator[str]:
+    """Yield how a choice did not force a call; what is refused by name is a doubt."""
+    for way in ANSWERING if choice in FORCING else ANSWERING[::3]:
         call = trial.call(way, "Hi", model=asked)
         names = [] if call.error else [name for name, _ in calls_of(call.message)]
-        if not names or (choice == "clock" and {*names} != {"clock"}):
+        if call.error and choice not in FORCING and is_refusal(call.error, "tool_choice"):
+            doubts.append(f"{way}, {choice!r}: {said(call)}")
+        elif not names or (choice not in FORCING[:2] and {*names} != {"clock"}):
             yield f"{way}, {choice!r}: {said(call)}"
     raw = call.received[0].asked.tool_choice if call.received else None
     if isinstance(raw, dict) and wire(trial, call) == "openai" and raw.get("type") != "function":

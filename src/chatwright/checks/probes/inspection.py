@@ -239,7 +239,14 @@ def is_bare(error: BaseException | None) -> bool:
     return type(error).__module__ == "builtins" and not isinstance(error, OSError)
 
 
-def is_accident(error: BaseException) -> bool:
-    """Tell whether nobody meant an exception: Python raised it, or pydantic, or the JSON parser."""
+def is_accident(error: BaseException, *words: str) -> bool:
+    """Tell whether nobody meant an exception: Python raised it, or pydantic, or the JSON parser.
+
+    Args:
+        error: The exception.
+        words: Names of what may be refused: a `ValueError`, say, that has one of them was meant.
+    """
     module = type(error).__module__.partition(".")[0]
-    return module in {"builtins", "json", "pydantic", "pydantic_core"}
+    if module not in {"builtins", "json", "pydantic", "pydantic_core"}:
+        return False
+    return module != "builtins" or isinstance(error, TypeError) or not is_refusal(error, *words)

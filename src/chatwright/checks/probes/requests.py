@@ -19,6 +19,7 @@ __all__ = [
     "SENT_AS",
     "Limiter",
     "ask",
+    "ask_whole",
     "asked_by",
     "asked_model",
     "at_one_address",
@@ -97,6 +98,13 @@ def ask(trial: Trial, model: Any, **kwargs: Any) -> dict[str, Any] | None:
         return None
     asked = asked_by(call.received[-1])
     return {name: value for name, value in asked.items() if name not in trial.shared.fresh}
+
+
+def ask_whole(trial: Trial, model: Any) -> dict[str, Any] | None:
+    """Ask as `ask` does, and return the headers of the request as well."""
+    asked = ask(trial, model)
+    headers = trial.made[-1].received[-1].headers if asked is not None else {}
+    return None if asked is None else {**asked, **{f"header {k}": headers[k] for k in headers}}
 
 
 def asked_by(received: Received) -> dict[str, Any]:

@@ -3,14 +3,16 @@
 import json
 import sys
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypedDict
 
 from pydantic import BaseModel
 
 from chatwright.checks.calls.modes import Call
-from chatwright.checks.probes.inspection import pieces
+from chatwright.checks.outcome import expect
+from chatwright.checks.probes.inspection import arrived, pieces
+from chatwright.checks.targets.backends import OnUpstream
 from chatwright.deltas import ToolCallDelta, Usage
 from chatwright.testing import Received, little_llm
 
@@ -25,6 +27,7 @@ __all__ = [
     "asks_for_json",
     "conforming",
     "grown",
+    "lost_strict",
     "schemas",
 ]
 
@@ -53,6 +56,8 @@ CITY_SCHEMA: Mapping[str, Any] = {
 CITY_VALUE = {"name": "Zürich", "people": 447082}
 CITY_JSON = json.dumps(CITY_VALUE, ensure_ascii=False)
 QUESTION = "Answer in JSON: what is the name of 'Zürich', and are there 447082 people?"
+FORMATS = ("response_format", "text", "tools")
+"""Where OpenAI's wires have schemas."""
 RESPONSE_FORMAT = {
     "type": "json_schema",
     "json_schema": {"name": "City", "schema": {**CITY_SCHEMA, "additionalProperties": False}},
@@ -110,6 +115,20 @@ def conforming(received: Received) -> Iterator[Any]:
             yield from (ToolCallDelta(each.index, args=more) for more in rest)
         else:
             yield each
+
+
+def lost_strict(received: Sequence[Received], given: Mapping[str, Any]) -> list[str]:
+    """Return where `strict` is not sent; fail where it is, but not where the wire wants it."""
+    loose = [each for each in received if "strict" in each.body]
+    expect(not loose, f"{given}: strict is a parameter of the whole request")
+    if not given.get("strict") or given["method"] == "json_mode":
+        return []
+    lost = []
+    for each in received:
+        has = each.wire is not None and any(each.body.get(name) for name in FORMATS)
+        if has and OnUpstream.wire_of(each) in {"openai", "responses"}:
+            lost += [] if '"strict": true' in arrived(each) else [f"{given}: strict is not sent"]
+    return lost
 
 
 def grown(call: Call) -> dict[str, Any]:

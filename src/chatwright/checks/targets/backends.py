@@ -1,5 +1,6 @@
 """Where models are tried: with a backend that plays scripts, or as they are."""
 
+import base64
 import itertools
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -13,13 +14,29 @@ from chatwright.checks.targets.constructor import MODEL_NAME, Maker
 from chatwright.deltas import Usage
 from chatwright.testing import Received, Refuse, Upstream, cut_at_stop, substitute
 
-__all__ = ["ANSWER", "CANARY", "PROMPT", "Live", "Made", "OnUpstream", "Stage", "Substituted"]
+__all__ = [
+    "ANSWER",
+    "CANARY",
+    "IMAGE",
+    "PROMPT",
+    "Live",
+    "Made",
+    "OnUpstream",
+    "Stage",
+    "Substituted",
+]
 
 PROMPT = "Where did the cat sit?"
 ANSWER: Sequence[Any] = (*("The ", "cat ", "sat ", "on ", "the ", "mat."), Usage(9, 11))
 """What the backend answers where a rule says nothing else."""
 CANARY = "sk-canary-5f1d7c3ab94e"
 """The key that models get, to look for afterwards."""
+IMAGE = (
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNkYPhfDwAChwGA60e6kgAAAABJRU5ErkJg"
+    "gg=="
+)
+"""An image, as PNG."""
+_IMAGES, _PNG = "/images/cat.png", base64.b64decode(IMAGE)
 
 Script = Iterable[Any] | Callable[[Received], Iterable[Any]]
 
@@ -123,6 +140,11 @@ class OnUpstream(_Free):
         self._received[address] = received
         return address
 
+    @property
+    def image_address(self) -> str:
+        """Where `IMAGE` can be had: some clients load what they are given the address of."""
+        return f"{self.upstream.url}{_IMAGES}"
+
     def make(self, script: Script | None, fields: Mapping[str, Any]) -> Made:
         """Make a model that is pointed at the upstream."""
         made = Made(script)
@@ -146,6 +168,8 @@ class OnUpstream(_Free):
     def _answer(self, received: Received) -> Iterable[Any]:
         found = self._scripts.get(received.path.split("/")[1])
         path = received.path.partition("?")[0]
+        if path == _IMAGES:
+            return [Refuse(200, headers={"Content-Type": "image/png"}, body=_PNG)]
         if found and received.asked is None and (known := _about_models(path)):
             return [Refuse(200, body=json.dumps(known).encode())]
         if found is None or received.asked is None or received.wire is None:

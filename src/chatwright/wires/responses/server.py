@@ -20,7 +20,7 @@ def read(body: Mapping[str, Any]) -> Asked:
     messages = []
     for item in body["input"] if isinstance(body["input"], list) else [{"content": body["input"]}]:
         if item.get("type") == "function_call_output":
-            messages.append(("tool", str(item["output"])))
+            messages.append(("tool", text_of(item["output"])))
         elif "content" in item:
             messages.append((item.get("role", "user"), text_of(item["content"])))
         else:
