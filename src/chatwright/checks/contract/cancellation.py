@@ -13,7 +13,7 @@ from chatwright.checks.contract.asynchrony import native
 from chatwright.checks.outcome import expect, fail, warn
 from chatwright.checks.probes.answers import streaming
 from chatwright.checks.probes.inspection import bound, calls_of, numbered, repeats
-from chatwright.checks.probes.requests import asked_by, different
+from chatwright.checks.probes.requests import asked_by, different, fresh
 from chatwright.checks.rulebook import rule
 from chatwright.checks.trial import LOOK_UP, Trial
 from chatwright.deltas import ToolCallDelta, Usage
@@ -204,7 +204,7 @@ def _expect_nothing_kept(trial: Trial) -> None:
         expect((answer.text, calls_of(answer)) == ("fine", []), got, "'fine'")
         if trial.over_http and call.received and other.received:
             one, two = (asked_by(each.received[-1]) for each in (call, other))
-            odd = {*different(one, two)} - {"path"} - {*(trial.shared.fresh or ())}
+            odd = {*different(one, two)} - {"path"} - fresh(trial)
             expect(not odd, f"{way}, after other calls: another {odd} is sent", "as at first")
 
 
