@@ -1,17 +1,16 @@
-"""A check in two processes: the rules in their order, and both processes' ends."""
+"""A check in several processes: the rules in their order, and the processes' ends."""
 
 import os
 from pathlib import Path
 
-import psutil
 import pytest
 
 from chatwright import ChatEndpoint
 from chatwright.checks.rulebook import rules
 from chatwright.checks.run.engine import Options
-from chatwright.checks.run.process import SECOND, Supervised
+from chatwright.checks.run.process import Supervised
 
-ONLY = ("B", "S", "T", "O", "M", "K")
+ONLY = ("B", "S", "T", "O", "K", "R")
 
 
 class Noting(ChatEndpoint):
@@ -37,17 +36,16 @@ def found_of(named):
 
 
 def found_once(named):
-    """Be found by one process at a time, like what holds a device."""
+    """Be found by the first process; those beside it are refused, and then the next ones not."""
     path = Path(os.environ["NOTES"])
-    for holder in noted(path) if path.exists() else ():
-        if psutil.pid_exists(int(holder)):
-            note(path, "refused")
-            raise RuntimeError("it is taken")
+    if path.exists() and len(path.read_text().splitlines()) < 3:
+        note(path, "refused")
+        raise RuntimeError("it is taken")
     note(path, "found")
     return ChatEndpoint
 
 
-class DiesInTheSecond(ChatEndpoint):
+class DiesInAnother(ChatEndpoint):
     """Ends the process where it is asked for structured output by a rule of that section."""
 
     def with_structured_output(self, *args, **kwargs):
@@ -57,7 +55,7 @@ class DiesInTheSecond(ChatEndpoint):
 
 
 def found_deadly(named):
-    return DiesInTheSecond
+    return DiesInAnother
 
 
 def report(find, named="m", only=ONLY):
@@ -75,12 +73,12 @@ def notes(tmp_path, monkeypatch):
     return path
 
 
-def test_two_processes_try_the_rules_and_tell_them_in_order(notes):
+def test_several_processes_try_the_rules_and_tell_them_in_order(notes):
     whole, told, trying = report(found_of)
     order = [each.id for each in rules(ONLY)]
     assert [each.rule for each in whole.findings] == order == trying
     assert told == whole.findings
-    assert len(noted(notes)) == 2
+    assert len(noted(notes)) == 3
     assert whole.calls > 200
 
 
@@ -89,19 +87,19 @@ def test_few_rules_are_tried_in_one_process(notes):
     assert len(noted(notes)) == 1
 
 
-def test_what_ends_the_second_process_is_a_finding_and_the_rest_is_tried():
+def test_what_ends_another_process_is_a_finding_and_the_rest_is_tried():
     whole, _, _ = report(found_deadly)
     assert [each.rule for each in whole.findings] == [each.id for each in rules(ONLY)]
     ended = [each for each in whole.findings if "ended, or blocked, the process" in each.got]
     assert ended
-    assert {each.section for each in ended} == {SECOND}
-    assert whole.findings[-1].rule.startswith("K")
+    assert {each.section for each in ended} == {"Structured output"}
+    assert whole.findings[-1].rule.startswith("R")
     assert "the process" not in whole.findings[-1].got
 
 
-def test_what_two_processes_can_not_have_at_once_is_tried_by_one_after_the_other(notes):
+def test_what_processes_can_not_have_at_once_is_tried_by_one_after_the_other(notes):
     whole, _, _ = report(found_once)
     assert [each.rule for each in whole.findings] == [each.id for each in rules(ONLY)]
     assert not [each for each in whole.findings if "it is taken" in each.got]
-    assert notes.read_text().count("refused") == 1
-    assert len(noted(notes)) == 2
+    assert notes.read_text().count("refused") == 2
+    assert len(noted(notes)) == 3

@@ -1,7 +1,7 @@
 """Checks in processes of their own: whatever a model does, a report comes out.
 
-There is one process, or two: where the model speaks to the fake upstream, the rules from `SECOND`
-on are tried in another one, beside the first. Which rules share a process is always the same, and
+There is one process, or one for each of `PARTS`, where the model speaks to the fake upstream: most
+of the time goes by in waiting, the model's too. Which rules share a process is always the same, and
 with it what a model that keeps something between calls has been through before each.
 """
 
@@ -28,12 +28,10 @@ GRACE_SECONDS = 20.0
 """How long a rule's process may be silent beyond what the rule may take."""
 SUITES_SECONDS = 600.0
 SETUP_SECONDS = 120.0
-SECOND = "Structured output"
-"""The section with which the second process begins: the first has begun, and takes, longer."""
+PARTS = ("Usage", "Serialization and secrets")
+"""The sections with which another process begins, so that each has about as much to do."""
 WORTH = 12
-"""How many rules are worth a second process, which has to import and to make the model, too."""
-
-
+"""How many rules are worth a process, which has to import and to make the model, too."""
 _DONE = ("done", None)
 
 
@@ -79,14 +77,14 @@ class Supervised:
         """
         started = time.perf_counter()
         ids = [each.id for each in rules(self.options.only, self.options.skip)]
-        first = _Part(self, [*ids, *([SUITES] if self.options.suites_too() else [])])
+        first = _Part(self, [*ids, *([SUITES] if self.options.suites_too() else [])], is_first=True)
         found = []
         for finding in self._findings(first):
             found.append(finding)
             tell(finding)
         seconds = time.perf_counter() - started
         name = self.name or self.named
-        calls = first.calls + (first.second.calls if first.second else 0)
+        calls = sum(each.calls for each in (first, *first.others))
         return Report(name, found, calls, seconds, versions(self.package))
 
     def _findings(self, first: "_Part") -> Iterator[Finding]:
@@ -108,18 +106,18 @@ class _Part:
     Args:
         of: The check.
         left: The ids of the rules, and `suites`, that are still to be tried.
-        is_second: Whether it is tried beside another part.
+        is_first: Whether it may be divided, once the model is known.
         calls: How often the model was called.
         cost: What that has cost, as far as it is known.
-        second: The part beside this one, once there is one.
+        others: The parts beside the first one.
     """
 
     of: Supervised
     left: list[str]
-    is_second: bool = False
+    is_first: bool = False
     calls: int = 0
     cost: float = 0.0
-    second: "_Part | None" = None
+    others: "list[_Part]" = field(default_factory=list, init=False)
     _deaths: int = field(default=0, init=False)
     _pid: int = field(default=0, init=False)
     _stopped: bool = field(default=False, init=False)
@@ -128,10 +126,10 @@ class _Part:
     )
 
     def all_told(self) -> Iterator[tuple[str, Any]]:
-        """Yield what `told` does, then the same of the part beside this one, if there is one."""
+        """Yield what `told` does, then the same of the parts beside this one."""
         yield from self.told()
-        if self.second is not None:
-            yield from self.second.beside()
+        for each in self.others:
+            yield from each.beside()
 
     def told(self) -> Iterator[tuple[str, Any]]:
         """Yield `rule` and an id, and `finding` and what was found; an ended process is one, too.
@@ -170,7 +168,7 @@ class _Part:
                 self._queue.put(("error", error))
             self._queue.put(_DONE)
 
-        threading.Thread(target=work, name="chatwright-second", daemon=True).start()
+        threading.Thread(target=work, name="chatwright-part", daemon=True).start()
 
     def beside(self) -> Iterator[tuple[str, Any]]:
         """Yield what `told` does, since `begin`.
@@ -188,10 +186,10 @@ class _Part:
                 yield kind, value
 
     def stop(self) -> None:
-        """End the process, and the one beside it."""
+        """End the process, and those beside it."""
         self._stopped = True
-        if self.second is not None:
-            self.second.stop()
+        for each in self.others:
+            each.stop()
         _kill(self._pid)
 
     def _events(self) -> Iterator[tuple[str, Any]]:
@@ -240,16 +238,16 @@ class _Part:
             ours.close()
 
     def _divided(self) -> Collection[str]:
-        """Return what another process tries from now on; begin that, where it is worth it."""
-        if self.is_second or self._deaths:
+        """Return what other processes try from now on; begin them, where they are worth it."""
+        if not self.is_first or self._deaths:
             return ()
-        at = next((n for n, each in enumerate(self.left) if _is_of_second(each)), 0)
-        if min(at, len(self.left) - at) < WORTH:
-            return ()
-        self.left, rest = self.left[:at], self.left[at:]
-        self.second = _Part(self.of, [*rest], is_second=True)
-        self.second.begin()
-        return rest
+        own, *rest = _parts(self.left)
+        self.left = own
+        self.others = [_Part(self.of, each) for each in rest]
+        left_out = [each for part in rest for each in part]
+        for part in self.others:
+            part.begin()
+        return left_out
 
     def _patience(self, rule: str) -> float:
         if rule == SUITES:
@@ -257,10 +255,25 @@ class _Part:
         return self.of.options.seconds(known(rule)) + GRACE_SECONDS
 
 
-def _is_of_second(rule: str) -> bool:
-    """Tell whether a rule is tried in the second process, where there is one."""
+def _parts(left: list[str]) -> list[list[str]]:
+    """Return the rules as they are tried by each process; those of too few join the ones before."""
     sections = [*dict.fromkeys(each.section for each in rules())]
-    return rule == SUITES or sections.index(known(rule).section) >= sections.index(SECOND)
+    begins = [sections.index(each) for each in PARTS]
+    parts: list[list[str]] = [[] for _ in range(len(begins) + 1)]
+    part = 0
+    for each in left:
+        at = len(sections) if each == SUITES else sections.index(known(each).section)
+        part = max(
+            part, sum(at >= begin for begin in begins)
+        )  # in their order, whatever comes last
+        parts[part].append(each)
+    found = parts[:1]
+    for ids in parts[1:]:
+        if min(len(ids), len(found[-1])) < WORTH:
+            found[-1] += ids
+        else:
+            found.append(ids)
+    return found
 
 
 def _next(ours: Connection, patience: float) -> tuple[str, Any]:
