@@ -10,7 +10,7 @@ from chatwright.checks.rulebook import rules
 from chatwright.checks.run.engine import Options
 from chatwright.checks.run.process import Supervised
 
-ONLY = ("B", "S", "T", "O", "K", "R")
+ONLY = ("B", "S", "T", "O", "M", "K", "R", "E")
 
 
 class Noting(ChatEndpoint):
@@ -38,7 +38,7 @@ def found_of(named):
 def found_once(named):
     """Be found by the first process; those beside it are refused, and then the next ones not."""
     path = Path(os.environ["NOTES"])
-    if path.exists() and len(path.read_text().splitlines()) < 3:
+    if path.exists() and len(path.read_text().splitlines()) < 4:
         note(path, "refused")
         raise RuntimeError("it is taken")
     note(path, "found")
@@ -78,7 +78,7 @@ def test_several_processes_try_the_rules_and_tell_them_in_order(notes):
     order = [each.id for each in rules(ONLY)]
     assert [each.rule for each in whole.findings] == order == trying
     assert told == whole.findings
-    assert len(noted(notes)) == 3
+    assert len(noted(notes)) == 4
     assert whole.calls > 200
 
 
@@ -92,8 +92,8 @@ def test_what_ends_another_process_is_a_finding_and_the_rest_is_tried():
     assert [each.rule for each in whole.findings] == [each.id for each in rules(ONLY)]
     ended = [each for each in whole.findings if "ended, or blocked, the process" in each.got]
     assert ended
-    assert {each.section for each in ended} == {"Structured output"}
-    assert whole.findings[-1].rule.startswith("R")
+    assert {each.section for each in ended} <= {"Structured output", "Content"}
+    assert whole.findings[-1].rule.startswith("E")
     assert "the process" not in whole.findings[-1].got
 
 
@@ -101,5 +101,5 @@ def test_what_processes_can_not_have_at_once_is_tried_by_one_after_the_other(not
     whole, _, _ = report(found_once)
     assert [each.rule for each in whole.findings] == [each.id for each in rules(ONLY)]
     assert not [each for each in whole.findings if "it is taken" in each.got]
-    assert notes.read_text().count("refused") == 2
-    assert len(noted(notes)) == 3
+    assert notes.read_text().count("refused") == 3
+    assert len(noted(notes)) == 4

@@ -28,7 +28,7 @@ GRACE_SECONDS = 20.0
 """How long a rule's process may be silent beyond what the rule may take."""
 SUITES_SECONDS = 600.0
 SETUP_SECONDS = 120.0
-PARTS = ("Usage", "Serialization and secrets")
+PARTS = ("Callbacks and events", "Structured output", "Parameters, tracing, configuration")
 """The sections with which another process begins, so that each has about as much to do."""
 WORTH = 12
 """How many rules are worth a process, which has to import and to make the model, too."""
