@@ -67,6 +67,8 @@ class Received:
     ended: str | None = None
     """How its answer ended: `sent`, or `lost` where the client went away first."""
     ended_at: float = 0.0
+    last_at: float = 0.0
+    """When its last bytes were about to go out: the next request may come at once."""
     given: Any = None
     """What stands for the body where there was no HTTP."""
 
@@ -198,7 +200,7 @@ class Upstream:
             except ConnectionError:
                 received.ended, received.ended_at = "lost", time.monotonic()
                 return False
-            received.ended, received.ended_at = "sent", time.monotonic()
+            received.ended, received.ended_at = "sent", received.last_at or time.monotonic()
             return goes_on
         finally:
             lost.cancel()
@@ -222,6 +224,7 @@ class Upstream:
             if isinstance(answer, Stall):
                 await asyncio.Event().wait()
             body = json.dumps(answer, ensure_ascii=False).encode()
+            received.last_at = time.monotonic()
             writer.write(_head(200, {"Content-Type": MEDIA_TYPES["json"]}, len(body)) + body)
             await writer.drain()
             return True
@@ -243,6 +246,7 @@ class Upstream:
                 await writer.drain()
                 if noise:
                     await asyncio.sleep(PACKET_SECONDS)
+        received.last_at = time.monotonic()
         writer.write(b"0\r\n\r\n")
         await writer.drain()
         return True

@@ -13,7 +13,9 @@ from chatwright.deltas import Usage
 from chatwright.testing import Bytes, Cut, Pause, Raise, Refuse
 
 WAYS = ("invoke", "ainvoke", "stream", "astream")
-SILENCE_SECONDS = 1.6
+SILENCE_SECONDS = 3.0
+READING_SECONDS = (0.05, 0.3, 1.0)
+"""How long a client has to read what was sent before the connection goes: longer each time."""
 
 REFUSALS: list[tuple[Refuse, str]] = [
     (Refuse(400, "messages: field required"), "ModelInvalidRequestError"),
@@ -112,14 +114,16 @@ def errors_in_the_middle(trial: Trial) -> None:
     """
     breaks: Any = Cut(reset=True) if trial.over_http else Raise(ConnectionResetError("gone"))
     for way in streaming(trial):
-        # A pause, so that what was sent is read before the connection goes.
-        call = trial.call(way, script=["half ", "an ", Pause(0.05), breaks])
-        expect(call.error is not None, f"{way}: no error, and {call.parts!r:.300}", "an error")
-        errors = call.recorder.of("on_llm_error")
-        expect(len(errors) == 1, f"{way}: on_llm_error came {len(errors)} times", "once")
-        response = errors[0][1].get("response")
-        generations = getattr(response, "generations", None) or [[]]
-        text = generations[0][0].text if generations[0] else ""
+        for pause in READING_SECONDS:
+            call = trial.call(way, script=["half ", "an ", Pause(pause), breaks])
+            expect(call.error is not None, f"{way}: no error, and {call.parts!r:.300}", "an error")
+            errors = call.recorder.of("on_llm_error")
+            expect(len(errors) == 1, f"{way}: on_llm_error came {len(errors)} times", "once")
+            response = errors[0][1].get("response")
+            generations = getattr(response, "generations", None) or [[]]
+            text = generations[0][0].text if generations[0] else ""
+            if text == "half an ":
+                break
         expect(text == "half an ", f"{way}: on_llm_error got {text!r}", "'half an '")
     for way in ("invoke", "ainvoke"):
         call = trial.call(way, script=["half ", "an ", Pause(0.05), breaks])

@@ -18,7 +18,7 @@ ODD_STOPS = (
     *(("it sat", "\n\n"), ("one\n\ntwo", "\n\n")),
 )
 """Texts, and sequences: as of an expression, at the start, twice, in capitals, white space."""
-HALT_SECONDS = 1.0
+HALT_SECONDS = 3.0
 
 
 def upto(trial: Trial, text: str, stop: str, whole: str, how: str) -> bool:
@@ -239,7 +239,7 @@ def the_same_everywhere(trial: Trial) -> None:
     if not trial.has("streaming"):
         return
     for way in streaming(trial):
-        script = ["one ", "END", *[Pause(0.02), "two "] * 150, Usage(5, 5)]
+        script = ["one ", "END", *[Pause(0.02), "two "] * 250, Usage(5, 5)]
         model = trial.model(script)
         trial.call(way, "Hi", model=model, stop=["END"])
         (received, *_) = trial.received(model) or [None]

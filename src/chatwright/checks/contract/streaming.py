@@ -15,7 +15,7 @@ from chatwright.checks.trial import LOOK_UP, Trial
 from chatwright.deltas import Finish, Reasoning, ToolCallDelta, Usage
 from chatwright.testing import Pause
 
-ATTEMPTS = 3
+ATTEMPTS = 5
 PAUSE_SECONDS = 0.4
 LONG = ["The ", "cat ", *["sat ", "and ", "sat ", "on "] * 12, "the "]
 """Longer than what is put together into one chunk by models that batch."""

@@ -25,6 +25,7 @@ __all__ = [
     "at_one_address",
     "different",
     "find",
+    "fresh",
     "plain_fields",
     "ports",
     "sent",
@@ -88,16 +89,22 @@ def ask(trial: Trial, model: Any, **kwargs: Any) -> dict[str, Any] | None:
         model: The model.
         **kwargs: The call's parameters.
     """
+    new = fresh(trial)
+    call = trial.call("invoke", "Hi", model=model, **kwargs)
+    if call.error is not None or not call.received:
+        return None
+    asked = asked_by(call.received[-1])
+    return {name: value for name, value in asked.items() if name not in new}
+
+
+def fresh(trial: Trial) -> frozenset[str]:
+    """Return the names of what is new in each request of the plain model, such as its id."""
     if trial.shared.fresh is None:
         plain = trial.model()
         trial.shared.fresh = frozenset()
         one, other = ask(trial, plain), ask(trial, plain)
         trial.shared.fresh = frozenset(different(one or {}, other or {}))
-    call = trial.call("invoke", "Hi", model=model, **kwargs)
-    if call.error is not None or not call.received:
-        return None
-    asked = asked_by(call.received[-1])
-    return {name: value for name, value in asked.items() if name not in trial.shared.fresh}
+    return trial.shared.fresh
 
 
 def ask_whole(trial: Trial, model: Any) -> dict[str, Any] | None:

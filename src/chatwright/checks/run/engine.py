@@ -4,7 +4,7 @@ import functools
 import os
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -25,8 +25,10 @@ from chatwright.checks.targets.constructor import maker, secrets_of
 from chatwright.checks.targets.redirect import staged
 from chatwright.checks.trial import TIMEOUT, Budget, Shared, Trial, need
 
-__all__ = ["MAX_CALLS", "Options", "Run", "check", "tried"]
+__all__ = ["MAX_CALLS", "SUITES", "Options", "Run", "check", "tried"]
 
+SUITES = "suites"
+"""What stands for langchain-tests' suites among the ids of rules."""
 MAX_CALLS = 60
 """How often a live model is called, at most."""
 MAX_TOKENS = 64
@@ -139,6 +141,8 @@ class Run:
         self.before: Callable[[str], None] = lambda _: None
         self.allow: Callable[[int], None] = lambda _: None
         self.spent: Callable[[], None] = lambda: None
+        self.divide: Callable[[], Collection[str]] = lambda: ()
+        self._left_out: Collection[str] = ()
 
     @property
     def calls(self) -> int:
@@ -159,10 +163,11 @@ class Run:
         """
         try:
             for each in self.rules:
-                self.before(each.id)
-                yield self.try_rule(each)
-            if self._options.suites_too():
-                self.before("suites")
+                if each.id not in self._left_out:
+                    self.before(each.id)
+                    yield self.try_rule(each)
+            if self._options.suites_too() and SUITES not in self._left_out:
+                self.before(SUITES)
                 scripted = self._begun()[0]
                 for finding in suites(scripted.stage, self.made, scripted.declared):
                     yield masked(finding, self._hidden)
@@ -203,6 +208,8 @@ class Run:
                 last.budget = Budget(*limits, changed=self.spent)
                 last.stage.limit(options.max_tokens)
                 self.allow(options.max_calls)
+            elif last.stage.over_http:  # a model of each process, and nothing is spent
+                self._left_out = self.divide()
         return self._places[0], self._places[-1]
 
 
