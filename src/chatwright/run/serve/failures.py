@@ -2,7 +2,7 @@
 
 import json
 import logging
-from typing import Any, NamedTuple, TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from langchain_core.exceptions import (
     ContextOverflowError,

@@ -4,10 +4,9 @@ https://opentelemetry.io/docs/specs/semconv/gen-ai/gen-ai-metrics/
 """
 
 import time
-from typing import Any, TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
-
 
 if TYPE_CHECKING:
     from chatwright.deltas import Usage
