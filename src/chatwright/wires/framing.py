@@ -307,14 +307,17 @@ MEDIA_TYPES: Mapping[str, str] = {
 """What a stream is called in HTTP, by its framing."""
 
 
+_encode = json.JSONEncoder(ensure_ascii=False).encode  # `json.dumps` makes one for each call
+
+
 def json_line(payload: Any) -> bytes:
     """Return a payload as a line of JSON."""
-    return json.dumps(payload, ensure_ascii=False).encode() + b"\n"
+    return _encode(payload).encode() + b"\n"
 
 
 def sse_event(payload: Any) -> bytes:
     """Return a payload as a server-sent event."""
-    return f"data: {json.dumps(payload, ensure_ascii=False)}\n\n".encode()
+    return f"data: {_encode(payload)}\n\n".encode()
 
 
 def named_sse_event(payload: Mapping[str, Any]) -> bytes:

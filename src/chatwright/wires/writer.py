@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from json.encoder import encode_basestring
 from typing import Any
 
 from chatwright.deltas import (
@@ -18,6 +19,8 @@ from chatwright.errors import ContentError, OutputError
 from chatwright.wires.asked import Asked
 
 __all__ = ["CallSoFar", "Totals", "Writer"]
+
+_MARK = "\0"
 
 
 @dataclass
@@ -143,6 +146,8 @@ class Writer:
     encode: Callable[[Any], bytes]
     """Makes bytes of a stream's payload."""
 
+    repeats = True
+    """Whether pieces of text that go on where the last one ended differ by nothing else."""
     known: Usage | None = None
     tells_usage = True
     """Whether a stream tells the tokens spent, on wires where that is asked for."""
@@ -152,6 +157,7 @@ class Writer:
         self.asked = asked
         self.totals = Totals()
         self._begun = False
+        self._around: tuple[bytes, bytes] | None = None
 
     def begin(self, first: Delta | None = None) -> list[bytes]:
         """Return what stands before the answer; nothing where that has gone out.
@@ -170,10 +176,22 @@ class Writer:
         Raises:
             ContentError: The wire has no form for it.
         """
+        if self._around is not None and type(delta) is str:
+            self.totals.said.append(delta)
+            before, after = self._around
+            return [b"".join((before, encode_basestring(delta).encode(), after))]
         plain = _plain(delta)
         pieces = self.begin(plain)
         self.totals.add(plain)
-        return [*pieces, *self._encoded(self._payloads(plain))]
+        pieces += self._encoded(self._payloads(plain))
+        self._around = self._learned() if self.repeats and isinstance(plain, str) else None
+        return pieces
+
+    def _learned(self) -> tuple[bytes, bytes] | None:
+        """Return what stands around a piece of text that goes on where the last one ended."""
+        pieces = self._encoded(self._payloads(_MARK))
+        before, mark, after = pieces[0].partition(encode_basestring(_MARK).encode())
+        return (before, after) if mark and len(pieces) == 1 else None
 
     def end(self) -> list[bytes]:
         """Return the pieces of the stream that end it."""

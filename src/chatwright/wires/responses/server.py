@@ -47,6 +47,7 @@ class Writer(BaseWriter):
     """Writes an answer as events, or as one response."""
 
     encode = staticmethod(named_sse_event)
+    repeats = False  # events are numbered
 
     def __init__(self, asked: Asked) -> None:
         """Start with nothing."""
