@@ -211,6 +211,19 @@ def test_a_key_is_needed(serving, model, open_to, tmp_path):
     assert socket.ask("hi")["type"] == "response.completed"
 
 
+def test_each_request_counts_against_its_keys_limits(serving, model, open_to, tmp_path):
+    path = tmp_path / "keys.json"
+    key = add_key(path, "ann")
+    told = json.loads(path.read_text())
+    told["ann"]["per_minute"] = 1
+    path.write_text(json.dumps(told))
+    socket = open_to(serving(model, api_keys=path), Authorization=f"Bearer {key}")
+    assert socket.ask("one")["type"] == "response.completed"
+    refused = socket.ask("two")
+    assert (refused["type"], refused["status"]) == ("error", 429)
+    assert "a minute" in refused["error"]["message"]
+
+
 def test_pages_of_other_origins_are_refused(server, open_to):
     with pytest.raises(Exception, match="403"):
         open_to(server, Origin="https://evil.example")

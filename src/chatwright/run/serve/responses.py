@@ -167,6 +167,9 @@ class _Made:
         def answering(body: Any, done: Callable[[], None]) -> Response:
             return self._answering(body, socket, owner, done)
 
+        def refusing(error: Exception) -> Response:
+            return self._shared.refusing(_RESPONSES, error, {})
+
         def failed(body: Any) -> None:
             name = body.get("previous_response_id") if isinstance(body, dict) else None
             kept = self._kept.find(name, owner) if isinstance(name, str) else None
@@ -174,7 +177,7 @@ class _Made:
                 self._kept.drop(kept.response["id"])
 
         try:
-            await Socket(socket, self._shared.limits, answering, failed).run()
+            await Socket(socket, self._shared.limits, answering, refusing, failed).run()
         finally:
             self._kept.leave(number)
 

@@ -7,7 +7,7 @@ import asyncio
 import contextlib
 import json
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from starlette.responses import Response
@@ -36,6 +36,7 @@ class Socket:
         limits: What the server allows.
         answering: Returns what answers a request, as over HTTP, of its body and of what is to be
             called once the response is whole.
+        refusing: Returns what answers one that came to nothing, likewise.
         failed: Is called with the body of a request that has failed.
     """
 
@@ -44,12 +45,14 @@ class Socket:
         socket: WebSocket,
         limits: Limits,
         answering: Callable[[Any, Callable[[], None]], Response],
+        refusing: Callable[[Exception], Response],
         failed: Callable[[Any], None],
     ) -> None:
         """Keep all of it."""
         self._socket = socket
         self._limits = limits
         self._answering = answering
+        self._refusing = refusing
         self._failed = failed
         self._waiting: asyncio.Queue[bytes] = asyncio.Queue()
         self._size = 0  # of those that wait
@@ -89,7 +92,8 @@ class Socket:
             except TimeoutError:
                 limit = f"a WebSocket is open for {self._limits.socket_seconds:g} s at most"
                 code = "websocket_connection_limit_reached"
-                await self._fail(HttpError(400, f"{limit}; open a new one", code=code))
+                failure = failure_of(HttpError(400, f"{limit}; open a new one", code=code))
+                await self._send(_failed(failure.status, failure.body(_SERVER)))
                 await self._close(_NORMAL, limit)
                 return
             if self._gone.is_set():
@@ -110,10 +114,8 @@ class Socket:
             body = self._body(data)
             made = self._answering(body, done)
         except Exception as error:  # noqa: BLE001  each becomes an answer
-            self._failed(body)
-            await self._fail(error)
-            return
-        await made(self._socket.scope, turn.receive, turn.send)
+            made = self._refusing(error)
+        await made({**self._socket.scope, "type": "http"}, turn.receive, turn.send)
         if not whole:
             self._failed(body)
         if not turn.ended:
@@ -141,11 +143,6 @@ class Socket:
             await self._socket.send_text(event)
         except (RuntimeError, WebSocketDisconnect) as error:
             raise ConnectionError("the WebSocket is closed") from error
-
-    async def _fail(self, error: Exception) -> None:
-        failure = failure_of(error)
-        told = json.loads(failure.body(_SERVER))
-        await self._send(_failed(failure.status, told))
 
     async def _close(self, code: int, reason: str) -> None:
         with contextlib.suppress(OSError, RuntimeError, WebSocketDisconnect):
@@ -187,11 +184,11 @@ class _Turn:
             return
         self._body += data
         if self.ended:
-            await self._send(_failed(self._status, json.loads(self._body)))
+            await self._send(_failed(self._status, self._body))
 
 
-def _failed(status: int, body: Mapping[str, Any]) -> str:
+def _failed(status: int, body: bytes) -> str:
     """Return an error's body over HTTP as an event: its code is a text there."""
-    fields = body["error"]
+    fields = json.loads(body)["error"]
     told = {**fields, "code": str(fields.get("code") or fields["type"])}
     return json.dumps({"type": "error", "status": status, "error": told}, ensure_ascii=False)

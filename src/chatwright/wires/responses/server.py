@@ -113,6 +113,8 @@ class Writer(BaseWriter):
 
     def _payloads(self, delta: Delta) -> Iterator[Any]:
         match delta:
+            case "":
+                pass  # it would make an item with nothing in it
             case str():
                 yield from self._piece(Message, "output_text", delta)
             case Refusal():
