@@ -9,6 +9,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
 from chatwright import ParameterError, chat_model
+from chatwright.run.serve import keys
 from chatwright.run.serve.keys import add_key
 from chatwright.run.serve.limits import Limits
 from run.serve.conftest import Endless
@@ -222,6 +223,28 @@ def test_each_request_counts_against_its_keys_limits(serving, model, open_to, tm
     refused = socket.ask("two")
     assert (refused["type"], refused["status"]) == ("error", 429)
     assert "a minute" in refused["error"]["message"]
+
+
+def test_a_key_that_is_taken_away_opens_nothing_more(
+    serving, model, open_to, tmp_path, monkeypatch
+):
+    made = []
+
+    class Watched(keys.Keys):
+        def __init__(self, path):
+            super().__init__(path)
+            made.append(self)
+
+    monkeypatch.setattr(keys, "Keys", Watched)
+    path = tmp_path / "keys.json"
+    key = add_key(path, "ann")
+    socket = open_to(serving(model, api_keys=path), Authorization=f"Bearer {key}")
+    made[0].reread()
+    assert socket.ask("one")["type"] == "response.completed"
+    path.write_text("{}")
+    made[0].reread()
+    refused = socket.ask("two")
+    assert (refused["status"], refused["error"]["code"]) == (401, "invalid_api_key")
 
 
 def test_pages_of_other_origins_are_refused(server, open_to):

@@ -165,6 +165,7 @@ class _Made:
         owner = Owner(_client(socket), number)
 
         def answering(body: Any, done: Callable[[], None]) -> Response:
+            self._check_key(socket)
             return self._answering(body, socket, owner, done)
 
         def refusing(error: Exception) -> Response:
@@ -180,6 +181,12 @@ class _Made:
             await Socket(socket, self._shared.limits, answering, refusing, failed).run()
         finally:
             self._kept.leave(number)
+
+    def _check_key(self, socket: HTTPConnection) -> None:
+        """Refuse a request of an open WebSocket whose key is no longer one of the server's."""
+        client, keys = socket.scope.get(CLIENT), self._shared.keys
+        if keys is not None and (client is None or keys.clients.get(client.name) is not client):
+            raise HttpError(401, "the key of this WebSocket is no longer one of this server's")
 
     def _found(self, request: Request) -> Kept:
         name = request.path_params["id"]

@@ -20,7 +20,8 @@ __all__ = ["Writer", "error", "read"]
 def read(body: Mapping[str, Any]) -> Asked:
     """Read a request."""
     messages = []
-    items = body.get("input") or []
+    goes_on = body.get("previous_response_id") is not None
+    items = (body.get("input") or []) if goes_on else body["input"]
     for item in items if isinstance(items, list) else [{"content": items}]:
         if item.get("type") == "function_call_output":
             messages.append(("tool", text_of(item["output"])))
@@ -34,7 +35,7 @@ def read(body: Mapping[str, Any]) -> Asked:
         messages=messages,
         tools={each["name"]: each.get("parameters") or {} for each in _functions(body)},
         tool_choice=_choice(body.get("tool_choice")),
-        schema=wanted and (None if wanted["type"] == "text" else wanted.get("schema", {})),
+        schema=wanted and (None if wanted.get("type") == "text" else wanted.get("schema", {})),
         stream=bool(body.get("stream")),
         fields=_told_again(body),
     )
@@ -58,7 +59,7 @@ def _told_again(body: Mapping[str, Any]) -> dict[str, Any]:
     """Return what an answer tells again of its request: what has an effect, in full."""
     text, thinking = body.get("text") or {}, body.get("reasoning") or {}
     choice = body.get("tool_choice") or "auto"
-    if isinstance(choice, dict) and choice["type"] == "allowed_tools":
+    if isinstance(choice, dict) and choice.get("type") == "allowed_tools":
         choice = {**choice, "mode": choice.get("mode") or "auto"}
     tools = [
         {
@@ -83,7 +84,7 @@ def _told_again(body: Mapping[str, Any]) -> dict[str, Any]:
 
 def _format(wanted: Mapping[str, Any] | None) -> Mapping[str, Any]:
     """Return the form that was asked for: clients read an answer by it."""
-    if wanted is None or wanted["type"] != "json_schema":
+    if wanted is None or wanted.get("type") != "json_schema":
         return wanted or {"type": "text"}
     told = {"description": None, "strict": False, **wanted}
     return {**told, "strict": bool(told["strict"])}
