@@ -13,6 +13,7 @@ BIN := $(VENV)/bin
 OLDEST := $(VENV)-oldest
 LITELLM := $(VENV)-litellm
 LANGCHAIN := build/langchain
+NODE := build/node
 SUDO := $(if $(filter-out 0,$(shell id -u)),sudo -n)
 APT := ($(SUDO) apt-get update -qq && $(SUDO) apt-get install -y -qq chromium >/dev/null)
 PIP := $(BIN)/pip --disable-pip-version-check --quiet
@@ -33,7 +34,7 @@ serve: $(VENV)/.chat
 test: $(VENV)/.test
 	$(BIN)/python tests/both.py
 
-test-long: $(VENV)/.test $(OLDEST)/.made $(LITELLM)/.made $(LANGCHAIN)/.made
+test-long: $(VENV)/.test $(OLDEST)/.made $(LITELLM)/.made $(LANGCHAIN)/.made $(NODE)/.made
 	LITELLM=$(CURDIR)/$(LITELLM)/bin/litellm $(BIN)/python tests/long.py $(OLDEST)/bin/python $(LANGCHAIN)
 
 lint: $(VENV)/.test
@@ -88,6 +89,13 @@ $(LANGCHAIN)/.made: constraints.txt | $(VENV)/.test
 	$(PIP) download --no-deps --no-binary langchain -c $< -d $(LANGCHAIN) langchain
 	tar xzf $(LANGCHAIN)/langchain-*.tar.gz -C $(LANGCHAIN) --strip-components 1
 	@touch $@
+
+# What runs Open Responses' compliance suite, and the coding agents that are tested as clients.
+$(NODE)/.made: tests/run/serve/openresponses/package.json
+	mkdir -p $(NODE) && cp $< $(NODE)
+	if command -v npm >/dev/null; then \
+		npm install --prefix $(NODE) --no-package-lock --no-audit --no-fund --silent && touch $@; \
+	else echo "npm is not installed: Open Responses' suite and Codex CLI are not tried"; fi
 
 $(VENV)-conformance/.made: conformance/packages.txt
 	$(PYTHON) -m venv $(VENV)-conformance

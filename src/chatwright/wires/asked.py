@@ -23,6 +23,7 @@ class Asked:
         stream: Whether the answer is wanted in pieces.
         number: Unlike any other request's; ids are made of it.
         created: When it was read, in seconds since 1970.
+        fields: What an answer tells again of the request, on wires where it does.
     """
 
     model: str | None
@@ -34,6 +35,7 @@ class Asked:
     stream: bool = False
     number: int | str = field(default_factory=itertools.count(1).__next__)
     created: float = field(default_factory=time.time)
+    fields: Mapping[str, Any] = field(default_factory=dict)
 
 
 def text_of(content: Any) -> str:

@@ -12,6 +12,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
+from starlette.types import Scope
 
 from chatwright.langchain.model import ChatModel
 from chatwright.run.serve.admission import Admission
@@ -24,8 +25,10 @@ from chatwright.run.serve.keys import Client, Keys
 from chatwright.run.serve.limits import Limits
 from chatwright.run.serve.listings import listings
 from chatwright.run.serve.metrics import Metrics, Timing
+from chatwright.run.serve.responses import responses
 from chatwright.wires.prompt import Prompt
 from chatwright.wires.wire import Server
+from chatwright.wires.writer import Writer
 
 __all__ = ["App", "app"]
 
@@ -76,6 +79,53 @@ class App:
         if len(prompt.tools) > limits.tools:
             raise HttpError(400, f"tools: {limits.tools} are the limit")
 
+    def answering(
+        self,
+        api: Api,
+        read: Any,
+        prompt: Prompt,
+        writer: Writer,
+        *,
+        scope: Scope,
+        headers: Mapping[str, str],
+    ) -> Response:
+        """Return what answers a request once it is called.
+
+        Args:
+            api: What it was sent to.
+            read: Its body.
+            prompt: What it asks.
+            writer: Writes the answer.
+            scope: ASGI's, with the client.
+            headers: Headers of the answer.
+
+        Raises:
+            HttpError: There is no such model, or more is asked than the server allows.
+        """
+        model = self.model(read.model)
+        self.check(prompt)
+        drive = driven(model, prompt, f"serve {read.model}")
+        stream = api.streams_unless_told if read.stream is None else read.stream
+        made = Exchange(
+            drive.stream if stream else drive.whole,
+            writer,
+            api.server,
+            media_type=api.media_type,
+            admission=self.admission,
+            limits=self.limits,
+            timing=Timing(self.metrics, api.operation, read.model),
+            stream=stream,
+            headers=headers,
+        )
+        client: Client | None = scope.get(CLIENT)
+        return made if client is None else _Counted(made, client, api.server)
+
+    def refusing(self, api: Api, error: Exception, headers: Mapping[str, str]) -> Response:
+        """Return the answer to a request that came to nothing."""
+        failure = failure_of(error)
+        self.metrics.requests.labels(api.operation, "", str(failure.status)).inc()
+        return _failed(failure, api.server, headers)
+
 
 def _endpoint(shared: App, api: Api) -> Any:
     """Return what answers an API's requests."""
@@ -86,29 +136,11 @@ def _endpoint(shared: App, api: Api) -> Any:
         try:
             body = await body_of(request, shared.limits)
             read = api.body.read(body)
-            model = shared.model(read.model)
             prompt = read.prompt()
-            shared.check(prompt)
+            writer = api.writer(replace(api.asked(body), number=number), prompt)
+            return shared.answering(api, read, prompt, writer, scope=request.scope, headers=told)
         except Exception as error:  # noqa: BLE001  each becomes an answer
-            failure = failure_of(error)
-            shared.metrics.requests.labels(api.operation, "", str(failure.status)).inc()
-            return _failed(failure, api.server, told)
-        asked = replace(api.asked(body), number=number)
-        stream = api.streams_unless_told if read.stream is None else read.stream
-        drive = driven(model, prompt, f"serve {read.model}")
-        made = Exchange(
-            drive.stream if stream else drive.whole,
-            api.writer(asked, prompt),
-            api.server,
-            media_type=api.media_type,
-            admission=shared.admission,
-            limits=shared.limits,
-            timing=Timing(shared.metrics, api.operation, read.model),
-            stream=stream,
-            headers=told,
-        )
-        client: Client | None = request.scope.get(CLIENT)
-        return made if client is None else _Counted(made, client, api.server)
+            return shared.refusing(api, error, told)
 
     return answer
 
@@ -150,6 +182,7 @@ def _routes(shared: App) -> list[BaseRoute]:
     ]
     return [
         *apis,
+        *responses(shared),
         *listings(shared),
         Route("/healthz", alive),
         Route("/readyz", ready),

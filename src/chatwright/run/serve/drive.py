@@ -18,6 +18,8 @@ __all__ = ["driven"]
 
 _PILE = 64
 """How many pieces may wait where several answers are made at once."""
+_TOLD = ("phase", "stop_sequence")
+"""What wires tell of an answer's metadata: Responses the one, Anthropic's the other."""
 
 log = logging.getLogger("chatwright.serve")
 
@@ -38,7 +40,7 @@ class _Drive:
         self._config: Any = {"run_name": run_name}
         self._incoming = Incoming()
         self._reason: str | None = None
-        self._stop: str | None = None
+        self._metadata: dict[str, Any] = {}
 
     def _kwargs(self) -> dict[str, Any]:
         prompt, model = self._prompt, self._model
@@ -86,7 +88,7 @@ class _Drive:
     def _taken(self, message: BaseMessage) -> Iterator[Delta]:
         metadata = message.response_metadata
         self._reason = metadata.get("normalized_finish_reason", self._reason)
-        self._stop = metadata.get("stop_sequence", self._stop)
+        self._metadata |= {name: metadata[name] for name in _TOLD if metadata.get(name)}
         if not isinstance(message, AIMessage | AIMessageChunk):
             raise TypeError(f"the model answered with a {type(message).__name__}")
         for delta in self._incoming.deltas(message):
@@ -99,8 +101,7 @@ class _Drive:
     def _end(self) -> Iterator[Delta]:
         for delta in self._incoming.end():
             if isinstance(delta, Finish):
-                metadata = {"stop_sequence": self._stop} if self._stop else {}
-                yield Finish(self._reason or delta.reason, metadata)
+                yield Finish(self._reason or delta.reason, self._metadata)
             else:
                 yield delta
 

@@ -2,7 +2,9 @@
 
 import json
 import logging
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 from langchain_core.exceptions import (
     ContextOverflowError,
@@ -18,9 +20,6 @@ from langchain_core.exceptions import (
 from chatwright.errors import ChatwrightError, ParameterError, SchemaError, SourceError
 from chatwright.wires.wire import Server
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
 __all__ = ["Failure", "HttpError", "failure_of"]
 
 log = logging.getLogger("chatwright.serve")
@@ -33,13 +32,17 @@ class HttpError(Exception):
         status: The HTTP status.
         message: Why, and what helps.
         retry_after: Seconds after which to try again; None to say nothing of it.
+        detail: Further fields of the error, such as its `code`, on wires that have them.
     """
 
-    def __init__(self, status: int, message: str, retry_after: float | None = None) -> None:
-        """Keep the three."""
+    def __init__(
+        self, status: int, message: str, retry_after: float | None = None, **detail: str
+    ) -> None:
+        """Keep all of it."""
         super().__init__(message)
         self.status = status
         self.retry_after = retry_after
+        self.detail = detail
 
 
 class Failure(NamedTuple):
@@ -49,11 +52,13 @@ class Failure(NamedTuple):
         status: The HTTP status.
         message: What the client is told.
         retry_after: Seconds after which to try again; None to say nothing of it.
+        detail: Further fields of the error, on wires that have them.
     """
 
     status: int
     message: str
     retry_after: float | None = None
+    detail: Mapping[str, str] = MappingProxyType({})
 
     def headers(self) -> dict[str, str]:
         """Return the headers that belong to it."""
@@ -66,6 +71,8 @@ class Failure(NamedTuple):
         fields: Mapping[str, Any] = {"error": {"message": self.message, "code": self.status}}
         if server is not None:
             fields = server.error(self.status, self.message)
+        if self.detail:
+            fields = {**fields, "error": {**fields["error"], **self.detail}}
         return json.dumps(fields, ensure_ascii=False).encode()
 
 
@@ -92,7 +99,7 @@ def failure_of(error: BaseException) -> Failure:
         error: The error.
     """
     if isinstance(error, HttpError):
-        return Failure(error.status, str(error), error.retry_after)
+        return Failure(error.status, str(error), error.retry_after, error.detail)
     status = next((code for kind, code in _KINDS if isinstance(error, kind)), 500)
     if status >= 500:  # noqa: PLR2004  the server's own fault
         log.error("the model failed", exc_info=error)

@@ -19,6 +19,11 @@ class Limits:
         heartbeat: Seconds between the comments that a stream sends until its first token.
         reader_seconds: How long a client may leave a piece of a stream unread.
         drain_seconds: How long answers may go on after the server was told to stop.
+        kept: How many responses are kept for requests that go on from them.
+        kept_bytes: How large they may be together.
+        kept_seconds: How long one is kept after it was made, or last gone on from.
+        socket_seconds: How long a WebSocket may stay open; Open Responses has an hour.
+        socket_queue: How many requests may wait on a WebSocket, which answers one at a time.
     """
 
     concurrency: int = 64
@@ -30,3 +35,8 @@ class Limits:
     heartbeat: float = 1.0
     reader_seconds: float = 60.0
     drain_seconds: float = 30.0
+    kept: int = 1_000
+    kept_bytes: int = 64 * 2**20
+    kept_seconds: float = 24 * 3600.0
+    socket_seconds: float = 3600.0
+    socket_queue: int = 16

@@ -4,6 +4,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from chatwright.wires.responses.names import PHASE
+
 __all__ = ["Call", "Item", "Message", "Thought"]
 
 
@@ -119,6 +121,8 @@ class _Parted(Item):
 class Message(_Parted):
     """A message: parts of text and of refusal."""
 
+    phase: str | None = None
+    """`commentary` or `final_answer`, where the model tells it."""
     place = "content_index"
     added = "response.content_part"
 
@@ -130,6 +134,7 @@ class Message(_Parted):
             "status": self.status,
             "role": "assistant",
             "content": self.parts(),
+            **({PHASE: self.phase} if self.phase else {}),
         }
 
 

@@ -1,11 +1,12 @@
 """What both ends of OpenAI's Responses know of them."""
 
 from collections.abc import Mapping
+from typing import Any
 
 from chatwright.wires.openai.names import ERRORS
 from chatwright.wires.usage import UsageFields
 
-__all__ = ["ERRORS", "MAX_TOKENS", "PATH", "PHASE", "REASONS", "THOUGHTS", "USAGE"]
+__all__ = ["ERRORS", "MAX_TOKENS", "PATH", "PHASE", "REASONS", "THOUGHTS", "UNSAID", "USAGE"]
 
 PATH = "/responses"
 MAX_TOKENS = "max_output_tokens"
@@ -27,6 +28,26 @@ USAGE = UsageFields(
         ("output_tokens_details", "reasoning_tokens"),
     ),
 )
+UNSAID: Mapping[str, Any] = {
+    "background": False,
+    "frequency_penalty": 0.0,
+    "instructions": None,
+    "max_output_tokens": None,
+    "max_tool_calls": None,
+    "metadata": {},
+    "parallel_tool_calls": True,
+    "presence_penalty": 0.0,
+    "previous_response_id": None,
+    "prompt_cache_key": None,
+    "safety_identifier": None,
+    "store": True,
+    "temperature": 1.0,
+    "top_logprobs": 0,
+    "top_p": 1.0,
+    "truncation": "disabled",
+}
+"""The fields of a request that its answer tells again as they are, and what it tells where the
+request says nothing: Open Responses has no null for most of them."""
 
 THOUGHTS = "reasoning_items"
 """Where a message keeps what has to go back: reasoning that the server encrypted, its own tools'

@@ -1,6 +1,7 @@
 """The server's end of OpenAI's Responses: requests in, answers out."""
 
 import itertools
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -8,8 +9,9 @@ from chatwright.deltas import Delta, Reasoning, Refusal, ToolCallDelta
 from chatwright.wires.asked import Asked, text_of
 from chatwright.wires.framing import named_sse_event
 from chatwright.wires.openai.server import error
+from chatwright.wires.prompt import given
 from chatwright.wires.responses.items import Call, Item, Message, Thought
-from chatwright.wires.responses.names import REASONS, USAGE
+from chatwright.wires.responses.names import PHASE, REASONS, UNSAID, USAGE
 from chatwright.wires.writer import Writer as BaseWriter
 
 __all__ = ["Writer", "error", "read"]
@@ -18,7 +20,9 @@ __all__ = ["Writer", "error", "read"]
 def read(body: Mapping[str, Any]) -> Asked:
     """Read a request."""
     messages = []
-    for item in body["input"] if isinstance(body["input"], list) else [{"content": body["input"]}]:
+    goes_on = body.get("previous_response_id") is not None
+    items = (body.get("input") or []) if goes_on else body["input"]
+    for item in items if isinstance(items, list) else [{"content": items}]:
         if item.get("type") == "function_call_output":
             messages.append(("tool", text_of(item["output"])))
         elif "content" in item:
@@ -26,21 +30,64 @@ def read(body: Mapping[str, Any]) -> Asked:
         else:
             messages.append(("assistant", ""))
     wanted = (body.get("text") or {}).get("format")
-    choice = body.get("tool_choice")
-    if isinstance(choice, dict):
-        choice = {"type": "function", "function": {"name": choice.get("name")}}
     return Asked(
         model=body.get("model"),
         messages=messages,
-        tools={
-            each["name"]: each.get("parameters", {})
-            for each in body.get("tools") or ()
-            if each["type"] == "function"
-        },
-        tool_choice=choice,
-        schema=wanted and wanted.get("schema", {}),
+        tools={each["name"]: each.get("parameters") or {} for each in _functions(body)},
+        tool_choice=_choice(body.get("tool_choice")),
+        schema=wanted and (None if wanted.get("type") == "text" else wanted.get("schema", {})),
         stream=bool(body.get("stream")),
+        fields=_told_again(body),
     )
+
+
+def _functions(body: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    return [each for each in body.get("tools") or () if each["type"] == "function"]
+
+
+def _choice(choice: Any) -> Any:
+    """Return a choice as chat completions have it."""
+    match choice:
+        case {"type": "allowed_tools", **more}:
+            return more.get("mode") or "auto"
+        case {"name": name}:
+            return {"type": "function", "function": {"name": name}}
+    return choice
+
+
+def _told_again(body: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what an answer tells again of its request: what has an effect, in full."""
+    text, thinking = body.get("text") or {}, body.get("reasoning") or {}
+    choice = body.get("tool_choice") or "auto"
+    if isinstance(choice, dict) and choice.get("type") == "allowed_tools":
+        choice = {**choice, "mode": choice.get("mode") or "auto"}
+    tools = [
+        {
+            "type": "function",
+            "name": each["name"],
+            "description": each.get("description"),
+            "parameters": each.get("parameters"),
+            "strict": bool(each.get("strict")),
+        }
+        for each in _functions(body)
+    ]
+    return {
+        **UNSAID,
+        **given(**{name: body.get(name) for name in UNSAID}),
+        "reasoning": {"effort": thinking.get("effort"), "summary": thinking.get("summary")},
+        "service_tier": "default",
+        "text": {**given(verbosity=text.get("verbosity")), "format": _format(text.get("format"))},
+        "tool_choice": choice,
+        "tools": tools,
+    }
+
+
+def _format(wanted: Mapping[str, Any] | None) -> Mapping[str, Any]:
+    """Return the form that was asked for: clients read an answer by it."""
+    if wanted is None or wanted.get("type") != "json_schema":
+        return wanted or {"type": "text"}
+    told = {"description": None, "strict": False, **wanted}
+    return {**told, "strict": bool(told["strict"])}
 
 
 class Writer(BaseWriter):
@@ -68,6 +115,8 @@ class Writer(BaseWriter):
 
     def _payloads(self, delta: Delta) -> Iterator[Any]:
         match delta:
+            case "":
+                pass  # it would make an item with nothing in it
             case str():
                 yield from self._piece(Message, "output_text", delta)
             case Refusal():
@@ -78,7 +127,8 @@ class Writer(BaseWriter):
                 if delta.index not in self._calls:
                     yield from self._close()
                     place = len(self._items)
-                    call = Call(self._id("fc"), place, delta.id or "", delta.name or "")
+                    call_id = delta.id or self._id("call")
+                    call = Call(self._id("fc"), place, call_id, delta.name or "")
                     self._calls[delta.index] = call
                     self._items.append(call)
                     yield from call.begin()
@@ -105,6 +155,8 @@ class Writer(BaseWriter):
 
     def _tail(self) -> Iterator[Any]:
         status = "incomplete" if self.totals.reason in REASONS else "completed"
+        if isinstance(self._open, Message) and self.totals.finish:
+            self._open.phase = self.totals.finish.metadata.get(PHASE)
         yield from self._close(status, last=True)
         yield {"type": f"response.{status}", "response": self._response(status)}
 
@@ -134,37 +186,16 @@ class Writer(BaseWriter):
     def _response(self, status: str) -> dict[str, Any]:
         asked, totals = self.asked, self.totals
         reason = REASONS.get(totals.reason) if status == "incomplete" else None
-        choice = asked.tool_choice
-        if isinstance(choice, dict):
-            choice = {"type": "function", "name": choice["function"]["name"]}
         return {
             "id": f"resp_{asked.number}",
             "object": "response",
             "created_at": int(asked.created),
-            "model": asked.model,
+            "completed_at": int(time.time()) if status == "completed" else None,
             "status": status,
             "error": None,
             "incomplete_details": {"reason": reason} if reason else None,
-            "instructions": None,
-            "metadata": {},
+            "model": asked.model,
             "output": [each.shown() for each in self._items],
-            "parallel_tool_calls": True,
-            "temperature": None,
-            "text": {"format": _format(asked.schema)},
-            "tool_choice": choice or "auto",
-            "tools": [
-                {"type": "function", "name": name, "parameters": schema, "strict": False}
-                for name, schema in asked.tools.items()
-            ],
-            "top_p": None,
             "usage": USAGE.write(totals.usage) if totals.usage else None,
+            **asked.fields,
         }
-
-
-def _format(schema: Any) -> dict[str, Any]:
-    """Return the form that was asked for: clients read an answer by it."""
-    if schema is None:
-        return {"type": "text"}
-    if not schema:
-        return {"type": "json_object"}
-    return {"type": "json_schema", "name": "answer", "schema": schema, "strict": False}
