@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from chatwright import InvalidRequestError, Usage
+from chatwright import InvalidRequestError, ToolCallDelta, Usage
 from chatwright.wires import WIRES
 from chatwright.wires.asked import Asked
 from chatwright.wires.responses import compact
@@ -202,6 +202,13 @@ def test_answers_conform_to_open_responses(script):
     for each in script:
         whole.add(each)
     valid(whole.whole(), "ResponseResource")
+
+
+def test_a_piece_of_no_text_makes_no_item():
+    writer = SERVER.writer(Asked("m", ()))
+    for each in ("", ToolCallDelta(0, "c", "look", "{}"), ""):
+        writer.add(each)
+    assert [each["type"] for each in writer.whole()["output"]] == ["function_call"]
 
 
 def test_a_failure_conforms_to_open_responses_before_and_after_the_first_piece():

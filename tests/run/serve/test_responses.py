@@ -174,15 +174,6 @@ class TestCreate:
         (item,) = serving(refusing).post("/v1/responses", input="hi").json()["output"]
         assert item["content"] == [{"type": "refusal", "refusal": "I won't."}]
 
-    def test_a_piece_of_no_text_makes_no_item(self, serving):
-        @chat_model
-        def calling(messages, tools=None):
-            yield ""
-            yield ToolCallDelta(0, "c", "look", {"city": "a"})
-
-        made = serving(calling).post("/v1/responses", input="hi", tools=[TOOL]).json()
-        assert [each["type"] for each in made["output"]] == ["function_call"]
-
     def test_a_phase_that_the_model_tells(self, serving):
         @chat_model
         def phased(messages):

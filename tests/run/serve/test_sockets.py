@@ -181,7 +181,7 @@ def test_it_is_open_for_so_long(serving, model, open_to):
         socket.socket.recv(timeout=30)
 
 
-@pytest.mark.parametrize("limits", [{"socket_queue": 2}, {"body": 2000}])
+@pytest.mark.parametrize("limits", [{"socket_queue": 2}, {"socket_queue": 1000, "body": 2000}])
 def test_too_much_that_waits_ends_it_and_the_answer(serving, open_to, limits):
     endless = Endless()
     socket = open_to(serving(endless.model, limits=Limits(**limits)))
