@@ -211,6 +211,15 @@ def test_a_piece_of_no_text_makes_no_item():
     assert [each["type"] for each in writer.whole()["output"]] == ["function_call"]
 
 
+def test_a_call_without_an_id_gets_one():
+    writer = SERVER.writer(Asked("m", ()))
+    for n in range(2):
+        writer.add(ToolCallDelta(n, None, "look", "{}"))
+    first, second = (each["call_id"] for each in writer.whole()["output"])
+    assert first
+    assert first != second
+
+
 def test_a_failure_conforms_to_open_responses_before_and_after_the_first_piece():
     for script in ([], ["Hel"]):
         writer = SERVER.writer(SERVER.read({"model": "m", "input": "hi"}))

@@ -185,6 +185,8 @@ def test_it_is_open_for_so_long(serving, model, open_to):
 def test_too_much_that_waits_ends_it_and_the_answer(serving, open_to, limits):
     endless = Endless()
     socket = open_to(serving(endless.model, limits=Limits(**limits)))
+    socket.send(input="x")
+    assert endless.started.wait(30)
     with pytest.raises(ConnectionClosed):
         for _ in range(100):
             socket.send(input="x" * 100)
@@ -193,8 +195,8 @@ def test_too_much_that_waits_ends_it_and_the_answer(serving, open_to, limits):
     assert soon(endless.closed.is_set)
 
 
-def test_a_client_that_goes_ends_the_answer(serving, open_to):
-    endless = Endless()
+def test_a_client_that_goes_before_the_first_piece_ends_the_answer(serving, open_to):
+    endless = Endless(first_after=600)
     socket = open_to(serving(endless.model))
     socket.send(input="x")
     assert endless.started.wait(30)
