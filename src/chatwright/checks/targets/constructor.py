@@ -55,6 +55,7 @@ class Maker:
         address: The parameter that holds an address by default, whatever its name.
         name: What reports call the model.
         package: The distribution that it is of, as far as that is known.
+        named: The names of its parameters, where it takes any beside them.
     """
 
     build: Callable[..., BaseChatModel]
@@ -63,14 +64,16 @@ class Maker:
     name: str = ""
     package: str | None = None
     address: str | None = None
+    named: frozenset[str] = frozenset()
 
     def parameter(self, name: str) -> str | None:
         """Return what the constructor calls a thing; None where it has no name for it."""
         names: Iterable[str] = NAMES.get(name, (name,))
-        if self.takes is None:
-            return name
-        found = next((each for each in names if each in self.takes), None)
-        return self.address if found is None and name == "base_url" else found
+        takes = self.named if self.takes is None else self.takes
+        found = next((each for each in names if each in takes), None)
+        if found is None and name == "base_url":
+            found = self.address
+        return name if found is None and self.takes is None else found
 
     def __call__(self, **things: Any) -> BaseChatModel:
         """Make a model.
@@ -146,8 +149,10 @@ def maker(found: Any, given: Mapping[str, Any] | None = None) -> Maker:
         return Maker(found, names, kwargs, found.__name__, _package(found), _address(found))
     if callable(found) and not isinstance(found, type):
         name = getattr(found, "__name__", type(found).__name__)
-        takes = _parameters(found)
-        return Maker(found, takes, kwargs, name, _package(found), _address(found))
+        named, rest = _signature(found)
+        takes = None if rest is None or rest else named
+        package, address = _package(found), _address(found)
+        return Maker(found, takes, kwargs, name, package, address, named)
     raise TypeError(
         f"{found!r} is no chat model, no class of chat models and no function that returns one"
     )
@@ -170,8 +175,8 @@ def _names(cls: type[BaseChatModel]) -> frozenset[str] | None:
         if each.init is not False:
             names |= {name} if each.alias is None or _by_name(cls) else {each.alias}
             names |= {each.alias} - {None} if isinstance(each.alias, str) else set()
-    names |= _parameters(cls.__init__) or set()
-    return frozenset(names)
+    named, rest = _signature(cls.__init__)
+    return frozenset(names | named | (_picked(cls.__init__, rest) if rest else set()))
 
 
 def _by_name(cls: type[BaseChatModel]) -> bool:
@@ -179,18 +184,19 @@ def _by_name(cls: type[BaseChatModel]) -> bool:
     return bool(config.get("populate_by_name") or config.get("validate_by_name"))
 
 
-def _parameters(function: Callable[..., Any]) -> frozenset[str] | None:
+def _signature(function: Callable[..., Any]) -> tuple[frozenset[str], str | None]:
+    """Return the names of a function's parameters, and what it calls the rest that it takes.
+
+    The rest is empty where it takes no others, and None where nothing tells what it takes.
+    """
     try:
         parameters = inspect.signature(function).parameters.values()
     except (TypeError, ValueError):
-        return None
-    is_init = getattr(function, "__name__", "") == "__init__"
+        return frozenset(), None
     rest = next((each.name for each in parameters if each.kind is each.VAR_KEYWORD), "")
-    if rest and not is_init:
-        return None
     named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
-    found = {each.name for each in parameters if each.kind in named} - {"self", "args"}
-    return frozenset(found | (_picked(function, rest) if rest else set()))
+    found = {each.name for each in parameters if each.kind in named}
+    return frozenset(found - {"self", "args"}), rest
 
 
 def _picked(function: Callable[..., Any], rest: str) -> set[str]:
