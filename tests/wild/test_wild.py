@@ -26,7 +26,9 @@ AT_ONCE = 2
 """How many models are tried at a time, each in a process of its own."""
 QUICK = {"gateway_httpx", "rule_agent", "own_sse", "args_swallowed", "key_in_the_open"}
 """What `make test` tries: of each kind, what takes seconds."""
-RIGHT, WRONG = (sorted(path.stem for path in HERE.glob(f"{each}/*.py")) for each in ("right", "wrong"))
+RIGHT, WRONG = (
+    sorted(path.stem for path in HERE.glob(f"{each}/*.py")) for each in ("right", "wrong")
+)
 COMMAND = "from chatwright.cli import main; main()"
 
 
