@@ -17,7 +17,6 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-
 from wild.verdicts import FAILS, HONEST_FAILS, UNREACHABLE, WRONG_VERDICTS
 
 HERE = Path(__file__).parent

@@ -23,6 +23,8 @@ from chatwright.deltas import Usage
 
 ASKED = "What is it?"
 RESULT = "an image in a tool's result"
+TEXT_ALONE = ("text only", "only text", "text alone")
+"""How models say that they take nothing else."""
 OTHER = (
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAIAAACQd1PeAAAADElEQVR4nGPgrPgAAAH/AXKwVriqAAAAAElFTkSuQmCC"
 )
@@ -159,7 +161,7 @@ def _refused(call: Call, where: str, words: Sequence[str], *, declared: bool) ->
     if error is None:
         return
     expect(not declared, f"{where}, declared: {told(error)}", "to be taken")
-    clear = is_refusal(error, *words, "content", "block", "modal", "media")
+    clear = is_refusal(error, *words, "content", "block", "modal", "media", *TEXT_ALONE)
     expect(clear, f"{where}: {told(error)}", f"an error that says that {words[0]} is not taken")
 
 

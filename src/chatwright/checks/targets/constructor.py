@@ -37,6 +37,10 @@ NAMES = {
 }
 """What constructors call the things that check has to set; the first that is there is taken."""
 MODEL_NAME = "checked-model"
+LONG = 8
+"""How long a secret has to be to be looked for: `none` or `test` is in any text."""
+_KEY = re.compile(r"(api_?key|(access|api|auth)_?token)$")
+"""Ends of what vendors call their keys, their own names before it."""
 _TWICE = re.compile(r"multiple values for keyword argument '(\w+)'")
 
 
@@ -73,6 +77,8 @@ class Maker:
         found = next((each for each in names if each in takes), None)
         if found is None and name == "base_url":
             found = self.address
+        if found is None and name == "api_key":
+            found = next((each for each in sorted(takes) if _KEY.search(each)), None)
         return name if found is None and self.takes is None else found
 
     def __call__(self, **things: Any) -> BaseChatModel:
@@ -241,6 +247,12 @@ def _is_address(value: Any) -> bool:
 def _package(found: Any) -> str | None:
     module = getattr(found, "__module__", None) or ""
     return module.partition(".")[0].replace("_", "-") or None
+
+
+def key_given(made: Maker) -> str:
+    """Return the key that a maker gives, if it is a plain str; else nothing."""
+    given = made.given.get(made.parameter("api_key") or "")
+    return given if isinstance(given, str) and len(given) >= LONG else ""
 
 
 def secrets_of(model: BaseChatModel) -> set[str]:
