@@ -17,17 +17,20 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+
 from wild.verdicts import FAILS, HONEST_FAILS, UNREACHABLE, WRONG_VERDICTS
 
 HERE = Path(__file__).parent
 SECONDS = 250
 AT_ONCE = 2
 """How many models are tried at a time, each in a process of its own."""
-QUICK = {"gateway_httpx", "rule_agent", "own_sse", "args_swallowed", "key_in_the_open"}
+QUICK = {"gateway_httpx", "rule_agent", "own_sse", "memory_on_model", "args_swallowed"}
 """What `make test` tries: of each kind, what takes seconds."""
 RIGHT, WRONG = (
     sorted(path.stem for path in HERE.glob(f"{each}/*.py")) for each in ("right", "wrong")
 )
+OPTIONS = ("--no-langchain-tests", "--yes", "--max-calls=300", "--timeout=40", "-fjson")
+"""Time enough for a busy machine, and as many calls of models in the process as rules make."""
 COMMAND = "from chatwright.cli import main; main()"
 
 
@@ -42,9 +45,17 @@ def checked(kind, name, report):
     (made,) = told(kind, name, "MODEL")
     (kwargs,) = told(kind, name, "KWARGS")
     given = [f"-k{key}={json.dumps(value)}" for key, value in json.loads(kwargs).items()]
-    command = [sys.executable, "-c", COMMAND, "check", f"{name}:{made}", *given]
+    command = [sys.executable, "-c", COMMAND, "check", f"{name}:{made}", *given, *OPTIONS]
     with subprocess.Popen(
-        [*command, "--no-langchain-tests", "--yes", "--max-calls=300", "-fjson", f"-o{report}"],
+        [
+            *command,
+            "--no-langchain-tests",
+            "--yes",
+            "--max-calls=300",
+            "--timeout=40",
+            "-fjson",
+            f"-o{report}",
+        ],
         cwd=HERE / kind,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
@@ -107,7 +118,9 @@ def test_a_right_model_is_accused_of_nothing_but_its_honest_faults(name, reports
 def test_a_wrong_model_fails_by_its_own_fault_and_by_nothing_else(name, reports):
     found = failed(reports, name)
     by_its_fault, besides = FAILS[name]
-    assert {*found} == {*by_its_fault.split(), *besides.split()}, found
+    own = {*by_its_fault.split()}
+    assert own <= {*found}, found
+    assert besides == "*" or {*found} == own | {*besides.split()}, found
 
 
 @pytest.mark.parametrize("name", [*cases(UNREACHABLE)])

@@ -29,8 +29,8 @@ CHANGES: Sequence[Change] = (
             "K4": "a copy that sends another request fails; headers count as well, and all ways "
             "are tried where one is refused",
             "C1": "stop sequences that come, and streams that are closed, are tried",
-            "E2": "an error that the stream tells and that is passed over fails, on Anthropic's and "
-            "Ollama's wires too",
+            "E2": "an error that the stream tells and that is passed over fails, on Anthropic's "
+            "and Ollama's wires too",
             "E4": "SimpleChatModel's `_agenerate` is core's, whose threads go on: a warning",
             "E7": "new",
             "A1": "with tools and a stop sequence, too",
