@@ -26,6 +26,16 @@ AT_ONCE = 2
 """How many models are tried at a time, each in a process of its own."""
 QUICK = {"gateway_httpx", "rule_agent", "own_sse", "memory_on_model", "args_swallowed"}
 """What `make test` tries: of each kind, what takes seconds."""
+PROBES = {
+    "stream_error_swallowed": "E2,R6",
+    "key_in_traces": "K1,R6",
+    "responses_factory": "B1,A2",
+    "messages_sdk": "T2,U2",
+    "taught_tools_urllib": "O2,O5",
+    "usage_added_up": "M4",
+    "simple_ignores_stop": "E4",
+}
+"""Models that rules have misjudged, and those rules: quick enough for `make test`."""
 RIGHT, WRONG = (
     sorted(path.stem for path in HERE.glob(f"{each}/*.py")) for each in ("right", "wrong")
 )
@@ -40,12 +50,12 @@ def told(kind, name, key):
     return re.findall(rf"^{key}: *(.*?) *$", doc, re.MULTILINE)
 
 
-def checked(kind, name, report):
+def checked(kind, name, report, *options):
     """Check a model by the command, in a process of its own; return its exit code and errors."""
     (made,) = told(kind, name, "MODEL")
     (kwargs,) = told(kind, name, "KWARGS")
     given = [f"-k{key}={json.dumps(value)}" for key, value in json.loads(kwargs).items()]
-    command = [sys.executable, "-c", COMMAND, "check", f"{name}:{made}", *given, *OPTIONS]
+    command = [sys.executable, "-c", COMMAND, "check", f"{name}:{made}", *given, *OPTIONS, *options]
     with subprocess.Popen(
         [
             *command,
@@ -99,9 +109,8 @@ def cases(names):
         yield pytest.param(name, marks=marks)
 
 
-def failed(reports, name):
+def failed(code, errors, report):
     """Return what FAILs: what was got, by rule."""
-    code, errors, report = reports(name)
     assert code in {0, 1}, errors
     findings = json.loads(report.read_text(encoding="utf-8"))["findings"]
     assert not [each for each in findings if each["fault"] == "check"]
@@ -110,17 +119,26 @@ def failed(reports, name):
 
 @pytest.mark.parametrize("name", [*cases(each for each in RIGHT if each not in UNREACHABLE)])
 def test_a_right_model_is_accused_of_nothing_but_its_honest_faults(name, reports):
-    found = failed(reports, name)
+    found = failed(*reports(name))
     assert {*found} == {*HONEST_FAILS.get(name, {})}, found
 
 
 @pytest.mark.parametrize("name", [*cases(WRONG)])
 def test_a_wrong_model_fails_by_its_own_fault_and_by_nothing_else(name, reports):
-    found = failed(reports, name)
+    found = failed(*reports(name))
     by_its_fault, besides = FAILS[name]
     own = {*by_its_fault.split()}
     assert own <= {*found}, found
     assert besides == "*" or {*found} == own | {*besides.split()}, found
+
+
+@pytest.mark.parametrize(("name", "rules"), PROBES.items())
+def test_single_rules_judge_alike(name, rules, tmp_path):
+    kind = "right" if name in RIGHT else "wrong"
+    code, errors = checked(kind, name, tmp_path / "report", f"--only={rules}")
+    by_its_fault, besides = FAILS.get(name, (" ".join(HONEST_FAILS.get(name, ())), ""))
+    expected = {*by_its_fault.split(), *besides.split()} & {*rules.split(",")}
+    assert {*failed(code, errors, tmp_path / "report")} == expected
 
 
 @pytest.mark.parametrize("name", [*cases(UNREACHABLE)])

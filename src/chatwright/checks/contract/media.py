@@ -8,6 +8,7 @@ from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMe
 from chatwright.checks.calls.modes import Call
 from chatwright.checks.outcome import expect, skip, warn
 from chatwright.checks.probes.inspection import (
+    TEXT_ALONE,
     arrived,
     bound,
     claims,
@@ -23,8 +24,6 @@ from chatwright.deltas import Usage
 
 ASKED = "What is it?"
 RESULT = "an image in a tool's result"
-TEXT_ALONE = ("text only", "only text", "text alone")
-"""How models say that they take nothing else."""
 OTHER = (
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAIAAACQd1PeAAAADElEQVR4nGPgrPgAAAH/AXKwVriqAAAAAElFTkSuQmCC"
 )

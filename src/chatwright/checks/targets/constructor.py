@@ -95,9 +95,10 @@ class Maker:
         later: dict[str, Any] = {}
         for name, value in things.items():
             parameter = self.parameter(name)
-            if parameter is not None:
+            cores = name in BaseChatModel.model_fields
+            if parameter is not None and not (cores and self._is_guess(parameter)):
                 arguments[parameter] = value
-            elif name in BaseChatModel.model_fields:
+            elif cores:
                 later[name] = value
             else:
                 raise UnknownParameterError(f"{self.name} takes no {name!r}")
@@ -106,6 +107,10 @@ class Maker:
             kind = type(made).__name__
             raise TypeError(f"{self.name} returned a {kind}, which is no chat model")
         return made.model_copy(update=later) if later else made
+
+    def _is_guess(self, parameter: str) -> bool:
+        """Tell whether a function takes a parameter only because it takes any."""
+        return self.takes is None and parameter not in self.named
 
     def _built(self, arguments: dict[str, Any]) -> Any:
         """Make a model; what a function that takes anything gives by itself is left to it."""
