@@ -184,6 +184,11 @@ class OnUpstream(_Free):
             return items  # it honours them itself, and reports which it was
         return _honoured(items, [each for each in received.asked.stop if each])
 
+    def retry_once(self) -> bool:
+        """Have models retry once, which refuse to be without retries; tell whether that is new."""
+        before, self._retries = self._retries, 1
+        return not before
+
     def speak(self, dialect: str) -> None:
         """Have models made from now on be answered in a dialect of their wire; empty for none."""
         self._path = f"/{dialect}{self._path}" if dialect else self._path

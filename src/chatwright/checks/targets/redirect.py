@@ -110,6 +110,8 @@ def _pointed(stage: OnUpstream, name: str) -> tuple[str | None, str]:
             guarded(ask, seconds=POINTING_SECONDS)
     except Exceeded as error:
         said.append(str(error))
+    if not any(seen) and any("retries" in each for each in said) and stage.retry_once():
+        return _pointed(stage, name)
     if seen and seen[0]:
         return stage.wire_of(seen[0][0]), ""
     if stage.strays:
