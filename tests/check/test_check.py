@@ -140,6 +140,22 @@ def test_a_factory_is_given_what_its_signature_names():
     assert 0.25 in seen
 
 
+def test_a_factory_that_takes_anything_is_pointed_by_what_it_names():
+    def factory(server_url="http://127.0.0.1:9/v1", token="", **more):
+        return ChatEndpoint(base_url=server_url, api_key=token, model_name="m", **more)
+
+    (found,) = check(factory, only=["B1"]).findings
+    assert (found.verdict, found.layer) == (Verdict.PASS, "scripted")
+
+
+def test_a_model_that_asks_another_server_on_loopback_is_wrong_use():
+    def factory(base_url):
+        return ChatEndpoint(base_url="http://127.0.0.1:9/v1", model_name="m", max_retries=0)
+
+    with pytest.raises(PointingError, match="sent nothing to the upstream"):
+        check(factory, only=["B1"])
+
+
 class Elsewhere(ChatEndpoint):
     def reply(self, request):
         yield "I need no server."
@@ -263,6 +279,13 @@ def test_keys_are_not_in_reports():
     report = check(Leaks, only=["S1", "S2"])
     assert "my key is ***" in report.findings[0].got
     assert "canary" not in json.dumps(report.as_dict())
+
+
+def test_a_key_that_is_given_is_not_in_reports():
+    given = {"api_key": "given-7c2f91d0"}
+    report = check(Leaks, kwargs=given, only=["S1", "S2"], langchain_tests=False)
+    assert "my key is ***" in report.findings[0].got
+    assert given["api_key"] not in json.dumps(report.as_dict())
 
 
 # The command line.

@@ -29,6 +29,9 @@ CHANGES: Sequence[Change] = (
             "K4": "a copy that sends another request fails; headers count as well, and all ways "
             "are tried where one is refused",
             "C1": "stop sequences that come, and streams that are closed, are tried",
+            "E2": "an error that the stream tells and that is passed over fails, on Anthropic's "
+            "and Ollama's wires too",
+            "E4": "SimpleChatModel's `_agenerate` is core's, whose threads go on: a warning",
             "E7": "new",
             "A1": "with tools and a stop sequence, too",
             "A5": "many calls at once in each of two loops",
@@ -36,6 +39,8 @@ CHANGES: Sequence[Change] = (
             "M5": "a refusal that names the block of v1 is a warning, whatever its class",
             "M8": "as for B7",
             "T2": "True and OpenAI's object force a call, or are refused by name",
+            "K1": "keys by any vendor's name, such as `apikey`",
+            "R6": "calls' values are no model's own defaults",
             "T14": "`strict` is looked for where `parallel_tool_calls` is refused, too",
             "O2": "`strict=True` has to be sent on OpenAI's wires; core's own drops it, a warning",
         },

@@ -17,7 +17,7 @@ from chatwright.checks.outcome import skip
 from chatwright.checks.targets.backends import ANSWER, PROMPT, Made, Script, Stage
 from chatwright.checks.targets.constructor import Maker
 
-__all__ = ["LOOK_UP", "TIMEOUT", "WORD", "Budget", "Shared", "Trial"]
+__all__ = ["LOOK_UP", "TIMEOUT", "WORD", "Budget", "Shared", "Trial", "overrides"]
 
 T = TypeVar("T")
 
@@ -350,7 +350,14 @@ def _has(cls: type[BaseChatModel], ability: str) -> bool:
         "async": ("_agenerate", "_astream"),
     }
     names = overridden.get(ability, ())
-    return any(getattr(cls, each, None) is not getattr(BaseChatModel, each, None) for each in names)
+    return any(overrides(cls, each) for each in names)
+
+
+def overrides(cls: type, name: str) -> bool:
+    """Tell whether a class has a method that core does not write: SimpleChatModel's are core's."""
+    made = getattr(cls, name, None)
+    cores = (None, getattr(BaseChatModel, name, None))
+    return made not in cores and getattr(made, "__module__", "") != BaseChatModel.__module__
 
 
 REASONS = {

@@ -2,26 +2,39 @@
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 __all__ = ["answered", "example"]
 
-_SCHEMA = re.compile(r"conform to this JSON schema:\n(.+)")
 _TAUGHT = re.compile(r"<tools>\n(.*)\n</tools>", re.DOTALL)
 _NAMED = re.compile(r"must call the tool (\w+) now")
 
 
 def answered(system: str, question: str) -> str | None:
     """Return what the LLM writes where its system prompt teaches something; else None."""
-    if wanted := _SCHEMA.search(system):
-        return json.dumps(example(json.loads(wanted[1]), question))
+    if wanted := next(_schemas(system), None):
+        return json.dumps(example(wanted, question))
     if "Answer with one JSON object" in system:
         return json.dumps(dict.fromkeys(re.findall(r"'(\w+)'", question), "something"))
     if not (taught := _TAUGHT.search(system)) or "<tool_response>" in question:
         return None
     tools = [json.loads(line) for line in taught[1].splitlines()]
     return _written(_chosen(tools, _NAMED.search(system)), question)
+
+
+def _schemas(text: str) -> Iterator[Mapping[str, Any]]:
+    """Yield the JSON schemas of objects that a text holds, whatever its words around them."""
+    decoder, at = json.JSONDecoder(), text.find("{")
+    while at >= 0:
+        try:
+            value, end = decoder.raw_decode(text, at)
+        except ValueError:
+            end = at + 1
+        else:
+            if isinstance(value.get("properties"), dict):
+                yield value
+        at = text.find("{", end)
 
 
 def _chosen(tools: Sequence[Mapping[str, Any]], named: Any) -> Mapping[str, Any]:

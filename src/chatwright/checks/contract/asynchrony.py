@@ -14,7 +14,7 @@ from chatwright.checks.contract.basics import most_at_once
 from chatwright.checks.outcome import expect, fail, warn
 from chatwright.checks.probes.requests import asked_by, different
 from chatwright.checks.rulebook import rule
-from chatwright.checks.trial import LOOK_UP, Trial
+from chatwright.checks.trial import LOOK_UP, Trial, overrides
 from chatwright.deltas import ToolCallDelta, Usage
 from chatwright.testing import Pause
 
@@ -31,7 +31,7 @@ TALK = (SystemMessage("Be brief."), HumanMessage("Hi"), AIMessage("Hello."), Hum
 
 def native(model: BaseChatModel, name: str) -> bool:
     """Tell whether a class has written an async method itself."""
-    return getattr(type(model), name, None) is not getattr(BaseChatModel, name)
+    return overrides(type(model), name)
 
 
 @rule(

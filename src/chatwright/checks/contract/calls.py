@@ -9,6 +9,7 @@ from chatwright.checks.calls.modes import STREAMING, Call
 from chatwright.checks.outcome import expect, fail, skip, warn
 from chatwright.checks.probes.inspection import (
     ANSWERING,
+    TEXT_ALONE,
     arrived,
     bound,
     calls_of,
@@ -308,7 +309,7 @@ def foreign_histories(trial: Trial) -> None:
     model = trial.model(["fine", Usage(9, 1)]) if trial.scripted else trial.model()
     for way in ways(trial):
         call = trial.call(way, history(blocks=True), model=bound(model, BOTH))
-        if call.error is not None and is_refusal(call.error, "tool_use"):
+        if call.error is not None and is_refusal(call.error, "tool_use", *TEXT_ALONE):
             warn(f"{way}: {said(call)}", "an answer")
         expect(call.error is None, f"{way}: {said(call)}", "an answer")
         for request in requests(trial, call):

@@ -1,5 +1,6 @@
 """Errors, cancellation, concurrency: how calls end that don't end well."""
 
+from collections.abc import Iterator
 from typing import Any
 
 from langchain_core import exceptions
@@ -10,7 +11,7 @@ from chatwright.checks.probes.inspection import is_bare, wire
 from chatwright.checks.rulebook import rule
 from chatwright.checks.trial import Trial
 from chatwright.deltas import Usage
-from chatwright.testing import Bytes, Cut, Pause, Raise, Refuse
+from chatwright.testing import Bytes, Cut, Pause, Raise, Received, Refuse
 
 WAYS = ("invoke", "ainvoke", "stream", "astream")
 SILENCE_SECONDS = 3.0
@@ -109,8 +110,10 @@ def errors_in_the_middle(trial: Trial) -> None:
     """Half an answer that looks whole is the worst of all.
 
     The connection breaks after some text. The error must come out, of `invoke` too, and of streams
-    `on_llm_error` must get what was there, in `response`. An answer that ends properly, but with no
-    mark of its end, should not pass for whole: that is a warning, as there are such servers.
+    `on_llm_error` must get what was there, in `response`. An error that the stream itself tells, as
+    OpenAI's, Anthropic's and Ollama's wires have it, must come out as well. An answer that ends
+    properly, but with no mark of its end, should not pass for whole: that is a warning, as there
+    are such servers.
     """
     breaks: Any = Cut(reset=True) if trial.over_http else Raise(ConnectionResetError("gone"))
     for way in streaming(trial):
@@ -133,18 +136,25 @@ def errors_in_the_middle(trial: Trial) -> None:
 
 
 def _expect_marks(trial: Trial) -> None:
-    """Warn where an answer passes for whole that ends properly, but without a mark of its end."""
+    """Fail where an error that a stream tells is passed over; warn where its end needs no mark."""
     for way in streaming(trial):
-        failure = Bytes(b'data: {"error": {"message": "overloaded", "code": 500}}\n\n')
-        model = trial.model(["half ", "an ", failure, Cut(politely=True)])
-        call = trial.call(way, "Hi", model=model)
-        if call.error is None and wire(trial, call) == "openai":
-            warn(f"{way}: an error that the stream tells is passed over", "an error")
+        call = trial.call(way, "Hi", model=trial.model(_telling))
+        if wire(trial, call) in {"openai", "anthropic", "ollama"}:
+            got = f"{way}: an error that the stream tells is passed over: {call.parts!r:.300}"
+            expect(call.error is not None, got, "an error")
         call = trial.call(way, script=["half ", "an ", Cut(politely=True)])
         if call.error is None:
             warn(
                 f"{way}: {call.message.text!r} passes for whole: nothing marked its end", "an error"
             )
+
+
+def _telling(received: Received) -> Iterator[Any]:
+    """Answer half, and tell an error as the wire has it."""
+    yield from ("half ", "an ")
+    if received.asked and received.wire and received.wire.server:
+        told = received.wire.server.writer(received.asked).fail(500, "overloaded")
+        yield from (Bytes(b"".join(told)), Cut(politely=True))
 
 
 @rule(

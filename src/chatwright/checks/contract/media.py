@@ -8,6 +8,7 @@ from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMe
 from chatwright.checks.calls.modes import Call
 from chatwright.checks.outcome import expect, skip, warn
 from chatwright.checks.probes.inspection import (
+    TEXT_ALONE,
     arrived,
     bound,
     claims,
@@ -159,7 +160,7 @@ def _refused(call: Call, where: str, words: Sequence[str], *, declared: bool) ->
     if error is None:
         return
     expect(not declared, f"{where}, declared: {told(error)}", "to be taken")
-    clear = is_refusal(error, *words, "content", "block", "modal", "media")
+    clear = is_refusal(error, *words, "content", "block", "modal", "media", *TEXT_ALONE)
     expect(clear, f"{where}: {told(error)}", f"an error that says that {words[0]} is not taken")
 
 

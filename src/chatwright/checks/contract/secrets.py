@@ -18,15 +18,13 @@ from chatwright.checks.probes.answers import able
 from chatwright.checks.probes.captured_output import Said, listening, of_error
 from chatwright.checks.rulebook import rule
 from chatwright.checks.targets.backends import ANSWER, CANARY, OnUpstream
-from chatwright.checks.targets.constructor import MODEL_NAME, secrets_of
+from chatwright.checks.targets.constructor import LONG, MODEL_NAME, key_given, secrets_of
 from chatwright.checks.trial import LOOK_UP, Trial
 from chatwright.testing import Cut, Pause, Refuse
 
 OTHER_KEY = f"{CANARY}-other"
 KEY, HEADER, PASSWORD = f"{CANARY}-key", f"{CANARY}-header", f"{CANARY}-password"
 # The canary is in each: reports hide it.
-_LONG = 8
-"""How long a secret has to be to be looked for: `none` or `test` is in any text."""
 _FAILING = ("invoke", "astream", "async_v3")
 _ANSWERS: dict[str, Any] = {
     "": ANSWER,
@@ -87,14 +85,13 @@ def nothing_is_shown(trial: Trial) -> None:
 def _subjects(trial: Trial) -> Iterator[tuple[str, list[str], dict[str, Any]]]:
     """Yield names of secrets, the secrets, and the fields that they are put into."""
     if not trial.scripted:
-        held = [each for each in secrets_of(trial.model()) if len(each) >= _LONG]
+        held = [each for each in secrets_of(trial.model()) if len(each) >= LONG]
         if held:
             yield "its key", held, {}
         return
     if trial.takes("api_key"):
-        given = trial.shared.maker.given.get(trial.shared.maker.parameter("api_key") or "")
-        own = [given] if isinstance(given, str) and len(given) >= _LONG else []
-        yield "the key", [KEY, KEY[8:-4], *own], {"api_key": KEY}
+        own = key_given(trial.shared.maker)
+        yield "the key", [KEY, KEY[8:-4], *([own] if own else [])], {"api_key": KEY}
     if trial.takes("headers"):
         yield "the header", [HEADER], {"headers": {"X-Canary": HEADER}}
     if isinstance(trial.shared.stage, OnUpstream):

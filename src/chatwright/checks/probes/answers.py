@@ -2,11 +2,9 @@
 
 from typing import Any
 
-from langchain_core.language_models import BaseChatModel
-
 from chatwright.checks.calls.modes import MODES, STREAMING
 from chatwright.checks.outcome import skip
-from chatwright.checks.trial import LOOK_UP, Trial
+from chatwright.checks.trial import LOOK_UP, Trial, overrides
 from chatwright.deltas import Finish, Reasoning, ToolCallDelta, Usage
 
 __all__ = ["CALLING", "V3", "able", "answering", "need_streaming", "streaming", "streams_by"]
@@ -40,9 +38,7 @@ def streams_by(trial: Trial, way: str) -> bool:
     """Tell whether core can stream by a way: without `_stream`, there is no sync v3, say."""
     cls = type(trial.model())
     names = _SOURCES.get(way, ())
-    return not names or any(
-        getattr(cls, each, None) is not getattr(BaseChatModel, each, None) for each in names
-    )
+    return not names or any(overrides(cls, each) for each in names)
 
 
 def streaming(trial: Trial) -> list[str]:

@@ -15,6 +15,7 @@ from chatwright.testing import Received
 
 __all__ = [
     "ANSWERING",
+    "TEXT_ALONE",
     "arrived",
     "blocks_of",
     "bound",
@@ -43,6 +44,8 @@ __all__ = [
 
 ANSWERING = ("invoke", "ainvoke", *STREAMING)
 """The ways that give messages."""
+TEXT_ALONE = ("text only", "only text", "text alone")
+"""How models say that they take no blocks of other types."""
 
 
 def ways(trial: Trial) -> Sequence[str]:

@@ -42,17 +42,17 @@ SENT_AS = {
 _OTHER_TOOL: dict[str, Any] = {"type": "function", "function": {"name": "sing", "parameters": {}}}
 _SAME_NAME: dict[str, Any] = {"type": "function", "function": {"name": "sing", "parameters": WORD}}
 CALLED_WITH: tuple[dict[str, Any], ...] = (
-    *({}, {"stop": ["a"]}, {"stop": ["b"]}, {"temperature": 0.1}, {"temperature": 0.2}),
+    *({}, {"stop": ["a"]}, {"stop": ["b"]}, {"temperature": 0.137}, {"temperature": 0.263}),
     *(
         {"model": "other"},
-        {"max_tokens": 5},
-        {"seed": 1},
+        {"max_tokens": 5017},
+        {"seed": 1017},
         {"response_format": {"type": "json_object"}},
     ),
     *({"tools": [LOOK_UP]}, {"tools": [_OTHER_TOOL]}, {"tools": [_SAME_NAME]}),
     {"tools": [LOOK_UP], "tool_choice": "any"},
 )
-"""Parameters of calls that must not share a cache key."""
+"""Parameters of calls that must not share a cache key: no model's defaults, which may."""
 OWN_VALUES: tuple[tuple[str, Any, Any], ...] = (
     ("model", "one-model", "another-model"),
     *(("temperature", 0.1, 0.9), ("max_tokens", 5, 6), ("top_p", 0.1, 0.9), ("seed", 1, 2)),

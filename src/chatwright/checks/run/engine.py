@@ -21,7 +21,7 @@ from chatwright.checks.outcome import Outcome, skip
 from chatwright.checks.rulebook import Rule, rules
 from chatwright.checks.run.langchain_tests import suites
 from chatwright.checks.targets.backends import CANARY, Live
-from chatwright.checks.targets.constructor import maker, secrets_of
+from chatwright.checks.targets.constructor import key_given, maker, secrets_of
 from chatwright.checks.targets.redirect import staged
 from chatwright.checks.trial import TIMEOUT, Budget, Shared, Trial, need
 
@@ -137,7 +137,8 @@ class Run:
         self._options = options
         self._instance = instance
         self._places: list[Shared] = []
-        self._hidden = {CANARY} | (secrets_of(instance) if instance is not None else set())
+        secrets = secrets_of(instance) if instance is not None else set()
+        self._hidden = {CANARY, key_given(self.made), *secrets} - {""}
         self.before: Callable[[str], None] = lambda _: None
         self.allow: Callable[[int], None] = lambda _: None
         self.spent: Callable[[], None] = lambda: None

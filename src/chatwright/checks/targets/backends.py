@@ -177,10 +177,17 @@ class OnUpstream(_Free):
             return [Refuse(404, f"there is nothing at {received.path}")]
         script, seen = found
         seen.append(received)
+        if refused := _unknown_choice(received):
+            return [refused]
         items = script(received) if callable(script) else script
         if received.wire.quirks.stop == "reported":
             return items  # it honours them itself, and reports which it was
         return _honoured(items, [each for each in received.asked.stop if each])
+
+    def retry_once(self) -> bool:
+        """Have models retry once, which refuse to be without retries; tell whether that is new."""
+        before, self._retries = self._retries, 1
+        return not before
 
     def speak(self, dialect: str) -> None:
         """Have models made from now on be answered in a dialect of their wire; empty for none."""
@@ -194,6 +201,18 @@ class OnUpstream(_Free):
     def close(self) -> None:
         """Stop the upstream."""
         self.upstream.stop()
+
+
+def _unknown_choice(received: Received) -> Refuse | None:
+    """Return what Anthropic's API answers to a `tool_choice` of a type that it does not know.
+
+    By https://platform.claude.com/docs/en/api/messages.
+    """
+    choice = received.body.get("tool_choice")
+    kind = choice.get("type") if isinstance(choice, Mapping) else None
+    if OnUpstream.wire_of(received) != "anthropic" or kind in (None, "auto", "any", "tool", "none"):
+        return None
+    return Refuse(400, f"tool_choice: the type {kind!r} is none of auto, any, tool, none")
 
 
 def _about_models(path: str) -> Mapping[str, Any]:

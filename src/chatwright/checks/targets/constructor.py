@@ -37,6 +37,10 @@ NAMES = {
 }
 """What constructors call the things that check has to set; the first that is there is taken."""
 MODEL_NAME = "checked-model"
+LONG = 8
+"""How long a secret has to be to be looked for: `none` or `test` is in any text."""
+_KEY = re.compile(r"(api_?key|(access|api|auth)_?token)$")
+"""Ends of what vendors call their keys, their own names before it."""
 _TWICE = re.compile(r"multiple values for keyword argument '(\w+)'")
 
 
@@ -55,6 +59,7 @@ class Maker:
         address: The parameter that holds an address by default, whatever its name.
         name: What reports call the model.
         package: The distribution that it is of, as far as that is known.
+        named: The names of its parameters, where it takes any beside them.
     """
 
     build: Callable[..., BaseChatModel]
@@ -63,14 +68,18 @@ class Maker:
     name: str = ""
     package: str | None = None
     address: str | None = None
+    named: frozenset[str] = frozenset()
 
     def parameter(self, name: str) -> str | None:
         """Return what the constructor calls a thing; None where it has no name for it."""
         names: Iterable[str] = NAMES.get(name, (name,))
-        if self.takes is None:
-            return name
-        found = next((each for each in names if each in self.takes), None)
-        return self.address if found is None and name == "base_url" else found
+        takes = self.named if self.takes is None else self.takes
+        found = next((each for each in names if each in takes), None)
+        if found is None and name == "base_url":
+            found = self.address
+        if found is None and name == "api_key":
+            found = next((each for each in sorted(takes) if _KEY.search(each)), None)
+        return name if found is None and self.takes is None else found
 
     def __call__(self, **things: Any) -> BaseChatModel:
         """Make a model.
@@ -86,9 +95,10 @@ class Maker:
         later: dict[str, Any] = {}
         for name, value in things.items():
             parameter = self.parameter(name)
-            if parameter is not None:
+            cores = name in BaseChatModel.model_fields
+            if parameter is not None and not (cores and self._is_guess(parameter)):
                 arguments[parameter] = value
-            elif name in BaseChatModel.model_fields:
+            elif cores:
                 later[name] = value
             else:
                 raise UnknownParameterError(f"{self.name} takes no {name!r}")
@@ -97,6 +107,10 @@ class Maker:
             kind = type(made).__name__
             raise TypeError(f"{self.name} returned a {kind}, which is no chat model")
         return made.model_copy(update=later) if later else made
+
+    def _is_guess(self, parameter: str) -> bool:
+        """Tell whether a function takes a parameter only because it takes any."""
+        return self.takes is None and parameter not in self.named
 
     def _built(self, arguments: dict[str, Any]) -> Any:
         """Make a model; what a function that takes anything gives by itself is left to it."""
@@ -146,8 +160,10 @@ def maker(found: Any, given: Mapping[str, Any] | None = None) -> Maker:
         return Maker(found, names, kwargs, found.__name__, _package(found), _address(found))
     if callable(found) and not isinstance(found, type):
         name = getattr(found, "__name__", type(found).__name__)
-        takes = _parameters(found)
-        return Maker(found, takes, kwargs, name, _package(found), _address(found))
+        named, rest = _signature(found)
+        takes = None if rest is None or rest else named
+        package, address = _package(found), _address(found)
+        return Maker(found, takes, kwargs, name, package, address, named)
     raise TypeError(
         f"{found!r} is no chat model, no class of chat models and no function that returns one"
     )
@@ -170,8 +186,8 @@ def _names(cls: type[BaseChatModel]) -> frozenset[str] | None:
         if each.init is not False:
             names |= {name} if each.alias is None or _by_name(cls) else {each.alias}
             names |= {each.alias} - {None} if isinstance(each.alias, str) else set()
-    names |= _parameters(cls.__init__) or set()
-    return frozenset(names)
+    named, rest = _signature(cls.__init__)
+    return frozenset(names | named | (_picked(cls.__init__, rest) if rest else set()))
 
 
 def _by_name(cls: type[BaseChatModel]) -> bool:
@@ -179,18 +195,19 @@ def _by_name(cls: type[BaseChatModel]) -> bool:
     return bool(config.get("populate_by_name") or config.get("validate_by_name"))
 
 
-def _parameters(function: Callable[..., Any]) -> frozenset[str] | None:
+def _signature(function: Callable[..., Any]) -> tuple[frozenset[str], str | None]:
+    """Return the names of a function's parameters, and what it calls the rest that it takes.
+
+    The rest is empty where it takes no others, and None where nothing tells what it takes.
+    """
     try:
         parameters = inspect.signature(function).parameters.values()
     except (TypeError, ValueError):
-        return None
-    is_init = getattr(function, "__name__", "") == "__init__"
+        return frozenset(), None
     rest = next((each.name for each in parameters if each.kind is each.VAR_KEYWORD), "")
-    if rest and not is_init:
-        return None
     named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
-    found = {each.name for each in parameters if each.kind in named} - {"self", "args"}
-    return frozenset(found | (_picked(function, rest) if rest else set()))
+    found = {each.name for each in parameters if each.kind in named}
+    return frozenset(found - {"self", "args"}), rest
 
 
 def _picked(function: Callable[..., Any], rest: str) -> set[str]:
@@ -235,6 +252,12 @@ def _is_address(value: Any) -> bool:
 def _package(found: Any) -> str | None:
     module = getattr(found, "__module__", None) or ""
     return module.partition(".")[0].replace("_", "-") or None
+
+
+def key_given(made: Maker) -> str:
+    """Return the key that a maker gives, if it is a plain str; else nothing."""
+    given = made.given.get(made.parameter("api_key") or "")
+    return given if isinstance(given, str) and len(given) >= LONG else ""
 
 
 def secrets_of(model: BaseChatModel) -> set[str]:

@@ -5,6 +5,7 @@ from typing import Any
 
 from langchain_core.language_models import BaseChatModel
 
+from chatwright.checks.calls.causes import is_lost
 from chatwright.checks.calls.evidence import shown_error
 from chatwright.checks.calls.limits import Exceeded, guarded
 from chatwright.checks.calls.offline import offline
@@ -90,6 +91,7 @@ def _pointed(stage: OnUpstream, name: str) -> tuple[str | None, str]:
     """Return the wire by which a model has spoken to the upstream, or why it has not."""
     said: list[str] = []
     seen: list[Any] = []
+    lost: list[bool] = []
 
     def ask() -> None:
         try:
@@ -101,12 +103,15 @@ def _pointed(stage: OnUpstream, name: str) -> tuple[str | None, str]:
             stage.only_async = _answers_async(made.model)
         except BaseException as error:  # noqa: BLE001  it is the model's
             said.append(f"{type(error).__name__}: {shown_error(error)}")
+            lost.append(is_lost(error))  # it asks another server: ours listens
 
     try:
         with offline() as elsewhere:
             guarded(ask, seconds=POINTING_SECONDS)
     except Exceeded as error:
         said.append(str(error))
+    if not any(seen) and any("retries" in each for each in said) and stage.retry_once():
+        return _pointed(stage, name)
     if seen and seen[0]:
         return stage.wire_of(seen[0][0]), ""
     if stage.strays:
@@ -114,7 +119,7 @@ def _pointed(stage: OnUpstream, name: str) -> tuple[str | None, str]:
         return None, f"{name} asked for {paths}; the address it is given is a base, to add to"
     if elsewhere:
         return None, f"{name} asked for {elsewhere[0]}, in place of the address that it is given"
-    if seen and said:  # it fails before it asks for anything: a finding
+    if seen and said and not any(lost):  # it fails before it asks for anything: a finding
         return UNKNOWN, ""
     return None, f"{name} sent nothing to the upstream ({said[0] if said else 'nor did it fail'})"
 

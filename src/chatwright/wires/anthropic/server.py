@@ -67,6 +67,8 @@ class Writer(BaseWriter):
         self._open: dict[str | int, int] = {}  # blocks by what they hold: a kind, or which call
 
     def _head(self, first: Delta | None) -> Iterator[Any]:
+        counts = self.known or Usage(0)
+        begun = 1 if counts.output_tokens is None else min(1, counts.output_tokens)
         yield {
             "type": "message_start",
             "message": {
@@ -74,7 +76,7 @@ class Writer(BaseWriter):
                 "content": [],
                 "stop_reason": None,
                 "stop_sequence": None,
-                "usage": {**USAGE.write(self.known or Usage(0)), "output_tokens": 1},
+                "usage": {**USAGE.write(counts), "output_tokens": begun},
             },
         }
 

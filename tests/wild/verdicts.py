@@ -1,0 +1,122 @@
+"""What check says of each model of the corpus: what FAILs, and nothing else may."""
+
+BROKEN_CALLS = "T6 T7 O4"
+"""Arguments of calls are parsed by a bare `json.loads`, which raises."""
+STRICT = "T14"
+"""`strict` is sent as a parameter of the whole request, or lost."""
+
+FAILS = {
+    # Of each wrong model: the rules that its own fault breaks, and those that it breaks besides;
+    # `*` where nothing can be asked of it any more.
+    "tools_on_self": ("T1 T2 O1 E5", f"{BROKEN_CALLS} {STRICT} M5"),
+    "stream_forgets_tools": (
+        "S2 S6 C7 U1 T2 T5 T10 T11 O1 O2 O5 E5",
+        f"{BROKEN_CALLS} T8 M5",
+    ),
+    "async_that_blocks": ("A1 A3 E4", "M4"),
+    "errors_as_answers": ("E1 B7 B10 M8", ""),
+    "sanitizer_mutates": ("B5", "A5 O4 M8 K3 R6"),
+    "private_settings": ("R2 R6", "B7 U5 M8 E1"),
+    "usage_added_up": ("U1 U2 U3", "M5 E1"),
+    "simple_ignores_stop": ("P1 P2 P5 B10 R2 M4", "B7 B11 U1 M8"),
+    "memory_on_model": ("E7", ""),
+    "tool_results_flattened": (f"{BROKEN_CALLS} T8 T13 M5", f"S16 {STRICT}"),
+    "retry_in_mid_stream": ("E2 E6", ""),
+    "asyncio_run_inside": ("B1 A5", "*"),
+    "structured_by_regex": ("O1 O2 O4", "E1"),
+    "key_in_the_open": ("K1", "E1"),
+    "bytes_cut_anywhere": ("S16", "M4"),
+    "sticky_tools": ("T1 O1 E5", f"S11 T2 {STRICT} M5"),
+    "tool_results_as_user": ("T13 M5", f"T2 {STRICT} M4"),
+    "structured_by_hand": ("O1 O2 O4", ""),
+    "errors_as_text": ("E1 E2 E3 B7 B10 M8", ""),
+    "args_swallowed": ("T5 T6", ""),
+    "cache_key": ("R6", ""),
+    "key_in_identifying_params": ("K1", "T2 M5"),
+    "repr_of_blocks": ("B5 M4", f"T2 T8 T13 {STRICT}"),
+    "stream_without_tools": (
+        "S2 C7 T2 T5 T6 T7 T8 T10 T11 O1 O2 O4 O5 E5",
+        f"S16 {STRICT} M5",
+    ),
+    "retry_restarts_stream": ("E2 E6 A1", ""),
+    "init_drops_fields": ("A1 A3 E4 R6 R7", f"T2 {STRICT}"),
+    "usage_twice": ("U1 U2 U3", "T2 E1"),
+    "ollama_top_level": ("P1 P2 P3 P5 P6 B10", ""),
+    "first_output_item": (
+        "A1 A3 E4 P1 P2 P5 B10 T2 T5 T6 T7 T8 T10 T11 O1 O2 O4 E5",
+        "B7 M8",
+    ),
+    "memo_of_last_message": ("B6 P1 P2 P5 T1 T2 T12 T13 M4 M5 K4 R2", STRICT),
+    "tools_leak": ("T1 O1 E5", f"{BROKEN_CALLS} {STRICT} M5"),
+    "stream_forgets_stop": ("P1 P2 P3 P5 P6", f"{BROKEN_CALLS} M5"),
+    "usage_counted_twice": ("U1 U2 U3", "M4"),
+    "thoughts_in_text": ("M1", "M5"),
+    "stream_error_swallowed": ("E2", f"S16 {BROKEN_CALLS} {STRICT} M5"),
+    "conversation_on_the_model": ("B4 B11 A2 M5", "M4 R2"),
+    "tool_history_lost": ("T13 M5", "M4"),
+    "key_in_traces": ("K1", f"{BROKEN_CALLS} {STRICT} M5"),
+    "structured_output_of_its_own": ("O2 O4", "O1"),
+    "parallel_calls_merged": ("C8 T10 T11", f"{BROKEN_CALLS} M5"),
+}
+
+ASYNC_ALONE = "invoke is not implemented, and says what to call: check counts it"
+OPENAI_REFUSAL = "langchain-openai tells a refusal in whole answers, and not in streams"
+OPENAI_PARSING = "langchain-openai's include_raw raises where the LLM writes no JSON"
+OPENAI_STREAMS = (
+    "langchain-openai's _generate falls over streaming=True when it is called from outside"
+)
+HONEST_FAILS = {
+    # What FAILs of the right models: the rule, and what is true of it.
+    "bot_aiohttp": {
+        "B1": ASYNC_ALONE,
+        "M4": "an image in a tool's result is left out without a word",
+    },
+    "responses_subclass": {
+        "O4": OPENAI_PARSING,
+        "M8": OPENAI_REFUSAL,
+        "M4": "langchain-openai leaves audio out of what it sends to Responses",
+        "R2": "over Responses, langchain-openai prefers the constructor's max_tokens to a call's",
+    },
+    "house_rules_wrapper": {
+        "C2": OPENAI_STREAMS,
+        "M8": OPENAI_REFUSAL,
+    },
+    "reasoning_sub_sub": {
+        "O4": OPENAI_PARSING,
+        "M8": OPENAI_REFUSAL,
+        "M1": "model_provider is openai's, for which core leaves reasoning_content out of blocks",
+    },
+    "settings_factory": {
+        "C2": "its function drops what its settings do not know, such as streaming",
+        "P4": "its function drops what its settings do not know, such as stop",
+        "E6": "its function drops what its settings do not know, such as max_retries",
+    },
+    "service_aiohttp": {"B1": ASYNC_ALONE},
+    "redacting_wrapper": {"C2": OPENAI_STREAMS, "M8": OPENAI_REFUSAL},
+    "failover_lanes": {"C2": OPENAI_STREAMS, "M8": OPENAI_REFUSAL},
+    "responses_factory": {
+        "M4": "an image in a tool's result is left out without a word",
+        "R2": "its function takes any name, and its class drops those that it does not know",
+    },
+    "house_factory": {"O4": OPENAI_PARSING, "M8": OPENAI_REFUSAL},
+    "ollama_schema": {"O1": "of a class of pydantic v1 it gives a dict"},
+    "taught_tools_urllib": {"O1": "of a class of pydantic v1 it gives a dict"},
+    "strict_requests_retries": {"T14": "strict goes out as a parameter of the whole request"},
+}
+
+_ASKED = "{} asked for /m0/v1{}; the address it is given is a base, to add to"
+UNREACHABLE = {
+    # Wires of their own, which no fake upstream speaks: what the command says.
+    "urllib_blocking": _ASKED.format("DeptServerChat", "/generate"),
+    "chatml_simple": _ASKED.format("ChatMLCompletion", "/completion"),
+    "own_sse": _ASKED.format("WardAssistant", "/answers"),
+    "complete_text_own": _ASKED.format("DepartmentChat", "/complete"),
+    "turns_own_sse": _ASKED.format("TurnChat", "/turn"),
+    "tgi_simple_template": _ASKED.format("InstructTGIChat", "/generate"),
+    "async_only_own_wire": _ASKED.format("ChatFoundry", "/answer"),
+}
+
+WRONG_VERDICTS = {
+    "args_swallowed": "its LLM is in the process: nothing can have it write what it swallows",
+}
+"""Models that check still misjudges, and how."""
