@@ -15,6 +15,7 @@ from unittest import mock
 
 from langchain_core.language_models import BaseChatModel
 from langchain_core.load import dumpd, dumps, load
+from langchain_core.load.serializable import Serializable
 from pydantic import SecretStr
 
 from chatwright.checks.finding import Fault
@@ -159,7 +160,8 @@ def _misuse(trial: Trial, fields: Mapping[str, Any], said: Said) -> None:
     """Keep what is said where nobody listens, and of values that can't be."""
     if trial.over_http:
         nowhere = {"base_url": _NOWHERE.format("nobody"), **fields}
-        _call(trial, "invoke", trial.model(**nowhere), said, " where nobody listens")
+        with contextlib.suppress(Exception):  # the constructor may refuse an address like that
+            _call(trial, "invoke", trial.model(**nowhere), said, " where nobody listens")
     for wrong in ({"temperature": "hot"}, {"max_retries": "many"}, {"max_tokens": "many"}):
         if all(trial.takes(each) for each in wrong):
             try:
@@ -300,16 +302,21 @@ def serialized_and_back(trial: Trial) -> None:
     cls = type(model)
     if not cls.is_lc_serializable():
         skip("is_lc_serializable() is False")
-    namespace = cls.get_lc_namespace()
-    secrets = {name: _bare(getattr(model, field, None)) for field, name in model.lc_secrets.items()}
+    # A model around another one is stored with it.
+    stored = [model, *(each for each in vars(model).values() if isinstance(each, Serializable))]
+    secrets = {
+        name: _bare(getattr(each, field, None))
+        for each in stored
+        for field, name in each.lc_secrets.items()
+    }
     data = json.loads(json.dumps(dumpd(model)))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # core's: it is in beta
         try:
             again = load(
                 data,
-                allowed_objects=[cls],
-                valid_namespaces=namespace[:1],
+                allowed_objects=[type(each) for each in stored],
+                valid_namespaces=[each.get_lc_namespace()[0] for each in stored],
                 secrets_map={name: each for name, each in secrets.items() if each},
             )
         except Exception:
