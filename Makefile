@@ -47,7 +47,7 @@ bench: $(VENV)/.bench
 	$(BIN)/python -m benchmarks
 
 conformance: $(VENV)-conformance/.made
-	$(VENV)-conformance/bin/python -m conformance
+	$(VENV)-conformance/bin/python -m conformance $(NAMES)
 
 docs: $(VENV)/.test
 	$(BIN)/python docs/generate.py

@@ -1,7 +1,10 @@
 """The packages that are checked, and how each of their models is pointed at a server."""
 
+import functools
+import inspect
 import itertools
-from collections.abc import Mapping
+import json
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any
@@ -9,9 +12,11 @@ from typing import Any
 from langchain_core.language_models import BaseChatModel, fake_chat_models
 from langchain_core.messages import AIMessage
 
-from chatwright.testing import Upstream
+from chatwright import ChatRunnable, chat_model
+from chatwright.checks.targets.constructor import NAMES, maker
+from chatwright.testing import Received, Refuse, Upstream
 
-__all__ = ["FAKES", "KEY", "PACKAGES", "Package", "model"]
+__all__ = ["FAKES", "KEY", "PACKAGES", "Package", "model", "wrapped"]
 
 KEY = "sk-conformance"
 _SAID = "red, green, blue"
@@ -37,6 +42,7 @@ class Package:
         distribution: The package that it is of.
         address: What its constructor calls the address of the server.
         path: What follows the address.
+        key: What its constructor calls the key; empty where it takes none.
         given: What its constructor needs besides.
     """
 
@@ -45,6 +51,7 @@ class Package:
     distribution: str
     address: str = "base_url"
     path: str = "/v1"
+    key: str = "api_key"
     given: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -61,7 +68,7 @@ PACKAGES: Mapping[str, Package] = {
     each.name: each
     for each in (
         Package("ChatOpenAI", "langchain_openai", "langchain-openai"),
-        Package("ChatOllama", "langchain_ollama", "langchain-ollama", path=""),
+        Package("ChatOllama", "langchain_ollama", "langchain-ollama", path="", key=""),
         Package("ChatAnthropic", "langchain_anthropic", "langchain-anthropic", path=""),
         Package(
             name="ChatMistralAI",
@@ -86,9 +93,32 @@ PACKAGES: Mapping[str, Package] = {
             address="api_base",
             given={"provider": "openai"},
         ),
+        Package("ChatXAI", "langchain_xai", "langchain-xai", path="/xai/v1"),
+        Package(
+            "ChatFireworks", "langchain_fireworks", "langchain-fireworks", path="/fireworks/v1"
+        ),
+        Package("ChatTogether", "langchain_together", "langchain-together"),
+        Package("ChatNVIDIA", "langchain_nvidia_ai_endpoints", "langchain-nvidia-ai-endpoints"),
+        Package("ChatOpenRouter", "langchain_openrouter", "langchain-openrouter"),
+        Package("ChatCerebras", "langchain_cerebras", "langchain-cerebras"),
+        Package("ChatSambaNova", "langchain_sambanova", "langchain-sambanova"),
+        Package("ChatQwen", "langchain_qwq", "langchain-qwq"),
+        Package("ChatClovaX", "langchain_naver", "langchain-naver"),
+        Package("ChatMoonshot", "langchain_moonshot", "langchain-moonshot"),
+        Package("ChatUpstage", "langchain_upstage", "langchain-upstage"),
+        Package("ChatMetaModel", "langchain_meta", "langchain-meta"),
+        Package("ChatAmazonNova", "langchain_amazon_nova", "langchain-amazon-nova"),
+        Package("ChatBaseten", "langchain_baseten", "langchain-baseten"),
+        Package("ChatSiliconFlow", "langchain_siliconflow", "langchain-siliconflow"),
+        Package("ChatLlama", "langchain_llama_cpp", "langchain-llama-cpp", key=""),
         *map(_core, FAKES),
     )
 }
+INSIDE = frozenset(
+    {"base_url", "api_key", "model", "headers", "timeout", "max_retries"}
+    | {"temperature", "max_tokens", "top_p", "seed"}
+)
+"""What is the inner model's, where it is wrapped: its server, and what is sent to it."""
 
 
 def model(name: str, upstream: Upstream | None = None, *, user: str = "", **fields: Any) -> Any:
@@ -104,7 +134,47 @@ def model(name: str, upstream: Upstream | None = None, *, user: str = "", **fiel
     if package.fake:
         return FAKES[name]
     url = upstream.url if upstream else "http://127.0.0.1:9"
-    usual = {"model": "checked-model", **({} if name == "ChatOllama" else {"api_key": KEY})}
+    if upstream:
+        upstream.script = functools.partial(_answered, upstream.script)
+    usual = {"model": "checked-model", **({package.key: KEY} if package.key else {})}
     address = url.replace("://", f"://{user}", 1) + package.path
     given = {**usual, package.address: address, **package.given, **fields}
     return getattr(import_module(package.module), name)(**given)
+
+
+def _answered(script: Any, received: Received) -> Any:
+    """Answer by a script; clients that ask for the models first are told of one."""
+    if received.asked is None and received.path.endswith("/models"):
+        known = {"object": "list", "data": [{"id": "checked-model", "object": "model"}]}
+        return [Refuse(200, body=json.dumps(known).encode())]
+    return script(received) if callable(script) else script
+
+
+def wrapped(name: str) -> Callable[..., BaseChatModel]:
+    """Return a function that makes a model and puts `chat_model` around it.
+
+    The wrapper gets the fields that it has, the inner one how its server is reached, and the rest.
+
+    Args:
+        name: One of `PACKAGES`.
+    """
+    package = PACKAGES[name]
+    inner = maker(getattr(import_module(package.module), name), package.given)
+    outer = maker(ChatRunnable).takes or frozenset()
+    own = (
+        outer - INSIDE - {each for thing in INSIDE for each in NAMES.get(thing, ())} - {"runnable"}
+    )
+
+    def make(**fields: Any) -> BaseChatModel:
+        around = {each: value for each, value in fields.items() if each in own}
+        return chat_model(
+            inner(**{each: value for each, value in fields.items() if each not in own}), **around
+        )
+
+    named = sorted({*own, *(inner.takes or ())})
+    make.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+        [inspect.Parameter(each, inspect.Parameter.KEYWORD_ONLY) for each in named]
+    )
+    make.__name__ = f"chat_model({name})"
+    make.__module__ = "chatwright"
+    return make

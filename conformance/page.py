@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,25 +24,55 @@ _MASKS: Sequence[tuple[str, str]] = (
 )
 """What differs between runs and machines, and what stands for it."""
 
-CORE: Mapping[tuple[str, str], str] = {
-    ("T6", "ValidationError"): "`parse_tool_call` of langchain-core lets a list pass, and "
-    "`AIMessage` then raises: so does every model that relies on it.",
-    ("T7", ""): "Core's doing: its sum of chunks parses by `parse_partial_json`, which completes "
-    "what was cut. So does every model that leaves it to core.",
-    ("T11", "v1"): "Only with `output_version='v1'`: core gives the text the index 0, which the "
-    "first call has, too.",
-    ("M2", "v1"): "Only with `output_version='v1'`: core gives text and reasoning the index 0, "
-    "which the first call has, too.",
-    ("R5", "chunks"): "In part core's: it makes the model anew of all its fields, and takes "
-    "`streaming=False` for the user's wish then. A default of None avoids it.",
-    ("R6", "model_copy"): "In part core's: `_serialized`, of which the key is made, is kept over "
-    "`model_copy`. Only copies of a model that was used share its key.",
-    ("K1", ""): "`repr` is what people print and log; core hands it to callbacks where a model is "
-    "not serializable.",
-    ("R8", ""): "tiktoken downloads its vocabulary at first use, and keeps it. The check's cache "
-    "is empty.",
+CORE: Sequence[tuple[str, str, str]] = (
+    (
+        "R6",
+        "model_copy",
+        "A used model's copy has its cache key: `_serialized` is a cached property, and kept.",
+    ),
+    (
+        "T6",
+        "for AIMessage tool_calls",
+        "`parse_tool_call` lets a list pass as arguments, and `AIMessage` then raises.",
+    ),
+    (
+        "T7",
+        "core's sum",
+        "The sum of chunks is parsed by `parse_partial_json`, which completes what was cut.",
+    ),
+    ("T11", ", v1", "Under `output_version='v1'` the text gets the index 0, as the first call."),
+    ("M2", ", v1", "Likewise for text and reasoning."),
+    ("C9", ", v1", "Likewise in what `on_llm_end` gets."),
+    (
+        "R5",
+        "chunks, not",
+        "A configured model is made of all fields: `streaming=False` counts as the user's wish.",
+    ),
+    ("R8", "core's own", "Tokens are counted by GPT-2's tokenizer, which is downloaded."),
+    ("E4", "as core does", "The run of an `ainvoke` that is cancelled is left open."),
+)
+"""What is core's own doing: a rule, what its finding holds, and what core does."""
+NOTES: Mapping[str, str] = {
+    "K1": "`repr` is what people print and log; core hands it to callbacks where a model is not "
+    "serializable.",
+    "R8": "tiktoken downloads its vocabulary at first use, and keeps it. The check's cache is "
+    "empty.",
 }
-"""What is core's own doing, or needs a word: a rule, what its evidence holds, and the word."""
+"""What needs a word, by rule."""
+UNTRIED: Mapping[str, str] = {
+    "langchain-google-genai, langchain-aws, langchain-cohere, langchain-cloudflare": "they speak "
+    "wires of their own, which the fake upstream does not",
+    "langchain-gigachat": "likewise: calls are `function_call`s there, one an answer, at a path "
+    "that looks like OpenAI's",
+    "langchain-perplexity": "its constructor takes no address",
+    "langchain-ibm": "it logs in first, and by https only",
+    "langchain-crusoe": "its `base_url` is ignored, and `crusoe_api_base` takes its place",
+    "langchain-writer, langchain-runpod, langchain-aimlapi, langchain-deepinfra, "
+    "langchain-netmind": "they want langchain-core 0.3",
+    "langchain-localai": "it has no chat model",
+    "ChatHuggingFace": "its constructor wants another model, and no address",
+}
+"""What was looked at and could not be tried, and why."""
 
 
 @dataclass(frozen=True)
@@ -56,11 +87,13 @@ class Failure:
 
 @dataclass(frozen=True)
 class Result:
-    """What was found of one package."""
+    """What was found of one package: as it is published, and with `chat_model` around it."""
 
     package: Package
     findings: Sequence[Mapping[str, Any]]
     failures: Sequence[Failure]
+    wrapped: Sequence[Mapping[str, Any]]
+    of_openai: bool
 
 
 def masked(text: str) -> str:
@@ -73,9 +106,11 @@ def masked(text: str) -> str:
 
 def page(results: Sequence[Result], versions: Mapping[str, str]) -> str:
     """Return the page."""
-    parts = [_HEAD.format(versions=", ".join(f"{n} {v}" for n, v in versions.items()))]
-    parts.append(_table(results))
-    parts += [_section(each, versions) for each in results]
+    told = {name: versions[name] for name in ("chatwright", "langchain-core", "langchain-tests")}
+    parts = [_HEAD.format(versions=", ".join(f"{name} {each}" for name, each in told.items()))]
+    parts += [_table(results, versions), _untried(), _cores(results)]
+    openai = {each["rule"] for each in _of("ChatOpenAI", results).findings if _fails(each)}
+    parts += [_section(each, versions, openai) for each in results]
     return "\n\n".join(parts) + "\n"
 
 
@@ -83,61 +118,130 @@ _HEAD = """\
 # Published packages
 
 Made by `make conformance`: what [`chatwright check`](check.md) finds in packages as they are
-published, on the fake upstream; langchain-core's fakes, which speak to no server, as they are. The
-versions are pinned in `conformance/packages.txt`: {versions}.
+published, on the fake upstream, and in the same models with `chat_model(…)` around them. They are
+pinned in `conformance/packages.txt`; checked by {versions}.
 
 Each FAIL has a script that shows it without check, in plain LangChain and a server on loopback:
-`python -m conformance.reproduce.e4 ChatGroq`. A FAIL that its script does not reproduce, or that
-has none, is marked *not reproduced*, and does not count. A FAIL is the rule's view: some faults are
-rare, and some are langchain-core's own, which is said with them.
+`python -m conformance.reproduce.e4 ChatGroq`. A FAIL that no script reproduces is marked *not
+reproduced*, and does not count. What is langchain-core's own doing is told once, under
+[langchain-core](#langchain-core), and counts nowhere; what a class inherits of langchain-openai is
+said to be so. A FAIL is the rule's view: some faults are rare. What each rule asks for, why, and by
+which source is in [the rules](reference/rules.md). `make conformance NAMES=ChatGroq` checks one
+model anew.
 
-In the table: how many of the rules that could be tried passed, and which failed."""
+With `chat_model` around a model, langchain-tests is left out, as it takes the run of the model
+inside for a second one; fields that the wrapper has, such as `stop`, are given to the wrapper."""
 
 
-def _table(results: Sequence[Result]) -> str:
-    sections = [*dict.fromkeys(each["section"] for one in results for each in one.findings)]
-    head = ["", *(each.package.name for each in results)]
-    rows = [head, ["---"] * len(head)]
-    rows += [[each, *(_cell(one, each) for one in results)] for each in sections]
-    rows.append(["**all**", *(_cell(one, None) for one in results)])
+def _of(name: str, results: Sequence[Result]) -> Result:
+    return next(each for each in results if each.package.name == name)
+
+
+def _fails(finding: Mapping[str, Any]) -> bool:
+    return bool(finding["verdict"] == "FAIL")
+
+
+def _core(finding: Mapping[str, Any]) -> str:
+    """Return what core does that a finding is about; empty for nothing."""
+    rule, got = finding["rule"], finding["got"]
+    return next((note for id_, text, note in CORE if rule == id_ and text in got), "")
+
+
+def _count(findings: Sequence[Mapping[str, Any]], left_out: Iterable[str] = ()) -> str:
+    """Return how many of what could be tried passed."""
+    tried = [each for each in findings if each["verdict"] != "SKIP"]
+    counted = [each for each in tried if each["rule"] not in left_out]
+    passed = sum(each["verdict"] == "PASS" for each in counted)
+    return f"{passed}/{len(counted)}"
+
+
+def _real(result: Result) -> Sequence[Failure]:
+    return [each for each in result.failures if each.reproduced and not _core(each.finding)]
+
+
+def _left(result: Result) -> Sequence[Mapping[str, Any]]:
+    """Return what fails with `chat_model` around it."""
+    return [each for each in result.wrapped if _fails(each) and not _core(each)]
+
+
+def _ids(findings: Iterable[Mapping[str, Any]]) -> str:
+    """Return the ids of rules, and how many tests of langchain-tests."""
+    ids = [each["rule"] for each in findings]
+    tests = sum("_" in each for each in ids)
+    told = [*(each for each in ids if "_" not in each), *([f"{tests} tests"] if tests else [])]
+    return " ".join(told) or "-"
+
+
+def _table(results: Sequence[Result], versions: Mapping[str, str]) -> str:
+    rows = [["model", "package", "passed", "fails", "passed, wrapped", "fails, wrapped"]]
+    rows.append(["---"] * len(rows[0]))
+    for each in results:
+        name, package = each.package.name, each.package.distribution
+        struck = [one.finding["rule"] for one in each.failures if one not in _real(each)]
+        fails = _ids(one.finding for one in _real(each))
+        row = [f"[{name}](#{name.lower()})", f"{package} {versions[package]}"]
+        row += [_count(each.findings, struck), fails]
+        row += [_count(each.wrapped), _ids(_left(each))] if each.wrapped else ["", ""]
+        rows.append(row)
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
-def _cell(result: Result, section: str | None) -> str:
-    wrong = {each.finding["rule"] for each in result.failures if not each.reproduced}
-    mine = [
-        each
-        for each in result.findings
-        if section in (None, each["section"])
-        and each["verdict"] != "SKIP"
-        and each["rule"] not in wrong
-    ]
-    if not mine:
-        return "-"
-    passed = sum(each["verdict"] == "PASS" for each in mine)
-    failed = [each["rule"].split(".")[-1] for each in mine if each["verdict"] == "FAIL"]
-    if section is None:
-        return f"{passed}/{len(mine)}, {len(failed)} FAIL"
-    short = failed if not any("_" in each for each in failed) else [f"{len(failed)} FAIL"]
-    return " ".join([f"{passed}/{len(mine)}", *(f"**{each}**" for each in short)])
+def _untried() -> str:
+    told = [f"- {names}: {why}." for names, why in UNTRIED.items()]
+    return "\n".join(["Looked at, and not tried:", "", *told])
 
 
-def _section(result: Result, versions: Mapping[str, str]) -> str:
+def _cores(results: Sequence[Result]) -> str:
+    lines = ["## langchain-core", "What models do because core does it:"]
+    told = []
+    for rule, _, note in CORE:
+        whose = [
+            each.package.name
+            for each in results
+            if any(one["rule"] == rule and _core(one) == note for one in each.findings)
+        ]
+        if whose:
+            told.append(f"- **{rule}** {note} Seen at {', '.join(whose)}.")
+    return "\n\n".join([*lines, "\n".join(told)])
+
+
+def _section(result: Result, versions: Mapping[str, str], openai: AbstractSet[str]) -> str:
     package = result.package
     lines = [f"## {package.name}", f"{package.distribution} {versions[package.distribution]}"]
-    real = [each for each in result.failures if each.reproduced]
-    rest = [each for each in result.failures if not each.reproduced]
-    lines.append("\n".join(_told(real)) if real else "Nothing fails.")
+    real = _real(result)
+    inherited = openai if result.of_openai and package.name != "ChatOpenAI" else frozenset()
+    lines.append("\n".join(_told(real, inherited)) if real else "Nothing fails.")
+    rest = [each for each in result.failures if not each.reproduced and not _core(each.finding)]
     if rest:
-        lines += ["*Not reproduced*, and not counted:", "\n".join(_told(rest))]
-    warned = [each for each in result.findings if each["verdict"] == "WARN"]
+        lines += ["*Not reproduced*, and not counted:", "\n".join(_told(rest, inherited))]
+    if result.wrapped:
+        lines.append("\n".join(_around(result)))
+    warned = [each for each in result.findings if each["verdict"] == "WARN" and not _core(each)]
     if warned:
         told = [f"- {each['rule']}: {_code(each['got'])}" for each in warned]
-        lines += ["Warnings:", "\n".join(told)]
+        lines.append(f"<details><summary>{len(told)} warnings</summary>")
+        lines += ["\n".join(told), "</details>"]
     return "\n\n".join(lines)
 
 
-def _told(failures: Iterable[Failure]) -> Iterable[str]:
+def _around(result: Result) -> Iterable[str]:
+    """Yield what `chat_model` repairs, what it does not, and what fails only with it."""
+    now = {each["rule"]: each for each in result.wrapped}
+    before = [each.finding["rule"] for each in result.failures if not _core(each.finding)]
+    rules = [each for each in before if each in now]
+    repaired = [each for each in rules if now[each]["verdict"] in ("PASS", "WARN")]
+    left = _left(result)
+    stays = [each["rule"] for each in left if each["rule"] in rules]
+    yield f"With `chat_model` around it: repaired {', '.join(repaired) or 'nothing'}; "
+    yield f"still failing {', '.join(stays) or 'nothing'}."
+    only = [each for each in left if each["rule"] not in rules]
+    if only:
+        yield "Failing only then:"
+        yield ""
+        yield from (f"- {each['rule']}: {_code(each['got'])}" for each in only)
+
+
+def _told(failures: Iterable[Failure], inherited: AbstractSet[str]) -> Iterable[str]:
     for each in failures:
         found = each.finding
         yield f"- **{found['rule']}** {found['title']}"
@@ -148,9 +252,10 @@ def _told(failures: Iterable[Failure]) -> Iterable[str]:
             yield f"  - {verdict} by {link}: {_code(each.evidence)}"
         else:
             yield "  - **not reproduced**: there is no script"
-        for (rule, text), note in CORE.items():
-            if rule == found["rule"] and text in found["got"]:
-                yield f"  - {note}"
+        if found["rule"] in inherited:
+            yield "  - as `ChatOpenAI`: the class inherits langchain-openai's"
+        if found["rule"] in NOTES:
+            yield f"  - {NOTES[found['rule']]}"
 
 
 def _code(text: str) -> str:

@@ -1,15 +1,24 @@
-"""An image in LangChain's own form is dropped without a word."""
+"""An image, or audio, in LangChain's own form is dropped without a word."""
 
 import sys
 
 from chatwright.testing import Upstream
 from conformance.models import model
 
-image = {"type": "image", "base64": "iVBORw0KGgo=", "mime_type": "image/png"}
-with Upstream(["Hi"]) as upstream:
-    model(sys.argv[1], upstream).invoke(
-        [("user", [{"type": "text", "text": "What is it?"}, image])]
-    )
-    sent = upstream.requests[0].body["messages"]
-print(f"what was sent of a text and an image: {sent}")
-sys.exit("iVBORw0KGgo=" in str(sent))
+data = "iVBORw0KGgo="
+blocks = (
+    {"type": "image", "base64": data, "mime_type": "image/png"},
+    {"type": "audio", "base64": data, "mime_type": "audio/wav"},
+)
+for block in blocks:
+    with Upstream(["A cat."]) as upstream:
+        said = [{"type": "text", "text": "What is it?"}, block]
+        try:
+            model(sys.argv[1], upstream).invoke([("user", said)])
+        except Exception:
+            continue  # it is refused
+        sent = upstream.requests[0].raw.decode()
+    if data not in sent:
+        print(f"a text and {block['type']} of {data}: the request is {sent}")
+        sys.exit(0)
+sys.exit(1)

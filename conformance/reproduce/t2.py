@@ -1,4 +1,4 @@
-"""`tool_choice="none"` is sent as the name of a tool, which forces a call of it."""
+"""A `tool_choice` that LangChain defines is sent as something else, not sent, or refused."""
 
 import sys
 
@@ -14,8 +14,31 @@ def look_up(word: str) -> str:
     return word
 
 
-with Upstream(["Hi"]) as upstream:
-    model(sys.argv[1], upstream).bind_tools([look_up], tool_choice="none").invoke("Hi")
-    sent = upstream.requests[0].body["tool_choice"]
-print(f"tool_choice='none' is sent as {sent}")
-sys.exit(sent in ("none", {"type": "none"}))
+@tool
+def clock(zone: str) -> str:
+    """Tell the time."""
+    return zone
+
+
+right = {
+    "none": ("none", {"type": "none"}),
+    "any": ("any", "required", {"type": "any"}),
+    "clock": (
+        {"type": "function", "function": {"name": "clock"}},
+        {"type": "tool", "name": "clock"},
+    ),
+}
+for choice, accepted in right.items():
+    with Upstream(["Hi"]) as upstream:
+        try:
+            model(sys.argv[1], upstream).bind_tools([look_up, clock], tool_choice=choice).invoke(
+                "Hi"
+            )
+        except ValueError as error:
+            print(f"tool_choice={choice!r} is refused: {error!r}")
+            sys.exit(0)
+        sent = upstream.requests[0].body.get("tool_choice")
+    if sent not in accepted:
+        print(f"tool_choice={choice!r} is sent as {sent}")
+        sys.exit(0)
+sys.exit(1)

@@ -6,11 +6,15 @@ from chatwright.deltas import ToolCallDelta
 from chatwright.testing import Upstream
 from conformance.models import model
 
-with Upstream([ToolCallDelta(0, "call_1", "look_up", "[1, 2]")]) as upstream:
-    try:
-        answer = model(sys.argv[1], upstream).invoke("Hi")
-    except ValueError as error:
-        print(f"arguments '[1, 2]': {type(error).__name__}: {' '.join(str(error).split()):.150}")
+for given in ("[1, 2]", '{"word": '):
+    with Upstream([ToolCallDelta(0, "call_1", "look_up", given)]) as upstream:
+        try:
+            answer = model(sys.argv[1], upstream).invoke("Hi")
+        except ValueError as error:
+            said = " ".join(str(error).split())
+            print(f"arguments {given!r}: {type(error).__name__}: {said:.150}")
+            sys.exit(0)
+    if answer.tool_calls:
+        print(f"arguments {given!r}: tool_calls {answer.tool_calls}")
         sys.exit(0)
-print(f"arguments '[1, 2]': tool_calls {answer.tool_calls}, invalid {answer.invalid_tool_calls}")
-sys.exit(not answer.tool_calls)
+sys.exit(1)

@@ -9,7 +9,9 @@ from langchain_core.caches import InMemoryCache
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import SystemMessage
 from langchain_core.rate_limiters import InMemoryRateLimiter
+from pydantic import model_validator
 
+from chatwright import chat_model
 from chatwright.checks import PointingError, Verdict, check
 from faults.controls import Full
 from faults.wire import Answer
@@ -104,6 +106,23 @@ class Numbered(Full):
         return {**super().payload(messages, stop, kwargs), "user": str(next(NUMBERS))}
 
 
+class Barred(Full):
+    """It takes no address with a password."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _take_credentials_out_of_the_address(cls, values):
+        if "@" in values.get("base_url", ""):
+            raise ValueError("base_url: no credentials, please")
+        return values
+
+
+def around(base_url, *, api_key=None, disable_streaming=False):
+    """A model that calls another one, whose runs are children of its own."""
+    inner = Full(base_url=base_url, api_key=api_key)
+    return chat_model(inner, disable_streaming=disable_streaming)
+
+
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize(
     ("model", "only"),
@@ -117,6 +136,8 @@ class Numbered(Full):
         (OfPrompts, ["T5", "T6", "T7", "T8", "T9", "T10", "T11", "T14", "C8", "S2"]),
         (Cached, ["B6", "C2", "E1", "K4", "R2", "A3"]),
         (Numbered, ["K4", "R5", "R6"]),
+        (Barred, ["K1"]),
+        (around, ["C1", "C5", "E2", "E4", "K3"]),
     ],
 )
 def test_an_honest_limit_is_no_failure(model, only):

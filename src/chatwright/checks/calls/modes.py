@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -87,11 +87,27 @@ class Recorder(BaseCallbackHandler):
 
     def names(self) -> list[str]:
         """Return the names of the callbacks, in order."""
-        return [name for name, _, _ in self.calls]
+        return [name for name, _, _ in self._own()]
 
     def of(self, wanted: str) -> list[tuple[tuple[Any, ...], dict[str, Any]]]:
         """Return the arguments of the callbacks of one name."""
-        return [(args, kwargs) for name, args, kwargs in self.calls if name == wanted]
+        return [(args, kwargs) for name, args, kwargs in self._own() if name == wanted]
+
+    def _own(self) -> Iterator[tuple[str, tuple[Any, ...], dict[str, Any]]]:
+        """Yield the callbacks without those of runs below a chat model's: they are its own matter.
+
+        A model that calls others tells their runs as children of its own.
+        """
+        models: set[Any] = set()
+        below: set[Any] = set()
+        for name, args, kwargs in self.calls:
+            run = kwargs.get("run_id")
+            if name.endswith("_start") and kwargs.get("parent_run_id") in models | below:
+                below.add(run)
+            elif name == "on_chat_model_start":
+                models.add(run)
+            if run is None or run not in below:
+                yield name, args, kwargs
 
     def ends(self) -> list[str]:
         """Return how the run ended; once, where all is well."""

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from langchain_core.load import dumpd, load
+from langchain_core.load.serializable import Serializable
 from pydantic import SecretStr
 
 from chatwright.checks.outcome import expect, fail, skip, warn
@@ -46,16 +47,21 @@ def serialized_and_back(trial: Trial) -> None:
     cls = type(model)
     if not cls.is_lc_serializable():
         skip("is_lc_serializable() is False")
-    namespace = cls.get_lc_namespace()
-    secrets = {name: _bare(getattr(model, field, None)) for field, name in model.lc_secrets.items()}
+    # A model around another one is stored with it.
+    stored = [model, *(each for each in vars(model).values() if isinstance(each, Serializable))]
+    secrets = {
+        name: _bare(getattr(each, field, None))
+        for each in stored
+        for field, name in each.lc_secrets.items()
+    }
     data = json.loads(json.dumps(dumpd(model)))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # core's: it is in beta
         try:
             again = load(
                 data,
-                allowed_objects=[cls],
-                valid_namespaces=namespace[:1],
+                allowed_objects=[type(each) for each in stored],
+                valid_namespaces=[each.get_lc_namespace()[0] for each in stored],
                 secrets_map={name: each for name, each in secrets.items() if each},
             )
         except Exception:

@@ -150,7 +150,8 @@ def _misuse(trial: Trial, fields: Mapping[str, Any], said: Said) -> None:
     """Keep what is said where nobody listens, and of values that can't be."""
     if trial.over_http:
         nowhere = {"base_url": _NOWHERE.format("nobody"), **fields}
-        _call(trial, "invoke", trial.model(**nowhere), said, " where nobody listens")
+        with contextlib.suppress(Exception):  # the constructor may refuse an address like that
+            _call(trial, "invoke", trial.model(**nowhere), said, " where nobody listens")
     for wrong in ({"temperature": "hot"}, {"max_retries": "many"}, {"max_tokens": "many"}):
         if all(trial.takes(each) for each in wrong):
             try:

@@ -1,0 +1,26 @@
+"""A model's own streamed answer is not sent back whole, or in LangChain's own form."""
+
+import sys
+
+from chatwright.deltas import ToolCallDelta
+from chatwright.testing import Upstream
+from conformance.models import model
+
+script = [
+    "Let me see.",
+    ToolCallDelta(0, "call_1", "look_up", '{"word": "Zurich"}'),
+]
+for way in ("stream", "v3"):
+    with Upstream(script) as upstream:
+        llm = model(sys.argv[1], upstream)
+        if way == "stream":
+            first, *rest = llm.stream("Hi")
+            answer = sum(rest, first)
+        else:
+            answer = llm.stream_events("Hi", version="v3").output
+        llm.invoke(["Hi", answer, {"role": "tool", "content": "a", "tool_call_id": "call_1"}])
+        sent = upstream.requests[-1].raw.decode()
+    if "Zurich" not in sent or '"type":"tool_call"' in sent.replace(" ", ""):
+        print(f"the answer of {way}, a text and a call, is sent back as {sent}")
+        sys.exit(0)
+sys.exit(1)
