@@ -38,7 +38,7 @@ FAILS = {
         "S2 C7 T2 T5 T6 T7 T8 T10 T11 O1 O2 O4 O5 E5",
         f"S16 {STRICT} M5",
     ),
-    "retry_restarts_stream": ("E2 E6 A1", ""),
+    "retry_restarts_stream": ("E2", f"T2 {STRICT} M5"),
     "init_drops_fields": ("A1 A3 E4 R6 R7", f"T2 {STRICT}"),
     "usage_twice": ("U1 U2 U3", "T2 E1"),
     "ollama_top_level": ("P1 P2 P3 P5 P6 B10", ""),
