@@ -9,7 +9,9 @@ from pathlib import Path
 __all__ = ["cause", "is_lost", "own_files"]
 
 _REFUSED = re.compile(
-    r"connection refused|connection error|new ?connection|max retries exceeded", re.IGNORECASE
+    r"connection refused|connection error|connect call failed|new ?connection|"
+    r"max retries exceeded",
+    re.IGNORECASE,
 )
 _BASES = ("abc", "builtins", "langchain_core", "pydantic", "typing")
 
