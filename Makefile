@@ -22,7 +22,7 @@ INSTALL := $(PIP) install --no-compile -c constraints.txt -e
 # Packages are compiled when they are first imported, and not again by each process that tests start.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: chat serve test test-long lint bench conformance docs clean
+.PHONY: chat serve test test-long test-wild lint bench conformance docs clean
 .DELETE_ON_ERROR:
 
 chat: $(VENV)/.chat
@@ -36,6 +36,10 @@ test: $(VENV)/.test
 
 test-long: $(VENV)/.test $(OLDEST)/.made $(LITELLM)/.made $(LANGCHAIN)/.made $(NODE)/.made
 	LITELLM=$(CURDIR)/$(LITELLM)/bin/litellm $(BIN)/python tests/long.py $(OLDEST)/bin/python $(LANGCHAIN)
+
+# Half an hour: check's verdict on each model of the corpus.
+test-wild: $(VENV)/.test
+	$(BIN)/python -m pytest -m "wild or long" tests/wild
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check .

@@ -13,7 +13,7 @@ PYTEST = ["-m", "pytest", "-m"]
 LEFT_OPEN = ["-W", "ignore::pytest.PytestUnraisableExceptionWarning"]
 """With the oldest versions, an event loop of nobody's is found open now and then."""
 LANES = [
-    [[OLDEST, *PYTEST, "not engine and not long", *LEFT_OPEN, "tests/contract"]],
+    [[OLDEST, *PYTEST, "not engine and not long and not wild", *LEFT_OPEN, "tests/contract"]],
     [
         [sys.executable, "tests/swapped", LANGCHAIN],
         [sys.executable, *PYTEST, "long"],

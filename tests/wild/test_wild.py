@@ -2,8 +2,8 @@
 
 The models stand in `right` and `wrong`, written after public repositories; their docstrings tell
 after which kind, what is right or wrong about each (`FAULT:`), and how one is made (`MODEL:`,
-`KWARGS:`). A verdict is what FAILs, rule by rule, and nothing else may. Three of each kind are
-tried by `make test`, all by `make test-long`.
+`KWARGS:`). A verdict is what FAILs, rule by rule, and nothing else may. Some are tried by
+`make test`, more by `make test-long`, all of them by `make test-wild`, which takes half an hour.
 """
 
 import json
@@ -26,6 +26,14 @@ AT_ONCE = 2
 """How many models are tried at a time, each in a process of its own."""
 QUICK = {"gateway_httpx", "rule_agent", "own_sse", "memory_on_model", "args_swallowed"}
 """What `make test` tries: of each kind, what takes seconds."""
+LONG = {
+    *("house_factory", "house_rules_wrapper", "messages_sdk", "responses_factory"),
+    *("settings_factory", "taught_tools_urllib", "memo_of_last_message", "ollama_top_level"),
+    *("simple_ignores_stop", "stream_error_swallowed", "tools_leak", "usage_twice"),
+}
+"""What `make test-long` tries."""
+CLOCKED = {"A1", "A3", "A5", "C1", "E4", "P3", "P6", "S9"}
+"""Rules that a busy machine may break: they count where they are a model's own fault."""
 PROBES = {
     "stream_error_swallowed": "E2,R6",
     "key_in_traces": "K1,R6",
@@ -103,7 +111,8 @@ def reports(request, tmp_path_factory):
 
 def cases(names):
     for name in names:
-        marks = [] if name in QUICK else [pytest.mark.long, pytest.mark.timeout(2 * SECONDS)]
+        mark = pytest.mark.long if name in LONG else pytest.mark.wild
+        marks = [] if name in QUICK else [mark, pytest.mark.timeout(2 * SECONDS)]
         if name in WRONG_VERDICTS:
             marks.append(pytest.mark.xfail(reason=WRONG_VERDICTS[name], strict=True))
         yield pytest.param(name, marks=marks)
@@ -120,7 +129,7 @@ def failed(code, errors, report):
 @pytest.mark.parametrize("name", [*cases(each for each in RIGHT if each not in UNREACHABLE)])
 def test_a_right_model_is_accused_of_nothing_but_its_honest_faults(name, reports):
     found = failed(*reports(name))
-    assert {*found} == {*HONEST_FAILS.get(name, {})}, found
+    assert {*found} - CLOCKED == {*HONEST_FAILS.get(name, {})} - CLOCKED, found
 
 
 @pytest.mark.parametrize("name", [*cases(WRONG)])
@@ -129,7 +138,8 @@ def test_a_wrong_model_fails_by_its_own_fault_and_by_nothing_else(name, reports)
     by_its_fault, besides = FAILS[name]
     own = {*by_its_fault.split()}
     assert own <= {*found}, found
-    assert besides == "*" or {*found} == own | {*besides.split()}, found
+    expected = own | {*besides.split()}
+    assert besides == "*" or {*found} - CLOCKED == expected - CLOCKED, found
 
 
 @pytest.mark.parametrize(("name", "rules"), PROBES.items())
