@@ -159,6 +159,23 @@ def _real(result: Result) -> Sequence[Failure]:
     return [each for each in result.failures if each.reproduced and not _core(each.finding)]
 
 
+def _causes(failures: Iterable[Failure]) -> Sequence[tuple[Failure, Sequence[str]]]:
+    """Return FAILs, one of each cause, and the ids of the others of that cause.
+
+    The one is the rule that a script is named after, or what raises (E1), or the first.
+    """
+    causes: dict[Any, list[Failure]] = {}
+    for each in failures:
+        same = (each.script, each.evidence) if each.reproduced else each.finding["rule"]
+        causes.setdefault(same, []).append(each)
+    found = []
+    for each in causes.values():
+        names = {each[0].script, "e1"}
+        first = next((one for one in each if one.finding["rule"].lower() in names), each[0])
+        found.append((first, [one.finding["rule"] for one in each if one is not first]))
+    return found
+
+
 def _left(result: Result) -> Sequence[Mapping[str, Any]]:
     """Return what fails with `chat_model` around it."""
     return [each for each in result.wrapped if _fails(each) and not _core(each)]
@@ -178,10 +195,11 @@ def _table(results: Sequence[Result], versions: Mapping[str, str]) -> str:
     for each in results:
         name, package = each.package.name, each.package.distribution
         struck = [one.finding["rule"] for one in each.failures if one not in _real(each)]
-        fails = _ids(one.finding for one in _real(each))
+        fails = _ids(one.finding for one, _ in _causes(_real(each)))
         row = [f"[{name}](#{name.lower()})", f"{package} {versions[package]}"]
         row += [_count(each.findings, struck), fails]
-        row += [_count(each.wrapped), _ids(_left(each))] if each.wrapped else ["", ""]
+        cores = [one["rule"] for one in each.wrapped if _fails(one) and _core(one)]
+        row += [_count(each.wrapped, cores), _ids(_left(each))] if each.wrapped else ["", ""]
         rows.append(row)
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
@@ -232,17 +250,18 @@ def _around(result: Result) -> Iterable[str]:
     repaired = [each for each in rules if now[each]["verdict"] in ("PASS", "WARN")]
     left = _left(result)
     stays = [each["rule"] for each in left if each["rule"] in rules]
-    yield f"With `chat_model` around it: repaired {', '.join(repaired) or 'nothing'}; "
-    yield f"still failing {', '.join(stays) or 'nothing'}."
+    told = f"repaired {', '.join(repaired) or 'nothing'}, fails {', '.join(stays) or 'nothing'}"
+    yield f"With `chat_model` around it, of these: {told}."
     only = [each for each in left if each["rule"] not in rules]
     if only:
+        yield ""
         yield "Failing only then:"
         yield ""
         yield from (f"- {each['rule']}: {_code(each['got'])}" for each in only)
 
 
 def _told(failures: Iterable[Failure], inherited: AbstractSet[str]) -> Iterable[str]:
-    for each in failures:
+    for each, others in _causes(failures):
         found = each.finding
         yield f"- **{found['rule']}** {found['title']}"
         yield f"  - got {_code(found['got'])}, expected {_code(found['expected'])}"
@@ -252,6 +271,8 @@ def _told(failures: Iterable[Failure], inherited: AbstractSet[str]) -> Iterable[
             yield f"  - {verdict} by {link}: {_code(each.evidence)}"
         else:
             yield "  - **not reproduced**: there is no script"
+        if others:
+            yield f"  - the same cause: {', '.join(others)}"
         if found["rule"] in inherited:
             yield "  - as `ChatOpenAI`: the class inherits langchain-openai's"
         if found["rule"] in NOTES:

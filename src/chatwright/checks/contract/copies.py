@@ -49,11 +49,8 @@ def serialized_and_back(trial: Trial) -> None:
         skip("is_lc_serializable() is False")
     # A model around another one is stored with it.
     stored = [model, *(each for each in vars(model).values() if isinstance(each, Serializable))]
-    secrets = {
-        name: _bare(getattr(each, field, None))
-        for each in stored
-        for field, name in each.lc_secrets.items()
-    }
+    needed = [(each, *pair) for each in stored for pair in each.lc_secrets.items()]
+    secrets = {name: _bare(getattr(each, field, None)) for each, field, name in needed}
     data = json.loads(json.dumps(dumpd(model)))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # core's: it is in beta

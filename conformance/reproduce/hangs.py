@@ -1,0 +1,27 @@
+"""A connection that is lost is asked for again and again, with `max_retries=0`: no error comes."""
+
+import os
+import sys
+import threading
+
+from chatwright.testing import Cut, Upstream
+from conformance.models import model
+
+SECONDS = 20
+
+
+def call():
+    try:
+        model(sys.argv[1], upstream, max_retries=0).invoke("Hi")
+    except Exception as error:
+        print(f"a reset, max_retries=0: {error!r}", flush=True)
+
+
+with Upstream([Cut(reset=True)]) as upstream:
+    thread = threading.Thread(target=call, daemon=True)
+    thread.start()
+    thread.join(SECONDS)
+    hangs, asked = thread.is_alive(), len(upstream.requests)
+if hangs:
+    print(f"a reset, max_retries=0: no error in {SECONDS} s, but {asked} requests", flush=True)
+os._exit(not hangs)
