@@ -97,9 +97,9 @@ $(LANGCHAIN)/.made: constraints.txt | $(VENV)/.test
 # What runs Open Responses' compliance suite, and the coding agents that are tested as clients.
 $(NODE)/.made: tests/run/serve/openresponses/package.json
 	mkdir -p $(NODE) && cp $< $(NODE)
-	if command -v npm >/dev/null; then \
-		npm install --prefix $(NODE) --no-package-lock --no-audit --no-fund --silent && touch $@; \
-	else echo "npm is not installed: Open Responses' suite and Codex CLI are not tried"; fi
+	@timeout 150 npm install --prefix $(NODE) --no-package-lock --no-audit --no-fund --silent \
+		--fetch-retries 1 --fetch-timeout 30000 </dev/null && touch $@ || \
+		echo "npm can't install: Open Responses' suite and Codex CLI are not tried"
 
 $(VENV)-conformance/.made: conformance/packages.txt
 	$(PYTHON) -m venv $(VENV)-conformance

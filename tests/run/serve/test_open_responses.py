@@ -12,7 +12,10 @@ from run.serve.obliging import obliging
 
 HERE = Path(__file__).parent / "openresponses"
 NODE = Path(__file__).parents[3] / "build" / "node"
-WITH_NODE = pytest.mark.skipif(shutil.which("npm") is None, reason="npm is not installed")
+WITH_NODE = pytest.mark.skipif(
+    shutil.which("npm") is None or not (NODE / ".made").exists(),
+    reason="npm's programs are not installed: make build/node/.made",
+)
 
 
 @pytest.fixture
