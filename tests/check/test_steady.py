@@ -42,6 +42,7 @@ def verdicts(named):
 
 
 @pytest.mark.long
+@pytest.mark.skipif("RUNS" not in os.environ, reason="minutes of two busy cores: RUNS=50")
 @pytest.mark.timeout(120 * RUNS)
 @pytest.mark.parametrize("named", MODELS)
 def test_verdicts_are_the_same_beside_busy_loops(named):
