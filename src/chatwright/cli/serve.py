@@ -69,8 +69,8 @@ def serve(
     from chatwright.asgi import create_app  # noqa: PLC0415  slow to import
     from chatwright.run.serve.limits import Limits  # noqa: PLC0415  likewise
 
-    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
-    logging.getLogger("uvicorn").setLevel(logging.WARNING)
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    logging.getLogger("chatwright.serve").setLevel(logging.INFO)
     import_from_here()
     limits = Limits(concurrency=concurrency, queue=queue)
     made = create_app(

@@ -281,3 +281,26 @@ class TestAFailureInAStream:
         raw = server.ask(stream=True).text
         assert raw.endswith("data: [DONE]\n\n")
         assert "secret" not in raw
+
+
+@pytest.mark.parametrize("stream", [True, False])
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (TimeoutError("slow"), 504),
+        (ConnectionError("gone"), 502),
+        (FileNotFoundError("/etc/secret"), 500),
+    ],
+)
+def test_a_models_own_lost_connection_is_no_lost_client(serving, error, status, stream):
+    @chat_model
+    async def fails(messages):
+        raise error
+        yield
+
+    server = serving(fails)
+    refused = server.ask(stream=stream)
+    assert refused.status_code == status
+    assert refused.json()["error"]["message"]
+    assert "secret" not in refused.text
+    assert f'outcome="{status}"' in server.client.get("/metrics").text

@@ -9,7 +9,7 @@ from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from chatwright.deltas import Usage
 from chatwright.run.serve.admission import Admission
@@ -30,13 +30,14 @@ class Exchange(Response):
 
     Args:
         deltas: The answer.
-        writers: What writes it; one for each choice.
+        writer: What writes it.
         server: The server's end of the wire, for errors.
         media_type: What the stream is called.
         admission: Lets it in.
         limits: What the server allows.
         timing: Measures it.
         stream: Whether it goes out in pieces.
+        headers: Further headers.
     """
 
     def __init__(
@@ -78,10 +79,10 @@ class Exchange(Response):
                 {each for each in (work, gone, beat) if each},
                 return_when=asyncio.FIRST_COMPLETED,
             )
-            if work.done():
-                work.result()
-            else:
+            if not work.done() or isinstance(work.exception(), _LostClientError):
                 self._timing.end("cancelled")
+            else:
+                work.result()
         finally:
             for task in (work, gone, beat):
                 if task:
@@ -93,8 +94,8 @@ class Exchange(Response):
         try:
             async with self._admission():
                 await (self._streamed() if self._stream else self._whole())
-        except (OSError, asyncio.CancelledError):
-            raise  # the client has gone
+        except _LostClientError:
+            raise
         except Exception as error:  # noqa: BLE001  each becomes an answer
             failure = failure_of(error)
         if failure:
@@ -155,12 +156,19 @@ class Exchange(Response):
         if length is not None:
             told["Content-Length"] = str(length)
         raw = [(k.lower().encode("latin-1"), v.encode("latin-1")) for k, v in told.items()]
-        await self._send({"type": "http.response.start", "status": status, "headers": raw})
+        await self._sent({"type": "http.response.start", "status": status, "headers": raw})
 
     async def _body(self, data: bytes, *, more: bool) -> None:
         self._since = time.monotonic()
-        await self._send({"type": "http.response.body", "body": data, "more_body": more})
+        await self._sent({"type": "http.response.body", "body": data, "more_body": more})
         self._since = 0.0
+
+    async def _sent(self, message: Message) -> None:
+        """Send a message; a lost client is told apart from what a model has lost."""
+        try:
+            await self._send(message)
+        except OSError as error:
+            raise _LostClientError from error
 
     async def _watch(self) -> None:
         """Send heartbeats until the first token; then return once the client reads no more."""
@@ -177,6 +185,10 @@ class Exchange(Response):
     def _is_stuck(self) -> bool:
         """Tell whether the client reads no more."""
         return bool(self._since) and time.monotonic() - self._since > self._limits.reader_seconds
+
+
+class _LostClientError(Exception):
+    """The client has gone, and the server says so when something is sent."""
 
 
 async def _gone(receive: Receive) -> None:
