@@ -165,6 +165,30 @@ class CancelIsAnEnd(Full):
             yield chunk(chunk_position="last")
 
 
+@fault("E4")
+class CancelIsIgnored(Full):
+    """A cancelled `astream` goes on to its end."""
+
+    async def _astream(self, *args, **kwargs):
+        pieces = asyncio.Queue()
+
+        async def read():
+            async for each in super(CancelIsIgnored, self)._astream(*args, **kwargs):
+                await pieces.put(each)
+            await pieces.put(None)
+
+        reading = asyncio.ensure_future(read())
+        while True:
+            try:
+                piece = await pieces.get()
+            except asyncio.CancelledError:
+                continue
+            if piece is None:
+                break
+            yield piece
+        await reading
+
+
 @fault("E4", verdict="WARN")
 class RunStaysOpen(Full):
     """A cancelled `ainvoke` leaves its run open, as core does."""
