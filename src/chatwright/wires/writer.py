@@ -226,6 +226,11 @@ class Writer:
         """
         raise NotImplementedError
 
+    @property
+    def usage(self) -> Usage | None:
+        """The tokens spent; None where those of the prompt are unknown."""
+        return self.totals.usage
+
     def _encoded(self, payloads: Iterable[Any]) -> list[bytes]:
         return [self.encode(each) for each in payloads]
 

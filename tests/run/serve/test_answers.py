@@ -91,6 +91,20 @@ class TestChatCompletions:
         last = gpt.completions.create(model="m", messages=history, tools=[TOOL])
         assert last.choices[0].message.content == TEXT
 
+    def test_allowed_tools_are_the_only_ones(self, gpt):
+        other = {**TOOL, "function": {**FUNCTION, "name": "other"}}
+        allowed = {
+            "mode": "required",
+            "tools": [{"type": "function", "function": {"name": "other"}}],
+        }
+        made = gpt.completions.create(
+            model="m",
+            messages=ASKED,
+            tools=[TOOL, other],
+            tool_choice={"type": "allowed_tools", "allowed_tools": allowed},
+        )
+        assert made.choices[0].message.tool_calls[0].function.name == "other"
+
     def test_streamed_calls(self, gpt):
         with gpt.completions.stream(model="m", messages=ASKED, tools=[TOOL]) as stream:
             done = stream.get_final_completion().choices[0]
@@ -134,6 +148,7 @@ class TestChatCompletions:
             ("messages", [{"role": "wizard", "content": "x"}]),
             ("messages", [{"role": "user", "content": [{"type": "smell"}]}]),
             ("tools", [{"type": "function", "function": {}}]),
+            ("tool_choice", {"type": "allowed_tools", "allowed_tools": {"mode": "auto"}}),
         ],
     )
     def test_what_can_not_be_honoured_is_refused_by_name(self, server, field, value):
@@ -228,6 +243,12 @@ class TestOllama:
         for wanted in ("json", SCHEMA):
             made = llama.chat("m", ASKED, format=wanted)
             assert json.loads(made.message.content) == {"city": "Zürich"}
+
+    @pytest.mark.parametrize("options", [{"num_predict": "x"}, {"stop": 5}, {"seed": [1]}])
+    def test_options_of_another_kind(self, server, options):
+        refused = server.post("/api/chat", messages=ASKED, options=options)
+        assert refused.status_code == 400
+        assert f"options.{next(iter(options))}" in refused.json()["error"]
 
     def test_generate(self, llama):
         assert llama.generate("m", "hi").response == TEXT

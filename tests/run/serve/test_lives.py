@@ -151,11 +151,12 @@ def test_metrics(serving):
     server.ask()
     server.ask(stream=True)
     server.ask(messages=[])
+    server.ask(n=2)
     shown = server.client.get("/metrics").text
     labels = 'gen_ai_operation_name="chat",gen_ai_request_model="m"'
-    assert f'chatwright_requests_total{{{labels},outcome="ok"}} 2.0' in shown
+    assert f'chatwright_requests_total{{{labels},outcome="ok"}} 3.0' in shown
     assert f"gen_ai_server_time_to_first_token_seconds_count{{{labels}}} 1.0" in shown
-    tokens = f'gen_ai_client_token_usage_sum{{{labels},gen_ai_token_type="output"}} 10.0'
+    tokens = f'gen_ai_client_token_usage_sum{{{labels},gen_ai_token_type="output"}} 20.0'
     assert tokens in shown
 
 

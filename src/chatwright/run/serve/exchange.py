@@ -11,7 +11,6 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
-from chatwright.deltas import Usage
 from chatwright.run.serve.admission import Admission
 from chatwright.run.serve.failures import Failure, HttpError, failure_of
 from chatwright.run.serve.limits import Limits
@@ -111,15 +110,14 @@ class Exchange(Response):
                 if pieces := writer.feed(delta):
                     timing.token()
                     await self._piece(b"".join(pieces))
-                if isinstance(delta, Usage):
-                    timing.usage = delta
+        timing.usage = writer.usage
         await self._piece(b"".join(writer.end()), more=False)
 
     async def _whole(self) -> None:
         async with contextlib.aclosing(self._deltas()) as deltas:
             async for delta in deltas:
                 self._writer.add(delta)
-        self._timing.usage = self._writer.totals.usage
+        self._timing.usage = self._writer.usage
         body = json.dumps(self._writer.whole(), ensure_ascii=False).encode()
         await self._start(200, {"Content-Type": "application/json"}, len(body))
         await self._body(body, more=False)

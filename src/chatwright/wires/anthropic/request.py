@@ -6,7 +6,8 @@ from typing import Any, ClassVar, Literal
 from langchain_core.messages import BaseMessage, HumanMessage, SystemMessage, ToolMessage
 from pydantic import BaseModel, ConfigDict, Field
 
-from chatwright.wires.openai.request import Function, choice_of
+from chatwright.wires.openai.choosing import chosen
+from chatwright.wires.openai.request import Function
 from chatwright.wires.prompt import Body, Prompt, answer, blocks, refuse, validated
 
 __all__ = ["CountTokens", "Messages"]
@@ -34,7 +35,7 @@ class CountTokens(Body):
     tool_choice: dict[str, Any] | None = None
 
     silent: ClassVar[frozenset[str]] = frozenset(
-        {"metadata", "service_tier", "context_management", "output_config", "thinking"}
+        {"metadata", "output_config", "output_format", "service_tier"}
     )
 
     def conversation(self) -> list[BaseMessage]:
@@ -92,12 +93,13 @@ class Messages(CountTokens):
         tools, others = self.functions()
         sampling = self.sampling()
         choice = self.tool_choice or {}
+        wanted, tools = chosen(_choice(choice), tools)
         if tools and choice.get("disable_parallel_tool_use") is not None:
             sampling["parallel_tool_calls"] = not choice["disable_parallel_tool_use"]
         return Prompt(
             messages=self.conversation(),
             tools=tools,
-            tool_choice=choice_of(_choice(choice), tools),
+            tool_choice=wanted,
             response_format=self._format(),
             stop=[each for each in self.stop_sequences or () if each],
             parameters=sampling,

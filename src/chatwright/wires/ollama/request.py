@@ -7,15 +7,26 @@ from langchain_core.messages import BaseMessage, HumanMessage, SystemMessage, To
 from pydantic import BaseModel, ConfigDict, Field
 
 from chatwright.wires.openai.request import Function
-from chatwright.wires.prompt import Body, Prompt, answer, refuse, validated
+from chatwright.wires.prompt import Body, Prompt, answer, given, refuse, validated
 
 __all__ = ["Chat", "Generate"]
 
-_OPTIONS: Mapping[str, str] = {
-    **{name: name for name in ("temperature", "top_p", "top_k", "seed", "min_p", "repeat_penalty")},
-    **{name: name for name in ("frequency_penalty", "presence_penalty")},
-    "num_predict": "max_tokens",
-}
+
+class Options(BaseModel):
+    """Sampling parameters, and how the model is run."""
+
+    model_config = ConfigDict(extra="allow")
+
+    temperature: float | None = None
+    top_p: float | None = None
+    top_k: int | None = None
+    min_p: float | None = None
+    seed: int | None = None
+    num_predict: int | None = None
+    repeat_penalty: float | None = None
+    frequency_penalty: float | None = None
+    presence_penalty: float | None = None
+    stop: str | list[str] | None = None
 
 
 class Message(BaseModel):
@@ -36,7 +47,7 @@ class _Asking(Body):
     model: str
     stream: bool | None = None
     format: str | dict[str, Any] | None = None
-    options: dict[str, Any] | None = None
+    options: Options | None = None
     think: bool | str | None = None
 
     silent: ClassVar[frozenset[str]] = frozenset({"keep_alive", "truncate", "shift"})
@@ -44,18 +55,18 @@ class _Asking(Body):
 
     def asked(self) -> dict[str, Any]:
         """Return what both kinds of request ask alike."""
-        options = self.options or {}
-        sampling = {ours: options[name] for name, ours in _OPTIONS.items() if name in options}
-        if sampling.get("max_tokens", 1) <= 0:  # -1 and -2 are no limit
+        options = self.options or Options()
+        sampling = options.model_dump(include=set(Options.model_fields) - {"stop"})
+        sampling["max_tokens"] = sampling.pop("num_predict")
+        if (sampling["max_tokens"] or 0) <= 0:  # -1 and -2 are no limit
             del sampling["max_tokens"]
-        stop = options.get("stop") or []
-        stops = [stop] if isinstance(stop, str) else stop
-        others = [f"options.{name}" for name in options.keys() - {*_OPTIONS, "stop", "num_ctx"}]
-        think = ["think"] if isinstance(self.think, str) else []
+        stops = [options.stop] if isinstance(options.stop, str) else options.stop or []
+        others = [f"options.{name}" for name in options.model_extra or ()]
+        think = [] if self.think is None else ["think"]
         return {
             "response_format": self._format(),
             "stop": [each for each in stops if each],
-            "parameters": sampling,
+            "parameters": given(**sampling),
             "ignored": [*self.unknown(), *sorted(others), *think],
         }
 

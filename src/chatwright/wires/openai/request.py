@@ -11,10 +11,11 @@ from langchain_core.messages import (
 )
 from pydantic import BaseModel, ConfigDict, Field
 
+from chatwright.wires.openai.choosing import chosen
 from chatwright.wires.openai.names import REASONINGS
 from chatwright.wires.prompt import Body, Prompt, answer, blocks, given, refuse, validated
 
-__all__ = ["ChatCompletion", "Completion", "Function", "choice_of"]
+__all__ = ["ChatCompletion", "Completion", "Function"]
 
 MAX_STOPS = 16
 
@@ -146,6 +147,7 @@ class ChatCompletion(_Sampled):
                 ignored.append(f"tools.{n} ({tool.get('type')})")
                 continue
             tools.append(validated(Function, tool.get("function"), f"tools.{n}.function").tool())
+        choice, tools = chosen(self.tool_choice, tools)
         sampling = self.sampling()
         if self.max_completion_tokens is not None:
             sampling["max_tokens"] = self.max_completion_tokens
@@ -155,7 +157,7 @@ class ChatCompletion(_Sampled):
         return Prompt(
             messages=[*_messages(self.messages)],
             tools=tools,
-            tool_choice=choice_of(self.tool_choice, tools),
+            tool_choice=choice,
             response_format=None if wanted in (None, {"type": "text"}) else wanted,
             stop=self.stops(),
             parameters=sampling,
@@ -163,30 +165,6 @@ class ChatCompletion(_Sampled):
             tells_usage=self.tells_usage(),
             ignored=ignored,
         )
-
-
-def choice_of(choice: Any, tools: list[dict[str, Any]]) -> Any:
-    """Return a choice of tools as OpenAI has it; None where there are none to choose from.
-
-    Raises:
-        InvalidRequestError: It is none, or names a tool that there is not.
-    """
-    if choice is None or (not tools and choice in {"auto", "none"}):
-        return None
-    match choice:
-        case "auto" | "none" | "required":
-            named = None
-        case {"type": "function", "function": {"name": str(named)}}:
-            pass
-        case {"type": "allowed_tools"}:
-            return "auto"
-        case _:
-            raise refuse("tool_choice", "it is auto, none, required, or names a function")
-    if not tools:
-        raise refuse("tool_choice", "there are no function tools to choose from")
-    if named is not None and named not in {each["function"]["name"] for each in tools}:
-        raise refuse("tool_choice", f"there is no tool {named!r}")
-    return choice
 
 
 def _messages(messages: list[Message]) -> Iterator[BaseMessage]:

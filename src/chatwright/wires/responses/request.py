@@ -6,7 +6,8 @@ from typing import Any, ClassVar, Literal
 from langchain_core.messages import HumanMessage, SystemMessage
 from pydantic import BaseModel, ConfigDict, Field
 
-from chatwright.wires.openai.request import Function, choice_of
+from chatwright.wires.openai.choosing import chosen
+from chatwright.wires.openai.request import Function
 from chatwright.wires.prompt import Body, Prompt, refuse, validated
 from chatwright.wires.responses.compact import SUMMARIZE
 from chatwright.wires.responses.history import History
@@ -180,9 +181,7 @@ class Responses(_Conversation):
         """
         history = self.history(before)
         tools, others = self._functions()
-        allowed, choice = _allowed(self.tool_choice)
-        if allowed is not None:
-            tools = _only(tools, allowed)
+        choice, tools = chosen(self.tool_choice, tools)
         sampling = self.sampling()
         if tools and self.parallel_tool_calls is not None:
             sampling["parallel_tool_calls"] = self.parallel_tool_calls
@@ -194,7 +193,7 @@ class Responses(_Conversation):
         return Prompt(
             messages=[*self.system(), *history.messages()],
             tools=tools,
-            tool_choice=choice_of(choice, tools),
+            tool_choice=choice,
             response_format=wanted.asked() if wanted else None,
             parameters=sampling,
             ignored=[*self.unknown(), *others, *history.ignored, *self._not_included()],
@@ -219,33 +218,3 @@ class Responses(_Conversation):
 
 
 _LOGPROBS = "message.output_text.logprobs"
-
-
-def _allowed(choice: Any) -> tuple[list[str] | None, Any]:
-    """Return the names that a choice allows, None for all, and the choice among them."""
-    match choice:
-        case {"type": "allowed_tools", "tools": [*named], **more}:
-            mode = more.get("mode") or "auto"
-            if mode not in {"auto", "none", "required"}:
-                raise refuse("tool_choice.mode", "it is auto, none or required")
-            return [_named(each) for each in named], mode
-        case {"type": "function", "name": str(name)}:
-            return None, {"type": "function", "function": {"name": name}}
-        case str() | None:
-            return None, choice
-    raise refuse("tool_choice", "it is auto, none, required, or names function tools")
-
-
-def _named(tool: Any) -> str:
-    match tool:
-        case {"type": "function", "name": str(name)}:
-            return name
-    raise refuse("tool_choice.tools", "each has to be a function tool by its name")
-
-
-def _only(tools: list[dict[str, Any]], allowed: Sequence[str]) -> list[dict[str, Any]]:
-    """Return the tools that may be called: a model can't be kept from others that it knows."""
-    known = {each["function"]["name"]: each for each in tools}
-    if missing := [name for name in allowed if name not in known]:
-        raise refuse("tool_choice.tools", f"there is no tool {missing[0]!r}")
-    return [each for name, each in known.items() if name in allowed]
