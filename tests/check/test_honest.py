@@ -3,10 +3,13 @@
 import itertools
 import json
 import re
+import threading
+import time
+from typing import ClassVar
 
 import pytest
 from langchain_core.caches import InMemoryCache
-from langchain_core.language_models import BaseChatModel
+from langchain_core.language_models import BaseChatModel, FakeListChatModel
 from langchain_core.messages import SystemMessage
 from langchain_core.rate_limiters import InMemoryRateLimiter
 from pydantic import model_validator
@@ -135,7 +138,7 @@ def around(base_url, *, api_key=None, disable_streaming=False):
         (StreamsAsync, ["S", "P3", "P6", "M2", "E2", "E4"]),
         (OfPrompts, ["T5", "T6", "T7", "T8", "T9", "T10", "T11", "T14", "C8", "S2"]),
         (Cached, ["B6", "C2", "E1", "K4", "R2", "A3"]),
-        (Numbered, ["K4", "R5", "R6"]),
+        (Numbered, ["A2", "K4", "R5", "R6"]),
         (Barred, ["K1"]),
         (around, ["C1", "C5", "E2", "E4", "K3"]),
     ],
@@ -155,6 +158,15 @@ def test_what_is_refused_is_told():
     assert (found.verdict, found.got) == (
         Verdict.WARN,
         "the model refuses stop sequences: stop sequences are not supported",
+    )
+
+
+def test_a_model_that_says_it_can_not_be_stored_is_not_accused():
+    inner = FakeListChatModel(responses=["fine"])
+    (found,) = check(chat_model(inner), only=["K3"], upstream="none").findings
+    assert (found.verdict, found.got) == (
+        Verdict.SKIP,
+        "dumpd says that this model can't be stored",
     )
 
 
@@ -191,6 +203,29 @@ def test_what_can_not_be_reached_is_told(model, options, said):
     with pytest.raises(PointingError) as raised:
         check(model, only=["B1"], **options)
     assert re.search(said, str(raised.value)), raised.value
+
+
+class HangsOnce(Full):
+    """The first call hangs; all calls after it are slow."""
+
+    has_hung: ClassVar[threading.Event] = threading.Event()
+
+    def payload(self, messages, stop, kwargs):
+        if not self.has_hung.is_set():
+            self.has_hung.set()
+            time.sleep(8)
+        elif self.has_hung.is_set():
+            time.sleep(3)
+        return super().payload(messages, stop, kwargs)
+
+
+def test_what_a_hanging_call_makes_slow_is_not_accused_again():
+    HangsOnce.has_hung.clear()
+    hung, *after = check(HangsOnce, only=["B1", "K3", "R2"], timeout=4).findings
+    assert hung.verdict is Verdict.FAIL
+    assert "it had not ended after" in hung.got
+    assert [each.verdict for each in after] == [Verdict.SKIP] * 2
+    assert all("a call hung before" in each.got for each in after)
 
 
 def test_a_slow_model_may_be_given_time():

@@ -43,6 +43,8 @@ CHANGES: Sequence[Change] = (
             "R6": "calls' values are no model's own defaults",
             "T14": "`strict` is looked for where `parallel_tool_calls` is refused, too",
             "O2": "`strict=True` has to be sent on OpenAI's wires; core's own drops it, a warning",
+            "A2": "what differs in each request of one way, such as an id, is no difference",
+            "K3": "skipped where `dumpd` says that this model can't be stored",
         },
     ),
     Change(

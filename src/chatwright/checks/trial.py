@@ -108,6 +108,7 @@ class Shared:
         streams: Streams of other answers than plain ones, by what they are.
         fresh: What is new in each request, such as an id of its own; None where nobody has looked.
         patience: How long one call may take, in seconds.
+        has_hung: Whether one took longer: others are given less time since.
     """
 
     stage: Stage
@@ -122,6 +123,7 @@ class Shared:
     fresh: frozenset[str] | None = None
     streams: dict[str, Call] = field(default_factory=dict)
     patience: float = TIMEOUT
+    has_hung: bool = False
 
 
 class Trial:
@@ -136,6 +138,7 @@ class Trial:
         """Start with no calls."""
         self.shared = shared
         self.deadline = time.monotonic() + seconds
+        self.is_hurried = shared.has_hung
         self.made: list[Call] = []
         self._received: dict[int, tuple[BaseChatModel, Any]] = {}
 
@@ -314,6 +317,7 @@ class Trial:
             if isinstance(error, TimeoutError):
                 # It will do so again.
                 self.shared.patience = min(HUNG_SECONDS, self.shared.patience)
+                self.shared.has_hung = True
         call.seconds = time.perf_counter() - started
         call.received = self.received(asked)[before:]
         self.made.append(call)

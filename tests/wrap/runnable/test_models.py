@@ -8,8 +8,12 @@ import warnings
 import pytest
 from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.language_models import FakeListLLM, GenericFakeChatModel
+from langchain_core.load import dumpd
+from langchain_core.load import load as langchain_load
 from langchain_core.messages import AIMessage, HumanMessage
+from langchain_core.runnables import RunnableLambda
 from langchain_core.tools import tool
+from langchain_openai import ChatOpenAI
 from pydantic import BaseModel
 
 from chatwright import (
@@ -272,6 +276,30 @@ def test_the_one_obvious_argument_comes_first():
 def test_it_pickles():
     again = pickle.loads(pickle.dumps(chat_model(Plain())))
     assert again.invoke("x").text == "one two three"
+
+
+def test_it_is_stored_with_the_model_inside():
+    inner = ChatOpenAI(model="gpt-x", api_key="k-1234", temperature=0.25)
+    again = langchain_load(
+        dumpd(chat_model(inner, stop=["END"])),
+        allowed_objects=[ChatRunnable, ChatOpenAI],
+        valid_namespaces=["chatwright"],
+        secrets_map={"OPENAI_API_KEY": "k-1234"},
+    )
+    assert isinstance(again.runnable, ChatOpenAI)
+    assert (again.runnable.temperature, again.stop) == (0.25, ["END"])
+
+
+@pytest.mark.parametrize(
+    "inner",
+    [Plain(), Plain().bind(stop=["two"]), RunnableLambda(str) | RunnableLambda(str)],
+    ids=["a model", "a bound one", "a chain"],
+)
+def test_it_says_where_what_is_inside_cannot_be_stored(inner):
+    stored = dumpd(chat_model(inner))
+    assert stored["type"] == "not_implemented"
+    with pytest.raises(NotImplementedError):
+        langchain_load(stored, allowed_objects="all", valid_namespaces=["chatwright"])
 
 
 def test_load_makes_one_of_any_model():

@@ -39,7 +39,8 @@ def serialized_and_back(trial: Trial) -> None:
 
     The class has to be the same, and each field of a plain value; over HTTP, the request and its
     key too. Secrets are handed to `load` by the names of `lc_secrets`. Skipped where
-    `is_lc_serializable` is False, which is core's default, and where the class can't be imported.
+    `is_lc_serializable` is False, which is core's default, where `dumpd` says that this model can't
+    be stored, and where the class can't be imported.
     """
     wanted: dict[str, Any] = {"temperature": 0.25, "max_tokens": 77, "stop": ["never there"]}
     own = {name: value for name, value in wanted.items() if trial.takes(name)}
@@ -52,6 +53,8 @@ def serialized_and_back(trial: Trial) -> None:
     needed = [(each, *pair) for each in stored for pair in each.lc_secrets.items()]
     secrets = {name: _bare(getattr(each, field, None)) for each, field, name in needed}
     data = json.loads(json.dumps(dumpd(model)))
+    if data["type"] == "not_implemented":
+        skip("dumpd says that this model can't be stored")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # core's: it is in beta
         try:

@@ -273,6 +273,9 @@ def _found(finding: Finding, rule: Rule, trial: Trial, error: BaseException) -> 
             f"{outcome.got}: nothing answers there; start what does, or give its address by kwargs"
         )
         outcome, raised = Outcome(Verdict.SKIP, told, fault=None), None
+    if outcome.verdict is Verdict.FAIL and _was_cut_short(outcome, trial):
+        told = f"{outcome.got}: a call hung before, and others were given less time since"
+        outcome, raised = Outcome(Verdict.SKIP, told, fault=None), None
     if trial.shared.stage.only_async and rule.id != HOMES["invoke"] and _refused(outcome, raised):
         outcome = Outcome(Verdict.SKIP, f"{outcome.got} (see {HOMES['invoke']})", fault=None)
         raised = None
@@ -317,6 +320,13 @@ def _is_away(trial: Trial) -> bool:
     """Tell whether nothing answers where a live model asks."""
     plain = None if trial.scripted else trial.shared.calls.get("invoke")
     return plain is not None and plain.error is not None and is_lost(plain.error)
+
+
+def _was_cut_short(outcome: Outcome, trial: Trial) -> bool:
+    """Tell whether a call had less time because of one of another rule, which has its finding."""
+    errors = (each.error for each in trial.made if isinstance(each.error, TimeoutError))
+    told = [outcome.got, *map(shown_error, errors)]
+    return trial.is_hurried and any(f"ended after {trial.shared.patience:g} s" in x for x in told)
 
 
 def _always(trial: Trial, reason: str) -> bool:

@@ -1,10 +1,11 @@
 """`ChatRunnable`: whatever answers messages as a chat model."""
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from langchain_core.language_models import ModelProfile
+from langchain_core.load import dumpd
 from langchain_core.messages import BaseMessage
 from langchain_core.runnables import Runnable, RunnableConfig
 from pydantic import Field, model_validator
@@ -23,6 +24,8 @@ from chatwright.wrap.runnable.graphs import GraphAdapter, Steps, is_graph
 __all__ = ["ChatRunnable"]
 
 _PASSED_ON = ("temperature", "max_tokens", "top_p", "seed", "timeout")
+_UNSTORED = "not_implemented"
+"""What core's `dumpd` calls what can't be loaded again."""
 
 
 class ChatRunnable(ChatModel):
@@ -125,7 +128,20 @@ class ChatRunnable(ChatModel):
 
     @property
     def lc_attributes(self) -> dict[str, Any]:
-        """Serialize the inner one where it can be."""
-        inner = self.runnable
-        known = getattr(inner, "is_lc_serializable", bool)()
-        return {**super().lc_attributes, **({"runnable": inner} if known else {})}
+        """Serialize the inner one."""
+        return {**super().lc_attributes, "runnable": self.runnable}
+
+    def to_json(self) -> Any:
+        """Serialize the model; say that it can't be where that holds of something inside."""
+        inner = _parts(dumpd(self.runnable))
+        if any(isinstance(each, dict) and each.get("type") == _UNSTORED for each in inner):
+            return {**self.to_json_not_implemented(), "name": self.get_name()}
+        return super().to_json()
+
+
+def _parts(value: Any) -> Iterator[Any]:
+    """Yield a serialized value and all that is in it."""
+    yield value
+    inside = value.values() if isinstance(value, dict) else value
+    for each in inside if isinstance(value, dict | list) else ():
+        yield from _parts(each)
