@@ -18,6 +18,7 @@ import psutil
 import uvicorn
 
 from benchmarks.harness import Row
+from chatwright.run.serve.server import run
 
 STREAMS = 100
 TOKENS = 200
@@ -70,8 +71,10 @@ def ours() -> Any:
 
 
 def serve(app: Any, listener: socket.socket) -> None:
-    made = app() if app is ours else app
-    config = uvicorn.Config(made, log_level="error", lifespan="off", backlog=2048)
+    if app is ours:
+        run(ours(), listener, drain_seconds=1, on_hangup=None)
+        return
+    config = uvicorn.Config(app, log_level="error", lifespan="off", backlog=2048)
     uvicorn.Server(config).run([listener])
 
 

@@ -13,6 +13,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from chatwright.run.serve.admission import Admission
 from chatwright.run.serve.failures import Failure, HttpError, failure_of
+from chatwright.run.serve.guard import SEND
 from chatwright.run.serve.limits import Limits
 from chatwright.run.serve.metrics import Timing
 from chatwright.wires.wire import Server
@@ -70,6 +71,7 @@ class Exchange(Response):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Make the answer, and send it."""
         self._send = send
+        self._send_body = scope.get(SEND, send)
         work = asyncio.ensure_future(self._work())
         gone = asyncio.ensure_future(_gone(receive))
         beat = asyncio.ensure_future(self._watch()) if self._stream else None
@@ -154,17 +156,19 @@ class Exchange(Response):
         if length is not None:
             told["Content-Length"] = str(length)
         raw = [(k.lower().encode("latin-1"), v.encode("latin-1")) for k, v in told.items()]
-        await self._sent({"type": "http.response.start", "status": status, "headers": raw})
+        message = {"type": "http.response.start", "status": status, "headers": raw}
+        await self._sent(message, self._send)
 
     async def _body(self, data: bytes, *, more: bool) -> None:
         self._since = time.monotonic()
-        await self._sent({"type": "http.response.body", "body": data, "more_body": more})
+        message = {"type": "http.response.body", "body": data, "more_body": more}
+        await self._sent(message, self._send_body)
         self._since = 0.0
 
-    async def _sent(self, message: Message) -> None:
+    async def _sent(self, message: Message, send: Send) -> None:
         """Send a message; a lost client is told apart from what a model has lost."""
         try:
-            await self._send(message)
+            await send(message)
         except OSError as error:
             raise _LostClientError from error
 

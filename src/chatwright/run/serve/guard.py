@@ -10,10 +10,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from chatwright.run.serve.failures import Failure, HttpError
 from chatwright.run.serve.keys import Client, Keys
 
-__all__ = ["CLIENT", "OPEN", "Guard"]
+__all__ = ["CLIENT", "OPEN", "SEND", "Guard"]
 
 CLIENT = "chatwright.client"
 """Where a request's scope has its `Client`."""
+SEND = "chatwright.send"
+"""Where it has ASGI's `send` for what follows a response's start: nothing after it is changed."""
 OPEN = frozenset({"/healthz", "/readyz"})
 """Paths that need no key."""
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
@@ -67,7 +69,7 @@ class Guard:
         except HttpError as error:
             await self._refused(scope, receive, send, error)
             return
-        scope[CLIENT] = client
+        scope[CLIENT], scope[SEND] = client, send
 
         async def sent(message: Message) -> None:
             if message["type"] == "http.response.start":
