@@ -34,7 +34,7 @@ CHANGES: Sequence[Change] = (
             "E4": "SimpleChatModel's `_agenerate` is core's, whose threads go on: a warning",
             "E7": "new",
             "A1": "with tools and a stop sequence, too",
-            "A5": "many calls at once in each of two loops",
+            "A5": "many calls at once in each of two loops; with retries, one after the other",
             "M4": "several images, images by their address, and images in tools' results",
             "M5": "a refusal that names the block of v1 is a warning, whatever its class",
             "M8": "as for B7",
