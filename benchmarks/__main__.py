@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from benchmarks import endpoint, engine, imports, memory, streaming, tools
+from benchmarks import endpoint, engine, imports, memory, serving, streaming, tools
 from benchmarks.harness import Row, machine, table
 
 GROUPS = {
@@ -13,6 +13,7 @@ GROUPS = {
     "tools": tools,
     "endpoint": endpoint,
     "engine": engine,
+    "serving": serving,
 }
 TARGET = Path(__file__).parents[1] / "docs" / "benchmarks.md"
 
