@@ -73,8 +73,8 @@ class Body(BaseModel):
 
     def sampling(self) -> dict[str, Any]:
         """Return the sampling parameters that are set, by LangChain's names."""
-        told = {ours: getattr(self, name) for name, ours in self.parameters.items()}
-        return {name: value for name, value in told.items() if value is not None}
+        named = ((ours, getattr(self, name)) for name, ours in self.parameters.items())
+        return {ours: value for ours, value in named if value is not None}
 
     def unknown(self) -> list[str]:
         """Return the names of fields that have a value and no effect."""

@@ -10,6 +10,7 @@ import pytest
 from pydantic import BaseModel
 
 from chatwright import chat_model
+from run.serve.obliging import obliging
 
 ASKED = [{"role": "user", "content": "hi"}]
 TEXT = "The cat sät on 東京."
@@ -176,6 +177,24 @@ class TestChatCompletions:
         assert models.retrieve("m").id == "m"
         with pytest.raises(openai.NotFoundError):
             models.retrieve("other")
+
+
+@pytest.mark.parametrize(
+    ("path", "asked", "effort"),
+    [
+        ("/v1/chat/completions", {"messages": ASKED}, {"reasoning_effort": "none"}),
+        ("/v1/responses", {"input": "hi"}, {"reasoning": {"effort": "none"}}),
+        (
+            "/v1/messages",
+            {"messages": ASKED, "max_tokens": 9},
+            {"output_config": {"effort": "none"}},
+        ),
+    ],
+)
+def test_the_effort_of_reasoning_reaches_a_model_that_takes_it(serving, path, asked, effort):
+    server = serving(obliging())
+    assert "Hm. " in server.post(path, **asked).text
+    assert "Hm. " not in server.post(path, **asked, **effort).text
 
 
 class TestMessages:

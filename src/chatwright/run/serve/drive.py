@@ -48,7 +48,8 @@ class _Drive:
         given = {name: each for name, each in prompt.parameters.items() if name not in untaken}
         given["include_stop"] = False  # as all of these APIs do
         if ignored := [*prompt.ignored, *untaken]:
-            log.info("without effect on %s: %s", model.name, ", ".join(sorted(ignored)))
+            name = self._config["run_name"]
+            log.info("without effect in %s: %s", name, ", ".join(sorted(ignored)))
         if prompt.stop:
             given["stop"] = [*prompt.stop]
         if prompt.tools:
