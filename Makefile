@@ -69,7 +69,7 @@ $(VENV)/.chat: pyproject.toml constraints.txt | $(BIN)/pip
 	@touch $@
 
 $(VENV)/.test: pyproject.toml constraints.txt | $(BIN)/pip
-	$(INSTALL) '.[gguf,prices,serve,test]'
+	$(INSTALL) '.[fuzz,gguf,prices,serve,test]'
 	$(BIN)/chatwright pull smollm2
 	@command -v chromium >/dev/null || $(APT) || \
 		echo "Chromium can't be installed: the page of reports is not tested in a browser"
@@ -116,5 +116,5 @@ $(VENV)-conformance/.made: conformance/packages.txt
 	@touch $@
 
 $(VENV)/.bench: $(VENV)/.test
-	$(INSTALL) '.[gguf,prices,serve,test,bench]'
+	$(INSTALL) '.[bench,fuzz,gguf,prices,serve,test]'
 	@touch $@

@@ -273,6 +273,10 @@ class TestOllama:
         assert llama.generate("m", "hi").response == TEXT
         assert "".join(each.response for each in llama.generate("m", "hi", stream=True)) == TEXT
 
+    def test_a_request_that_asks_nothing_loads_the_model(self, llama):
+        for answer in (llama.chat("m"), llama.generate("m"), [*llama.chat("m", stream=True)][-1]):
+            assert (answer.done, answer.done_reason) == (True, "load")
+
     def test_listings(self, llama):
         assert [each.model for each in llama.list().models] == ["m"]
         assert "tools" in llama.show("m").capabilities
