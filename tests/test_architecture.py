@@ -48,6 +48,8 @@ ONE_LIBRARY = {
     "run/serve/guard.py": {"starlette"},
     "run/serve/listings.py": {"starlette"},
     "run/serve/metrics.py": {"prometheus_client"},
+    "run/serve/openapi.py": {"starlette"},
+    "run/serve/reload.py": {"watchfiles"},
     "run/serve/responses.py": {"starlette"},
     "run/serve/server.py": {"uvicorn"},
     "run/serve/sockets.py": {"starlette"},

@@ -1,5 +1,6 @@
 """`chatwright serve`, as a process of its own."""
 
+import contextlib
 import json
 import os
 import re
@@ -7,6 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 
 import httpx2
 import pytest
@@ -61,14 +63,25 @@ def start(folder):
 
     yield begin
     for process in started:
-        process.kill()
-        process.wait()
+        process.terminate()
+        process.wait(60)
         process.stderr.close()
 
 
 def ask(url, model, stream=False, **headers):
     body = {"model": model, "messages": [{"role": "user", "content": "a b"}], "stream": stream}
     return httpx2.post(f"{url}/v1/chat/completions", json=body, headers=headers, timeout=30)
+
+
+def says(url, expected, seconds=60):
+    """Wait for an answer; a connection that a server has just taken ends with it."""
+    limit = time.monotonic() + seconds
+    heard = None
+    while heard != expected:
+        assert time.monotonic() < limit, heard
+        time.sleep(0.05)
+        with contextlib.suppress(httpx2.TransportError):
+            heard = said(ask(url, "shout"))
 
 
 def said(answer):
@@ -93,6 +106,33 @@ def test_a_signal_lets_answers_end(start):
     assert "ended" in got
     assert "[DONE]" in got
     assert process.wait(20) in {0, -signal.SIGTERM, 128 + signal.SIGTERM}
+
+
+def test_files_that_change_make_a_new_server(start, folder):
+    process, url = start("my_models:slow", "my_models:shout", "--reload")
+    body = {"model": "slow", "messages": [{"role": "user", "content": "x"}], "stream": True}
+    with httpx2.stream("POST", f"{url}/v1/chat/completions", json=body, timeout=30) as answer:
+        pieces = answer.iter_text()
+        got = next(pieces)
+        (folder / "notes.txt").write_text("of no concern")
+        (folder / "my_models.py").write_text(MODELS.replace(".upper()", " * 2"))
+        says(url, "aa bb ")
+        got += "".join(pieces)
+    assert "ended" in got
+    assert "[DONE]" in got
+    (folder / "my_models.py").write_text("is no Python")
+    (folder / "my_models.py").write_text(MODELS.replace(".upper()", ""))
+    says(url, "a b ")
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(20) == 0
+    with pytest.raises(httpx2.ConnectError):
+        ask(url, "shout")
+
+
+def test_a_program_beside_it_and_reload_do_not_go_together():
+    refused = CliRunner().invoke(app, ["serve", "my_models:shout", "--reload", "--", "true"])
+    assert refused.exit_code == 2
+    assert "--reload" in refused.stderr
 
 
 def test_keys(start, folder):

@@ -194,7 +194,8 @@ def test_answers_conform_to_open_responses(script):
         "text": {"format": {"type": "json_schema", "name": "n", "schema": {"type": "object"}}},
     }
     writer = SERVER.writer(SERVER.read(body))
-    pieces = [piece for each in script for piece in writer.feed(each)] + writer.end()
+    *pieces, end = [piece for each in script for piece in writer.feed(each)] + writer.end()
+    assert end == b"data: [DONE]\n\n"
     events = [json.loads(piece.decode().partition("data: ")[2]) for piece in pieces]
     for each in events:
         valid_event(each)
@@ -224,7 +225,8 @@ def test_a_failure_conforms_to_open_responses_before_and_after_the_first_piece()
     for script in ([], ["Hel"]):
         writer = SERVER.writer(SERVER.read({"model": "m", "input": "hi"}))
         begun = [piece for each in script for piece in writer.feed(each)]
-        pieces = [*begun, *writer.fail(500, "no")]
+        *pieces, end = [*begun, *writer.fail(500, "no")]
+        assert end == b"data: [DONE]\n\n"
         events = [json.loads(piece.decode().partition("data: ")[2]) for piece in pieces]
         assert [valid_event(each)["sequence_number"] for each in events] == [*range(len(events))]
         assert events[-1]["response"]["error"] == {"code": "server_error", "message": "no"}

@@ -27,10 +27,12 @@ class _WithProgram(TyperCommand):
             at = args.index("--")
             ctx.meta[_PROGRAM] = args[at + 1 :]
             args = args[:at]
+        ctx.meta[_ARGUMENTS] = [*args]  # parsing empties it
         return super().parse_args(ctx, args)
 
 
 _PROGRAM = "chatwright.program"
+_ARGUMENTS = "chatwright.arguments"
 
 
 @app.command("serve", cls=_WithProgram)
@@ -54,6 +56,10 @@ def serve(
     ] = None,
     concurrency: Annotated[int, typer.Option(min=1, help="Answers that are made at once.")] = 64,
     queue: Annotated[int, typer.Option(min=0, help="Requests that may wait for that.")] = 256,
+    reload: Annotated[
+        bool, typer.Option("--reload", help="Start anew when Python or TOML files change here.")
+    ] = False,
+    fd: Annotated[int | None, typer.Option(hidden=True)] = None,
 ) -> int:
     """Serve chat models by the APIs of OpenAI, Anthropic and Ollama."""
     named = models or ["smollm2"]
@@ -66,20 +72,19 @@ def serve(
             err=True,
         )
         return 2
+    if reload:
+        return _reloading(ctx, host, port)
     from chatwright.asgi import create_app  # noqa: PLC0415  slow to import
     from chatwright.run.serve.limits import Limits  # noqa: PLC0415  likewise
 
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
-    logging.getLogger("chatwright.serve").setLevel(logging.INFO)
+    _log()
     import_from_here()
     limits = Limits(concurrency=concurrency, queue=queue)
     made = create_app(
         dict(map(_named, named)), api_keys=api_keys, cors=cors or (), hosts=[host], limits=limits
     )
     program = ctx.meta.get(_PROGRAM)
-    listener = socket.create_server(
-        (host, 0 if program else port), family=_family(host), backlog=2048
-    )
+    listener = _listener(host, 0 if program else port) if fd is None else socket.socket(fileno=fd)
     address = _address(host, listener.getsockname()[1])
     if program:
         return _beside(program, made, listener, address, _named(named[0])[0])
@@ -115,8 +120,28 @@ def _is_loopback(host: str) -> bool:
         return False
 
 
-def _family(host: str) -> socket.AddressFamily:
-    return socket.AF_INET6 if ":" in host else socket.AF_INET
+def _listener(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    return socket.create_server((host, port), family=family, backlog=2048)
+
+
+def _log() -> None:
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    logging.getLogger("chatwright.serve").setLevel(logging.INFO)
+
+
+def _reloading(ctx: typer.Context, host: str, port: int) -> int:
+    """Have servers run one after the other, each with the arguments of this one."""
+    if ctx.meta.get(_PROGRAM):
+        typer.echo("chatwright: --reload goes with no program beside it", err=True)
+        return 2
+    from chatwright.run.serve.reload import reloading  # noqa: PLC0415  slow to import
+
+    _log()
+    arguments = [each for each in ctx.meta[_ARGUMENTS] if each != "--reload"]
+    command = [sys.executable, "-m", "chatwright", "serve", *arguments]
+    reloading(command, _listener(host, port), Path.cwd())
+    return 0
 
 
 def _address(host: str, port: int) -> str:

@@ -20,7 +20,8 @@ class Prompt:
     """What a request asks of a chat model.
 
     Args:
-        messages: The conversation.
+        messages: The conversation; empty where the model is to be loaded, and nothing said, as
+            Ollama's clients ask.
         tools: Function tools in OpenAI's form.
         tool_choice: As OpenAI has it; None where nothing is said.
         response_format: As OpenAI has it; None for text.
@@ -71,10 +72,25 @@ class Body(BaseModel):
                 raise refuse(name, "this server can't honour it; leave it out")
         return read
 
+    @classmethod
+    def schema_parts(cls, place: str) -> dict[str, dict[str, Any]]:
+        """Return the JSON schema of a request, and of its parts, each by its name.
+
+        Fields that can't be honoured have the values alone by which they ask for nothing.
+
+        Args:
+            place: What stands before a name in references.
+        """
+        made = cls.model_json_schema(ref_template=f"{place}{cls.__name__}.{{model}}")
+        parts = {f"{cls.__name__}.{name}": each for name, each in made.pop("$defs", {}).items()}
+        for name, idle in cls.refused.items():
+            made["properties"][name] = {"enum": [None, *idle], "description": "Not honoured."}
+        return {cls.__name__: made, **parts}
+
     def sampling(self) -> dict[str, Any]:
         """Return the sampling parameters that are set, by LangChain's names."""
-        told = {ours: getattr(self, name) for name, ours in self.parameters.items()}
-        return {name: value for name, value in told.items() if value is not None}
+        named = ((ours, getattr(self, name)) for name, ours in self.parameters.items())
+        return {ours: value for ours, value in named if value is not None}
 
     def unknown(self) -> list[str]:
         """Return the names of fields that have a value and no effect."""

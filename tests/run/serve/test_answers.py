@@ -10,6 +10,7 @@ import pytest
 from pydantic import BaseModel
 
 from chatwright import chat_model
+from run.serve.obliging import obliging
 
 ASKED = [{"role": "user", "content": "hi"}]
 TEXT = "The cat sät on 東京."
@@ -178,6 +179,24 @@ class TestChatCompletions:
             models.retrieve("other")
 
 
+@pytest.mark.parametrize(
+    ("path", "asked", "effort"),
+    [
+        ("/v1/chat/completions", {"messages": ASKED}, {"reasoning_effort": "none"}),
+        ("/v1/responses", {"input": "hi"}, {"reasoning": {"effort": "none"}}),
+        (
+            "/v1/messages",
+            {"messages": ASKED, "max_tokens": 9},
+            {"output_config": {"effort": "none"}},
+        ),
+    ],
+)
+def test_the_effort_of_reasoning_reaches_a_model_that_takes_it(serving, path, asked, effort):
+    server = serving(obliging())
+    assert "Hm. " in server.post(path, **asked).text
+    assert "Hm. " not in server.post(path, **asked, **effort).text
+
+
 class TestMessages:
     def test_whole(self, claude):
         made = claude.create(model="m", messages=ASKED, max_tokens=99, system="Be kind.")
@@ -253,6 +272,10 @@ class TestOllama:
     def test_generate(self, llama):
         assert llama.generate("m", "hi").response == TEXT
         assert "".join(each.response for each in llama.generate("m", "hi", stream=True)) == TEXT
+
+    def test_a_request_that_asks_nothing_loads_the_model(self, llama):
+        for answer in (llama.chat("m"), llama.generate("m"), [*llama.chat("m", stream=True)][-1]):
+            assert (answer.done, answer.done_reason) == (True, "load")
 
     def test_listings(self, llama):
         assert [each.model for each in llama.list().models] == ["m"]

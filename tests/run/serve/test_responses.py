@@ -202,7 +202,8 @@ class TestCreate:
 
 def events(answer):
     assert answer.headers["content-type"].startswith("text/event-stream")
-    lines = [each for each in answer.text.splitlines() if each.startswith("data: ")]
+    *lines, end = [each for each in answer.text.splitlines() if each.startswith("data: ")]
+    assert end == "data: [DONE]"
     return [json.loads(each.removeprefix("data: ")) for each in lines]
 
 

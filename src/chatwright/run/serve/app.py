@@ -25,7 +25,8 @@ from chatwright.run.serve.keys import Client, Keys
 from chatwright.run.serve.limits import Limits
 from chatwright.run.serve.listings import listings
 from chatwright.run.serve.metrics import Metrics, Timing
-from chatwright.run.serve.responses import responses
+from chatwright.run.serve.openapi import references
+from chatwright.run.serve.responses import RESPONSES_PATHS, responses
 from chatwright.wires.prompt import Prompt
 from chatwright.wires.wire import Server
 from chatwright.wires.writer import Writer
@@ -184,6 +185,7 @@ def _routes(shared: App) -> list[BaseRoute]:
         *apis,
         *responses(shared),
         *listings(shared),
+        *references(shared),
         Route("/healthz", alive),
         Route("/readyz", ready),
         Route("/metrics", metrics),
@@ -193,7 +195,7 @@ def _routes(shared: App) -> list[BaseRoute]:
 def _server_of(path: str) -> Server | None:
     """Return the server's end of the wire that a path belongs to."""
     exact = next((each.server for each in APIS if path in each.paths), None)
-    if exact is not None or path.startswith("/v1/"):
+    if exact is not None or path.startswith(("/v1/", "/models", *RESPONSES_PATHS)):
         return exact or APIS[0].server
     return APIS[-1].server if path.startswith("/api/") else None
 

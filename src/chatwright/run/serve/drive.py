@@ -48,7 +48,8 @@ class _Drive:
         given = {name: each for name, each in prompt.parameters.items() if name not in untaken}
         given["include_stop"] = False  # as all of these APIs do
         if ignored := [*prompt.ignored, *untaken]:
-            log.info("without effect on %s: %s", model.name, ", ".join(sorted(ignored)))
+            name = self._config["run_name"]
+            log.info("without effect in %s: %s", name, ", ".join(sorted(ignored)))
         if prompt.stop:
             given["stop"] = [*prompt.stop]
         if prompt.tools:
@@ -150,7 +151,17 @@ class _Several:
             await asyncio.wait(tasks)
 
 
-def driven(model: ChatModel, prompt: Prompt, run_name: str) -> _Drive | _Several:
+class _Loaded:
+    """The answer to a request that asks nothing: the model is there."""
+
+    async def stream(self) -> AsyncGenerator[Delta]:
+        """Yield that it is."""
+        yield Finish("load")
+
+    whole = stream
+
+
+def driven(model: ChatModel, prompt: Prompt, run_name: str) -> _Drive | _Several | _Loaded:
     """Return a call of a chat model, or several where as many answers are wanted.
 
     Its `stream` and `whole` yield deltas, or `Choice`s.
@@ -160,6 +171,8 @@ def driven(model: ChatModel, prompt: Prompt, run_name: str) -> _Drive | _Several
         prompt: What is asked.
         run_name: The run's name, for traces.
     """
+    if not prompt.messages:
+        return _Loaded()
     if prompt.count == 1:
         return _Drive(model, prompt, run_name)
     return _Several([_Drive(model, prompt, run_name) for _ in range(prompt.count)])

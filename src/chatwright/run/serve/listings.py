@@ -15,11 +15,13 @@ from chatwright.run.serve.exchange import body_of
 from chatwright.run.serve.failures import HttpError, failure_of
 from chatwright.wires import WIRES
 from chatwright.wires.anthropic.request import CountTokens
+from chatwright.wires.ollama.request import Show
+from chatwright.wires.prompt import Body
 
 if TYPE_CHECKING:
     from chatwright.run.serve.app import App
 
-__all__ = ["listings"]
+__all__ = ["listed", "listings"]
 
 _OLLAMA = "0.13.0"
 """The version of Ollama's API that this speaks: clients ask for one."""
@@ -117,11 +119,14 @@ async def _tags(_: Request, shared: "App") -> Any:
 
 
 async def _show(request: Request, shared: "App") -> Any:
-    body = await body_of(request, shared.limits)
-    name = body.get("model") or body.get("name") if isinstance(body, dict) else None
-    if not isinstance(name, str):
+    body = Show.read(await body_of(request, shared.limits))
+    name = body.model or body.name
+    if not name:
         raise HttpError(400, "model: Field required")
-    model = shared.model(name)
+    return _details(name, shared.model(name), shared)
+
+
+def _details(name: str, model: Any, shared: "App") -> dict[str, Any]:
     abilities = ["completion"]
     if isinstance(model, ChatModel):
         abilities.append("tools")
@@ -135,6 +140,29 @@ async def _show(request: Request, shared: "App") -> Any:
         "model_info": {"general.architecture": "chatwright"},
         "capabilities": abilities,
         "modified_at": shown["modified_at"],
+    }
+
+
+def listed(shared: "App") -> dict[str, tuple[type[Body] | None, Any]]:
+    """Return what the routes take and answer, by their paths: a body, and a sample of an answer.
+
+    Args:
+        shared: The server.
+    """
+    name, model = next(iter(shared.models.items()))
+    about = _about(name, shared)
+    ends = {"first_id": name, "last_id": name}
+    models = {"object": "list", "data": [about], "has_more": False, **ends}
+    tags = {"models": [_shown(name, model, shared)]}
+    return {
+        "/v1/models": (None, models),
+        "/models": (None, models),
+        "/v1/models/{name}": (None, about),
+        "/v1/messages/count_tokens": (CountTokens, {"input_tokens": 1}),
+        "/api/tags": (None, tags),
+        "/api/ps": (None, tags),
+        "/api/show": (Show, _details(name, model, shared)),
+        "/api/version": (None, {"version": _OLLAMA, "chatwright": version("chatwright")}),
     }
 
 

@@ -25,9 +25,9 @@ from chatwright.wires.wire import Server
 if TYPE_CHECKING:
     from chatwright.run.serve.app import App
 
-__all__ = ["responses"]
+__all__ = ["RESPONSES_PATHS", "described", "responses"]
 
-_PATHS = ("/v1/responses", "/responses")
+RESPONSES_PATHS = ("/v1/responses", "/responses")
 _PAGE = 20
 _LONGEST_PAGE = 100
 
@@ -35,7 +35,7 @@ _LONGEST_PAGE = 100
 def _api(body: Any) -> Api:
     wire = WIRES["responses"]
     assert isinstance(wire.server, Server)  # noqa: S101  ours has both ends
-    return Api(paths=_PATHS, body=body, server=wire.server, media_type=wire.media_type)
+    return Api(paths=RESPONSES_PATHS, body=body, server=wire.server, media_type=wire.media_type)
 
 
 _RESPONSES, _COMPACT = _api(Responses), _api(Compact)
@@ -50,7 +50,7 @@ def responses(shared: "App") -> list[BaseRoute]:
     made = _Made(shared)
     return [
         each
-        for path in _PATHS
+        for path in RESPONSES_PATHS
         for each in (
             Route(path, made.answer(made.create), methods=["POST"]),
             WebSocketRoute(path, made.socket),
@@ -60,6 +60,32 @@ def responses(shared: "App") -> list[BaseRoute]:
             Route(f"{path}/{{id}}/input_items", made.answer(made.input_items), methods=["GET"]),
         )
     ]
+
+
+def described(path: str) -> Iterator[tuple[str, str, Any, Any, Mapping[str, Any]]]:
+    """Yield what the routes below a path are.
+
+    Args:
+        path: One of `RESPONSES_PATHS`.
+
+    Yields:
+        The path, the method, the body, a sample of the answer (None for a response), and the
+        schemas of the query's parameters.
+    """
+    whole = {"type": "string", "const": "false"}
+    limit = {"type": "integer", "minimum": 1, "maximum": _LONGEST_PAGE, "default": _PAGE}
+    order = {"type": "string", "enum": ["asc", "desc"], "default": "desc"}
+    paging = {"limit": limit, "order": order, "after": {"type": "string"}}
+    gone = {"id": "resp_0", "object": "response", "deleted": True}
+    ends = {"first_id": None, "last_id": None}
+    page = {"object": "list", "data": [{"type": "message", "id": "msg_0"}], "has_more": False}
+    summary = compact.Writer(Asked(model="m", messages=()))
+    summary.add("…")
+    yield path, "post", Responses, None, {}
+    yield f"{path}/compact", "post", Compact, summary.whole(), {}
+    yield f"{path}/{{id}}", "get", None, None, {"stream": whole}
+    yield f"{path}/{{id}}", "delete", None, gone, {}
+    yield f"{path}/{{id}}/input_items", "get", None, {**page, **ends}, paging
 
 
 class _Keeping(Writer):

@@ -18,6 +18,7 @@ from chatwright.run.serve.failures import HttpError, failure_of
 from chatwright.run.serve.limits import Limits
 from chatwright.wires import WIRES
 from chatwright.wires.framing import SseDecoder
+from chatwright.wires.openai.names import DONE
 
 __all__ = ["Socket"]
 
@@ -26,6 +27,8 @@ _NOT_HERE = ("stream", "stream_options", "background")
 _NORMAL, _POLICY, _TRY_AGAIN = 1000, 1008, 1013  # RFC 6455, section 7.4.1, and its registry
 _OK = 200
 _SERVER = WIRES["responses"].server
+_DONE = DONE.encode()
+"""What ends a stream over HTTP; a WebSocket goes on."""
 
 
 class Socket:
@@ -180,7 +183,8 @@ class _Turn:
         data, self.ended = message.get("body", b""), not message.get("more_body", False)
         if self._status == _OK:
             for event in self._events.feed(data):
-                await self._send(event.decode())
+                if event != _DONE:
+                    await self._send(event.decode())
             return
         self._body += data
         if self.ended:

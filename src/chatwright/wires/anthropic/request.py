@@ -92,6 +92,8 @@ class Messages(CountTokens):
         """
         tools, others = self.functions()
         sampling = self.sampling()
+        if (effort := self._config().get("effort")) is not None:
+            sampling["reasoning_effort"] = effort
         choice = self.tool_choice or {}
         wanted, tools = chosen(_choice(choice), tools)
         if tools and choice.get("disable_parallel_tool_use") is not None:
@@ -106,13 +108,13 @@ class Messages(CountTokens):
             ignored=[*self.unknown(), *others],
         )
 
+    def _config(self) -> Mapping[str, Any]:
+        config = (self.model_extra or {}).get("output_config")
+        return config if isinstance(config, dict) else {}
+
     def _format(self) -> dict[str, Any] | None:
         """Return the form that is wanted: in `output_config`, before that in `output_format`."""
-        extra = self.model_extra or {}
-        config = extra.get("output_config")
-        wanted = (config.get("format") if isinstance(config, dict) else None) or extra.get(
-            "output_format"
-        )
+        wanted = self._config().get("format") or (self.model_extra or {}).get("output_format")
         if not isinstance(wanted, dict) or wanted.get("type") != "json_schema":
             return None
         named = {"name": "answer", "schema": wanted.get("schema") or {}, "strict": True}

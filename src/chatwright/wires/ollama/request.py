@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from chatwright.wires.openai.request import Function
 from chatwright.wires.prompt import Body, Prompt, answer, given, refuse, validated
 
-__all__ = ["Chat", "Generate"]
+__all__ = ["Chat", "Generate", "Show"]
 
 
 class Options(BaseModel):
@@ -125,9 +125,21 @@ class Generate(_Asking):
         Raises:
             InvalidRequestError: A field holds what can't be read.
         """
+        if not (self.prompt_text or self.images):
+            return Prompt(messages=[], **self.asked())
         system = [SystemMessage(self.system)] if self.system else []
         question = HumanMessage(_content(self.prompt_text, self.images))
         return Prompt(messages=[*system, question], **self.asked())
+
+
+class Show(Body):
+    """A request for what there is to know of a model.
+
+    https://docs.ollama.com/api-reference/show-model-details
+    """
+
+    model: str | None = None
+    name: str | None = None
 
 
 def _messages(messages: list[Message]) -> Iterator[BaseMessage]:

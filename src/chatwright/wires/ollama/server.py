@@ -20,7 +20,7 @@ __all__ = ["Writer", "error", "read"]
 def read(body: Mapping[str, Any]) -> Asked:
     """Read a request."""
     wanted = body.get("format")
-    asked = openai.read({**body, "stop": (body.get("options") or {}).get("stop")})
+    asked = openai.read({"messages": [], **body, "stop": (body.get("options") or {}).get("stop")})
     return replace(
         asked,
         schema={} if wanted == "json" else wanted or None,
@@ -97,7 +97,7 @@ class Writer(BaseWriter):
 
     def _end(self) -> dict[str, Any]:
         totals = self.totals
-        reason = "length" if totals.reason == "length" else "stop"
+        reason = totals.reason if totals.reason in {"length", "load"} else "stop"
         made = {"done": True, "done_reason": reason, **self._durations()}
         return made | (USAGE.write(totals.usage) if totals.usage else {})
 

@@ -124,7 +124,15 @@ class ChatCompletion(_Sampled):
     tool_choice: str | dict[str, Any] | None = None
     parallel_tool_calls: bool | None = None
     response_format: ResponseFormat | None = None
+    reasoning_effort: str | None = None
+    verbosity: Literal["low", "medium", "high"] | None = None
 
+    parameters: ClassVar[Mapping[str, str]] = {
+        **_Sampled.parameters,
+        "max_completion_tokens": "max_tokens",
+        "reasoning_effort": "reasoning_effort",
+        "verbosity": "verbosity",
+    }
     refused: ClassVar[Mapping[str, Any]] = {
         "logprobs": (False,),
         "top_logprobs": (0,),
@@ -149,8 +157,6 @@ class ChatCompletion(_Sampled):
             tools.append(validated(Function, tool.get("function"), f"tools.{n}.function").tool())
         choice, tools = chosen(self.tool_choice, tools)
         sampling = self.sampling()
-        if self.max_completion_tokens is not None:
-            sampling["max_tokens"] = self.max_completion_tokens
         if tools and self.parallel_tool_calls is not None:
             sampling["parallel_tool_calls"] = self.parallel_tool_calls
         wanted = self.response_format.model_dump() if self.response_format else None

@@ -8,7 +8,7 @@ from typing import Any
 from chatwright.deltas import Delta, Reasoning, Refusal, ToolCallDelta
 from chatwright.wires.asked import Asked, text_of
 from chatwright.wires.framing import named_sse_event
-from chatwright.wires.openai.server import error
+from chatwright.wires.openai.server import done, error
 from chatwright.wires.prompt import given
 from chatwright.wires.responses.items import Call, Item, Message, Thought
 from chatwright.wires.responses.names import PHASE, REASONS, UNSAID, USAGE
@@ -160,6 +160,10 @@ class Writer(BaseWriter):
         yield from self._close(status, last=True)
         yield {"type": f"response.{status}", "response": self._response(status)}
 
+    def end(self) -> list[bytes]:
+        """Return the pieces of the stream that end it, the last by Open Responses' rule."""
+        return [*super().end(), done()]
+
     def fail(self, status: int, message: str) -> list[bytes]:
         """Return the pieces of the stream that end it with an error."""
         fields = error(status, message)["error"]
@@ -168,7 +172,7 @@ class Writer(BaseWriter):
             *([] if self._begun else self._head(None)),
             {"type": "response.failed", "response": {**self._response("failed"), "error": told}},
         ]
-        return self._encoded(events)
+        return [*self._encoded(events), done()]
 
     def add(self, delta: Delta) -> None:
         """Take the next delta of an answer that goes out whole: the items are those of a stream."""
