@@ -1,11 +1,13 @@
 """`chatwright serve`: chat models behind the APIs that tools speak."""
 
+import functools
 import ipaddress
 import logging
 import os
 import socket
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,6 +15,7 @@ import typer
 from typer.core import TyperCommand
 
 from chatwright.cli import app, handled
+from chatwright.cli.checked import checked
 from chatwright.cli.options import import_from_here
 
 __all__ = ["serve"]
@@ -54,6 +57,9 @@ def serve(
     ] = None,
     concurrency: Annotated[int, typer.Option(min=1, help="Answers that are made at once.")] = 64,
     queue: Annotated[int, typer.Option(min=0, help="Requests that may wait for that.")] = 256,
+    page: Annotated[
+        bool, typer.Option("--page/--no-page", help="Whether / is a page to chat and inspect.")
+    ] = True,
 ) -> int:
     """Serve chat models by the APIs of OpenAI, Anthropic and Ollama."""
     named = models or ["smollm2"]
@@ -73,23 +79,20 @@ def serve(
     logging.getLogger("chatwright.serve").setLevel(logging.INFO)
     import_from_here()
     limits = Limits(concurrency=concurrency, queue=queue)
-    made = create_app(
-        dict(map(_named, named)), api_keys=api_keys, cors=cors or (), hosts=[host], limits=limits
-    )
+    served = dict(map(_named, named))
+    checks = {name: functools.partial(checked, model) for name, model in served.items()}
+    who: dict[str, Any] = {"api_keys": api_keys, "cors": cors or (), "hosts": [host]}
+    made = create_app(served, **who, limits=limits, page=page, checks=checks)
     program = ctx.meta.get(_PROGRAM)
     listener = socket.create_server(
         (host, 0 if program else port), family=_family(host), backlog=2048
     )
     address = _address(host, listener.getsockname()[1])
     if program:
-        return _beside(program, made, listener, address, _named(named[0])[0])
+        return _beside(program, made, listener, address, next(iter(served)))
     from chatwright.run.serve.server import run  # noqa: PLC0415  slow to import
 
-    typer.echo(
-        f"{', '.join(name for name, _ in map(_named, named))} at {address}\n"
-        f"  OpenAI     {address}/v1\n  Anthropic  {address}\n  Ollama     {address}",
-        err=True,
-    )
+    _tell(served, address, page=page)
     reread = made.state.keys.reread_or_warn if api_keys else None
     run(made, listener, drain_seconds=limits.drain_seconds, on_hangup=reread)
     return 0
@@ -104,6 +107,13 @@ def _named(model: str) -> tuple[str, str]:
     return Path(behind).stem if "/" in behind or behind.endswith(
         (".toml", ".gguf")
     ) else behind, model
+
+
+def _tell(names: Iterable[str], address: str, *, page: bool) -> None:
+    told = {"OpenAI": f"{address}/v1", "Anthropic": address, "Ollama": address}
+    told |= {"Page": address} if page else {}
+    lines = [f"  {what:<10} {where}" for what, where in told.items()]
+    typer.echo("\n".join([f"{', '.join(names)} at {address}", *lines]), err=True)
 
 
 def _is_loopback(host: str) -> bool:
