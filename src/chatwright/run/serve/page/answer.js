@@ -91,8 +91,9 @@ export class StepView {
 
   async judge() {
     const { judged } = await import("./schema.js");
-    const { value, errors } = judged(this.step.text, JSON.parse(this.step.schema));
-    const verdict = el("p", { class: errors.length ? "verdict bad" : "verdict good" }, errors.length ? "✗ Does not match the schema" : "✓ Matches the schema");
+    const { value, errors, unjudged } = judged(this.step.text, JSON.parse(this.step.schema));
+    const [kind, said] = unjudged ? ["hint", `No verdict by the schema: ${unjudged}`] : errors.length ? ["bad", "✗ Does not match the schema"] : ["good", "✓ Matches the schema"];
+    const verdict = el("p", { class: `verdict ${kind}` }, said);
     const wrong = errors.length ? el("ul", { class: "wrong" }, ...errors.slice(0, 20).map((each) => el("li", { dir: "auto" }, each))) : null;
     if (value !== undefined) this.prose.replaceChildren(tree(value));
     this.after.prepend(verdict, ...(wrong ? [wrong] : []));

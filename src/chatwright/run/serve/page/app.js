@@ -13,6 +13,7 @@ import { Turns } from "./turns.js";
 const KEY = "chatwright.key";
 const LAST = "chatwright.settings";
 
+const checks = new Map();
 let models = [];
 let talk;
 let stopping = null; // what aborts the answers that are being written
@@ -213,13 +214,16 @@ function fresh() {
   return talks.conversation({ ...Object.fromEntries(known), models: Array.isArray(settings.models) ? settings.models.map(String) : [] });
 }
 
-async function check() {
+/** Show the checks of the models; one that runs goes on while it is not shown. */
+function check() {
   const names = chosenModels().filter(({ checkable }) => checkable).map(({ name }) => name);
-  const panels = names.map((model) => el("section", { "aria-label": `Check of ${model}` }, el("h3", {}, model)));
-  $("checker-panel").replaceChildren(...panels);
-  panels.forEach((panel, n) => checkPanel(panel.appendChild(el("div")), { model: names[n], headers: headers() }));
-  await ask($("checker"));
-  $("checker-panel").replaceChildren(); // what it asks for ends with it
+  for (const name of names.filter((each) => !checks.has(each))) {
+    const panel = el("div");
+    checkPanel(panel, { model: name, headers: headers() });
+    checks.set(name, el("section", { "aria-label": `Check of ${name}` }, el("h3", {}, name), panel));
+  }
+  $("checker-panel").replaceChildren(...names.map((name) => checks.get(name)));
+  $("checker").showModal();
 }
 
 function bind() {
