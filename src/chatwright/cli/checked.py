@@ -15,7 +15,7 @@ class _Left(Exception):  # noqa: N818  it is no error
     """Nobody listens any more."""
 
 
-async def checked(model: str) -> AsyncGenerator[Mapping[str, Any]]:
+async def checked(model: str, **options: Any) -> AsyncGenerator[Mapping[str, Any]]:
     """Yield what a check finds, as the inspector tells it; closing it ends the check's processes.
 
     The model is checked as `chatwright check MODEL` does without a word more: scripted where that
@@ -23,6 +23,7 @@ async def checked(model: str) -> AsyncGenerator[Mapping[str, Any]]:
 
     Args:
         model: Its string.
+        **options: As `check` takes them. Default: its own.
     """
     loop = asyncio.get_running_loop()
     pile: asyncio.Queue[Mapping[str, Any] | None] = asyncio.Queue()
@@ -31,7 +32,7 @@ async def checked(model: str) -> AsyncGenerator[Mapping[str, Any]]:
         with contextlib.suppress(RuntimeError):  # the server has ended
             loop.call_soon_threadsafe(pile.put_nowait, told)
 
-    check = _Check(model, tell)
+    check = _Check(model, options, tell)
     thread = threading.Thread(target=check.run, name="chatwright-check", daemon=True)
     thread.start()
     try:
@@ -46,11 +47,13 @@ class _Check:
 
     Args:
         model: The model's string.
+        options: How it is checked.
         tell: Is given what is told, then None.
     """
 
-    def __init__(self, model: str, tell: Any) -> None:
+    def __init__(self, model: str, options: Mapping[str, Any], tell: Any) -> None:
         self._model = model
+        self._options = options
         self._tell = tell
         self._left = False
         self._supervised: Any = None
@@ -84,7 +87,7 @@ class _Check:
         from chatwright.cli.check import find  # noqa: PLC0415  likewise
 
         self._supervised = Supervised(
-            *(find, self._model, {}, Options(), lambda _: False),
+            *(find, self._model, {}, Options(**self._options), lambda _: False),
             lambda rule: self._told("rule", rule=rule),
         )
         report = self._supervised.report(lambda found: self._told("finding", **found.as_dict()))

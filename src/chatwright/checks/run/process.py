@@ -221,7 +221,7 @@ class _Part:
         theirs.close()
         patience = SETUP_SECONDS
         try:
-            while True:
+            while not self._stopped:
                 kind, value = _next(ours, patience)
                 if kind == "about":
                     self.of.name, self.of.package = value
@@ -297,9 +297,15 @@ def _next(ours: Connection, patience: float) -> tuple[str, Any]:
 
 def _kill(pid: int) -> None:
     """End a process, and copies of it that a model forked."""
-    if pid:
+    if not pid:
+        return
+    try:
+        os.killpg(pid, signal.SIGKILL)
+    except ProcessLookupError:  # it has just begun, and leads no group yet
         with contextlib.suppress(OSError):
-            os.killpg(pid, signal.SIGKILL)
+            os.kill(pid, signal.SIGKILL)
+    except OSError:
+        pass
 
 
 def _died(running: str, why: str) -> Finding:

@@ -118,6 +118,7 @@ function piece([at, run, text], runs) {
 class View {
   #trace = new Trace();
   #figures = el("dl", { className: "in-figures" });
+  #error = el("p", { className: "in-error", hidden: true });
   #timeline = null;
   #plot = null;
   #plotted = -1;
@@ -136,7 +137,7 @@ class View {
       ["Code", (panel) => this.#drawCode(panel)],
     ]);
     this.element = el("section", { className: "in-inspector", "aria-label": `Inspector of an answer of ${model}` });
-    this.element.append(this.#figures, ...parts);
+    this.element.append(this.#figures, this.#error, ...parts);
     this.#update();
   }
 
@@ -174,6 +175,9 @@ class View {
       ["Ended by", it.finish],
       ["Model", it.model],
     ];
+    const { error } = this.#trace;
+    this.#error.hidden = !error;
+    this.#error.textContent = error ? `${error.status ?? ""} ${error.message}`.trim() : "";
     const known = told.filter(([, value]) => value !== null);
     this.#figures.replaceChildren(
       ...known.map(([name, value]) => el("div", {}, el("dt", {}, name), el("dd", {}, value))),

@@ -4,6 +4,7 @@ import { duration, el } from "./draw.js";
 import { quantile } from "./trace.js";
 
 const HEIGHT = 200;
+const WHOLE = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1e3, 2e3, 5e3, 1e4, 2e4, 5e4, 1e5];
 let library = null;
 
 /** Load uPlot, which is no module: it makes a global. */
@@ -82,7 +83,7 @@ function options(chart) {
     legend: { show: false },
     cursor: { drag: { x: true, y: false }, points: { size: 6 } },
     scales: { x: { time: false }, y: { range: (_, __, max) => [0, Math.max(max * 1.08, 1)] } },
-    axes: [{ ...axis, size: 28 }, { ...axis, size: 52, values: (_, ticks) => ticks.map((each) => `${each} ms`) }],
+    axes: [{ ...axis, size: 28, incrs: WHOLE }, { ...axis, size: 52, values: (_, ticks) => ticks.map((each) => `${each} ms`) }],
     series: [{}, { stroke: accent, width: 1.25 }],
   };
 }

@@ -6,6 +6,7 @@ const HEAD = 200; // rows from the beginning, at first
 const MORE = 500; // by each "show more"
 const TAIL = 12; // rows from the end
 const RUNS = 200;
+const LONGEST = 10_000; // ms, where the bar of a gap is as long as it gets
 const WHITE = { "\n": "↵", "\t": "⇥", " ": "·" };
 
 /** Shows a trace, and goes on with it. */
@@ -18,7 +19,6 @@ export class Timeline {
   #middle = el("tbody");
   #last = el("tbody");
   #runs = el("ol", { className: "in-runs", "aria-label": "Runs" });
-  #longest = 1;
 
   /** @param {import("./trace.js").Trace} trace */
   constructor(trace) {
@@ -81,7 +81,7 @@ export class Timeline {
     if (row.data) what.append(details(row));
     else what.append(el("span", { className: "in-text", dir: "auto" }, visible(row.text, row.isPiece)));
     const label = el("td", { className: "in-label" }, el("span", { className: `in-dot in-is-${kind}` }), row.label);
-    if (kind === "start" || kind === "end") label.append(el("span", { className: "in-kind" }, ` ${mark(row)}`));
+    if (row.data) label.append(" ", el("span", { className: "in-kind" }, row.data.event ?? ""));
     label.style.paddingInlineStart = `${0.5 + Math.min(row.depth, 12) * 0.9}rem`;
     const node = el("tr", { className: `in-row in-row-${kind}` }, el("td", { className: "in-at" }, stamp(at)));
     node.append(el("td", { className: "in-gap" }, ...this.#gap(gap)), label, what);
@@ -89,11 +89,11 @@ export class Timeline {
     return node;
   }
 
+  /** Make a gap's cell; its bar is logarithmic, so that one scale holds for all. */
   #gap(gap) {
     if (gap === null) return [];
     const bar = el("span", { className: "in-bar" });
-    this.#longest = Math.max(this.#longest, gap);
-    bar.style.inlineSize = `${Math.max(1, (gap / this.#longest) * 100)}%`;
+    bar.style.inlineSize = `${(Math.log10(1 + Math.min(gap, LONGEST)) / Math.log10(1 + LONGEST)) * 100}%`;
     return [el("span", {}, `+${gap < 100 ? gap.toFixed(1) : Math.round(gap)}`), bar];
   }
 
@@ -122,8 +122,8 @@ function runLine(run, whole) {
 /** Make the fold of an event's data, which is drawn when it is opened. */
 function details(row) {
   const { data } = row;
-  const line = visible(row.text, false) || (data.event ?? data.type);
-  const fold = el("details", {}, el("summary", { title: data.event ?? data.type }, el("span", { className: "in-text", dir: "auto" }, line)));
+  const line = el("span", { className: "in-text", dir: "auto" }, visible(row.text, false) || "data");
+  const fold = el("details", {}, el("summary", {}, line));
   fold.addEventListener("toggle", () => {
     if (fold.open && fold.childElementCount === 1) {
       fold.append(jsonBlock({ event: data.event, run_id: data.run_id, ...(data.data ?? data) }, `Data of ${row.label}`));
@@ -133,7 +133,6 @@ function details(row) {
 }
 
 const words = (kind) => kind.replaceAll("_", " ");
-const mark = (row) => `${words(row.run.kind)} ${row.kind}s`;
 const stamp = (at) => (typeof at === "number" ? at.toFixed(1) : "");
 
 /** Return a text in which line feeds, tabs and the blanks at its ends can be seen. */

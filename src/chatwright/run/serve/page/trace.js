@@ -69,7 +69,7 @@ export class Trace {
     if (event === "on_chat_model_stream") {
       this.#piece(run, data.chunk ?? {}, common);
     } else if (STARTS.test(event)) {
-      this.#row({ ...common, kind: "start", label: run.name, text: "" });
+      this.#row({ ...common, kind: "start", label: run.name, text: short(data.input) });
     } else if (ENDS.test(event)) {
       run.end = at;
       run.failed = event.endsWith("_error");
@@ -126,7 +126,9 @@ export class Trace {
     const last = root?.end ?? this.doneAt ?? this.rows.at(-1)?.at ?? null;
     const spoken = pieces.length > 1 ? (pieces.at(-1) - pieces[0]) / 1000 : 0;
     const tokens = usage?.output_tokens ?? null;
-    const count = tokens ?? pieces.length;
+    // An agent's tokens are those of all that it asked, most of them not in the answer.
+    const isAlone = this.runs.size === 1;
+    const count = isAlone && tokens !== null ? tokens : pieces.length;
     return {
       firstToken: pieces[0] ?? null,
       duration: last,
@@ -134,7 +136,7 @@ export class Trace {
       inputTokens: usage?.input_tokens ?? null,
       outputTokens: tokens,
       rate: spoken > 0 && count > 1 ? (count - 1) / spoken : null,
-      rateOf: tokens === null ? "pieces" : "tokens",
+      rateOf: isAlone && tokens !== null ? "tokens" : "pieces",
       cost: this.cost,
       finish: this.error ? "error" : (root?.metadata.finish_reason ?? null),
       model: root?.metadata.model_name ?? null,
@@ -159,9 +161,11 @@ function endText(run, data) {
   return calls.join(" ") || (run.metadata.finish_reason ?? "");
 }
 
-/** Return the beginning of a value, in a line. */
+/** Return the beginning of a value, in a line: of messages the last one's text. */
 function short(value) {
   if (value === null || value === undefined) return "";
-  if (typeof value === "object" && typeof value.content === "string") return value.content.slice(0, 200);
+  const messages = Array.isArray(value) ? value.flat() : [value.messages ?? value].flat(2);
+  const last = messages.at(-1);
+  if (typeof last?.content === "string" && last.content) return last.content.slice(0, 200);
   return (typeof value === "string" ? value : JSON.stringify(value)).slice(0, 200);
 }
