@@ -240,6 +240,7 @@ function bind() {
     stopping?.abort();
     $("prompt").focus();
   });
+  for (const each of document.querySelectorAll("[data-close]")) each.addEventListener("click", () => each.closest("dialog").close(""));
   $("model").addEventListener("change", pick);
   $("beside").addEventListener("change", pick);
   $("check").addEventListener("click", check);
