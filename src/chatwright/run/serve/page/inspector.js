@@ -63,6 +63,7 @@ export class Inspector {
     this.#view = new View(this.#request, this.#model, this.#headers);
     for (const each of this.#objects) this.#view.add(each);
     if (this.#ended) this.#view.end();
+    this.#view.draw();
     this.#container.replaceChildren(this.#view.element);
   }
 
@@ -138,17 +139,16 @@ class View {
     ]);
     this.element = el("section", { className: "in-inspector", "aria-label": `Inspector of an answer of ${model}` });
     this.element.append(this.#figures, this.#error, ...parts);
-    this.#update();
   }
 
   add(object) {
     this.#trace.add(object);
-    this.#frame ||= requestAnimationFrame(() => this.#update());
+    this.#soon();
   }
 
   end() {
     this.#trace.doneAt ??= this.#trace.rows.at(-1)?.at ?? 0;
-    this.#frame ||= requestAnimationFrame(() => this.#update());
+    this.#soon();
   }
 
   stop() {
@@ -156,7 +156,13 @@ class View {
     this.#plot?.stop();
   }
 
-  #update() {
+  /** Draw what has come, with the next frame. */
+  #soon() {
+    this.#frame ||= requestAnimationFrame(() => this.draw());
+  }
+
+  draw() {
+    cancelAnimationFrame(this.#frame);
     this.#frame = 0;
     this.#drawFigures();
     this.#timeline?.update();

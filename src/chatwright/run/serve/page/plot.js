@@ -52,7 +52,8 @@ function followed(chart, gaps) {
   const dark = matchMedia("(prefers-color-scheme: dark)");
   const anew = () => plot && library.then(draw);
   const themes = new MutationObserver(anew);
-  const widths = new ResizeObserver(() => plot?.setSize({ width: chart.clientWidth, height: HEIGHT }));
+  const fit = () => plot?.setSize({ width: chart.clientWidth, height: HEIGHT });
+  const widths = new ResizeObserver(() => requestAnimationFrame(fit)); // outside of what it watches
   uPlot().then((make) => {
     if (stopped) return;
     draw(make);
