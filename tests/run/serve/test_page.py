@@ -303,7 +303,7 @@ def test_a_server_that_goes_away_is_told(opened, serving):
     ready(page)
     page.route("**/inspector/answer", lambda route: route.abort())
     say(page, "hi")
-    page.get_by_text("The server can't be reached, or went away").wait_for()
+    page.locator(".error", has_text="The server can't be reached, or went away").wait_for()
 
 
 def test_a_key_is_asked_for_and_kept_for_the_tab(opened, serving, tmp_path):

@@ -14,7 +14,6 @@ function facts(step) {
   if (usage?.output_tokens !== undefined) told.push(`${usage.input_tokens} → ${usage.output_tokens} tokens`);
   if (first !== null) told.push(`first after ${seconds(first)}`);
   if (ms !== null) told.push(seconds(ms));
-  if (usage?.output_tokens && first !== null && ms > first) told.push(`${((1000 * usage.output_tokens) / (ms - first)).toFixed(1)} tokens/s`);
   if (usd !== null) told.push(`$${usd.toPrecision(3)}`);
   return told.join(" · ");
 }
