@@ -406,6 +406,54 @@ def turn(talk):
     return next(iter(talk["turns"].values()))
 
 
+def test_what_another_tab_has_done_is_not_overwritten(opened, serving):
+    page = opened(serving(spy()))
+    sent(page, "one")
+    other = page.context.new_page()
+    other.goto(page.url)
+    ready(other)
+    sent(other, "theirs")
+    sent(page, "mine")
+    page.locator("#talks .title", has_text="one (copy)").wait_for()
+    other.reload()
+    ready(other)
+    assert other.locator(".asked .text").all_inner_texts() == ["one", "theirs"]
+    assert other.locator("#talks .title").all_inner_texts() == ["one (copy)", "one"]
+
+
+def test_a_timeline_that_is_none_is_told(opened, serving):
+    page = opened(serving(spy()))
+    whole = exported_of(1)
+    whole["conversations"][0]["answers"]["a0"]["steps"][0]["timeline"] = {"version": 0}
+    file = {"name": "x.json", "mimeType": "application/json", "buffer": json.dumps(whole).encode()}
+    page.locator("#import-file").set_input_files([file])
+    button(page, "Inspect").click()
+    page.get_by_role("alert").get_by_text("What was kept of this answer can't be shown").wait_for()
+
+
+def test_a_model_can_be_checked(opened, serving):
+    async def check():
+        yield {"type": "rule", "rule": "B1"}
+        yield {"type": "report", "passed": 1, "tried": 1, "summary": "all hold"}
+
+    page = opened(serving(spy(), checks={"m": check}))
+    button(page, "Check").click()
+    button(page, "Run the check").click()
+    page.locator("#checker").get_by_text("all hold").wait_for()
+    assert axe(page) == []
+    button(page, "Close the check").click()
+    assert page.locator("#checker").is_hidden()
+
+
+def test_without_a_model_nothing_is_sent_and_that_is_told(opened, serving):
+    page = opened(serving(spy()), fails=True, init="fetch = () => Promise.reject(new TypeError('gone'))")
+    ready(page)
+    page.get_by_text("The models can't be listed: gone").wait_for()
+    say(page, "hi")
+    page.get_by_text("There is no model to ask").wait_for()
+    assert page.locator("#prompt").input_value() == "hi"
+
+
 BROKEN = {
     "no JSON": (lambda whole: "{", "is no JSON"),
     "something else": (lambda whole: '{"a": 1}', "is no export"),

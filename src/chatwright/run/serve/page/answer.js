@@ -1,7 +1,7 @@
 // One answer on the page: its steps, each with what was said, what was called, and an inspector.
 
 import { pending } from "./conversation.js";
-import { copyButton, el } from "./dom.js";
+import { copyButton, el, notify } from "./dom.js";
 import { Inspector } from "./inspector.js";
 import { Stream } from "./stream.js";
 import { tree } from "./tree.js";
@@ -100,12 +100,18 @@ export class StepView {
 
   inspect() {
     const isOpen = this.panel.hidden;
-    this.#inspector ??= Inspector.fromJSON(this.panel, this.step.timeline, { headers: this.given.headers() });
+    try {
+      this.#inspector ??= Inspector.fromJSON(this.panel, this.step.timeline, { headers: this.given.headers() });
+      if (isOpen) this.#inspector.open();
+    } catch (error) {
+      notify(`What was kept of this answer can't be shown: ${error.message}`, { error: true }); // another wrote the file
+      return;
+    }
     this.panel.hidden = !isOpen;
-    if (isOpen) this.#inspector.open();
     this.toggle.setAttribute("aria-expanded", String(isOpen));
     this.element.classList.toggle("inspecting", isOpen);
-    this.element.closest(".turn").classList.toggle("inspecting", this.element.closest(".turn").querySelector(".step.inspecting") !== null);
+    const turn = this.element.closest(".turn");
+    turn.classList.toggle("inspecting", turn.querySelector(".step.inspecting") !== null);
   }
 }
 

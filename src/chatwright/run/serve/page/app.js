@@ -90,6 +90,10 @@ async function writeOne(turn, lane, signal) {
 
 /** Tell whether the settings can be sent; where not, show what is wrong. */
 function maySend() {
+  if (!talk.settings.models.length) {
+    notify("There is no model to ask: load the page again when its server runs.", { error: true });
+    return false;
+  }
   const [wrong] = parsed(talk.settings).errors;
   if (!wrong) return mayChange();
   notify(wrong.message, { error: true });

@@ -1,5 +1,6 @@
 // The list of conversations: kept, named, deleted, written to a file and read from one.
 
+import { uid } from "./conversation.js";
 import { $, confirmed, el, notify } from "./dom.js";
 import { exported, imported } from "./files.js";
 import { Store } from "./store.js";
@@ -17,6 +18,7 @@ export class Kept {
   #store = null;
   #saving = Promise.resolve();
   #deleted = new Set();
+  #seen = new Map(); // of each conversation here, the state in which it was read or kept
 
   /**
    * @param {{show: (talk: any) => void, fresh: () => any, current: () => any}} page What shows a conversation,
@@ -47,7 +49,7 @@ export class Kept {
       notify(`This browser keeps nothing here, so that conversations are lost with the tab: ${error.message}`, { error: true });
     }
     const last = sessionStorage.getItem(CURRENT) ?? localStorage.getItem(CURRENT);
-    const talk = last && this.#store ? await this.#store.get(last) : null;
+    const talk = last && this.#store ? await this.#get(last) : null;
     await this.#open(talk ?? this.page.fresh());
   }
 
@@ -56,7 +58,7 @@ export class Kept {
     const copy = structuredClone(talk); // what it becomes meanwhile is kept the next time
     this.#saving = this.#saving.then(async () => {
       try {
-        if (!this.#deleted.has(copy.id)) await this.#store?.put(copy);
+        if (this.#store && !this.#deleted.has(copy.id)) await this.#put(talk, copy);
       } catch (error) {
         notify(`The conversation can't be kept: ${error.message}`, { error: true });
       }
@@ -65,14 +67,37 @@ export class Kept {
     return this.#saving;
   }
 
+  async #put(talk, copy) {
+    const head = await this.#store.head(copy.id);
+    if (head && head.updated !== this.#seen.get(copy.id) && copy.id === talk.id) {
+      talk.id = uid();
+      talk.title = `${talk.title} (copy)`;
+      this.#remember(talk.id);
+      notify("Another tab has changed this conversation; what you do here is kept as a copy.");
+    }
+    Object.assign(copy, { id: talk.id, title: talk.title });
+    await this.#store.put(copy);
+    this.#seen.set(copy.id, copy.updated);
+  }
+
+  async #get(id) {
+    const talk = await this.#store.get(id);
+    if (talk) this.#seen.set(id, talk.updated);
+    return talk;
+  }
+
+  #remember(id) {
+    sessionStorage.setItem(CURRENT, id);
+    localStorage.setItem(CURRENT, id);
+  }
+
   async #all() {
     await this.#saving;
     return this.#store ? this.#store.all() : [this.page.current()];
   }
 
   async #open(talk) {
-    sessionStorage.setItem(CURRENT, talk.id);
-    localStorage.setItem(CURRENT, talk.id);
+    this.#remember(talk.id);
     document.body.classList.remove("with-side");
     $("side-open").setAttribute("aria-expanded", "false");
     this.page.show(talk);
@@ -88,7 +113,7 @@ export class Kept {
 
   #entry(head, isCurrent) {
     const title = head.title || "Untitled";
-    const open = async () => this.#open(await this.#store.get(head.id));
+    const open = async () => this.#open((await this.#get(head.id)) ?? this.page.fresh());
     const entry = el("li", { class: isCurrent ? "current" : null },
       el("button", { type: "button", class: "title", dir: "auto", "aria-current": isCurrent ? "true" : null, onclick: open }, title),
       el("button", { type: "button", class: "quiet", "aria-label": `Rename ${title}`, title: "Rename", onclick: () => this.#rename(head, entry) }, "✎"),
@@ -103,7 +128,7 @@ export class Kept {
       if (isDone) return;
       isDone = true;
       const current = this.page.current();
-      const talk = current.id === head.id ? current : await this.#store.get(head.id);
+      const talk = current.id === head.id ? current : await this.#get(head.id);
       if (name) talk.title = name;
       await this.save(talk);
       $("talks").querySelector(".current .title")?.focus();
@@ -144,6 +169,7 @@ export class Kept {
     try {
       talks = await imported(file);
       await this.#store.put(...talks);
+      for (const { id, updated } of talks) this.#seen.set(id, updated);
     } catch (error) {
       notify(`Nothing was imported. ${error.message}`, { error: true });
       return;

@@ -80,6 +80,7 @@ export function parsed(settings) {
   if (stop.length) fields.stop = stop;
   const told = read(errors, "tools", () => tools(settings.tools));
   give("tools", told);
+  if (settings.choice !== "auto" && !settings.tools.trim()) errors.push({ name: "choice", message: "tool_choice needs tools" });
   if (told && settings.choice !== "auto") {
     const isWord = ["none", "required"].includes(settings.choice);
     if (!isWord && !told.some((each) => each.function.name === settings.choice))

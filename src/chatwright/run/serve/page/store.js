@@ -37,6 +37,10 @@ export class Store {
     return all.sort((a, b) => b.updated - a.updated);
   }
 
+  async head(id) {
+    return settled(this.#stores("readonly").heads.get(id));
+  }
+
   async get(id) {
     return settled(this.#stores("readonly").talks.get(id));
   }

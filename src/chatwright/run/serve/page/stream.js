@@ -47,11 +47,10 @@ export class Stream {
   #schedule() {
     if (this.#scheduled) return;
     this.#scheduled = true;
-    const work = () => this.#work();
-    // No frame comes while the page is hidden, and what is read has to go on.
-    if (document.hidden) setTimeout(work, 50);
-    else if (this.#pause > 16) setTimeout(() => requestAnimationFrame(work), this.#pause);
+    const work = () => this.#scheduled && this.#work();
+    if (this.#pause > 16) setTimeout(() => requestAnimationFrame(work), this.#pause);
     else requestAnimationFrame(work);
+    setTimeout(work, this.#pause + 250); // no frame comes while the page is hidden
   }
 
   #work() {
