@@ -2,8 +2,10 @@
 
 import asyncio
 import functools
+import gzip
 import json
 import threading
+from pathlib import Path
 
 import httpx2
 import psutil
@@ -15,6 +17,7 @@ from pydantic import BaseModel, SecretStr
 
 from chatwright import ChatEndpoint, Price, Reasoning, Refusal, Usage, chat_model
 from chatwright.cli.checked import checked
+from chatwright.run.serve import page
 from chatwright.run.serve.keys import add_key
 from chatwright.run.serve.limits import Limits
 from chatwright.run.serve.shown import shown
@@ -22,6 +25,7 @@ from chatwright.testing import Upstream
 
 from .conftest import Endless, chatty, eventually
 
+PAGE = Path(page.__file__).with_name("page")
 HELLO = [{"role": "user", "content": "hi"}]
 
 
@@ -363,6 +367,11 @@ class TestFiles:
         answer = serving().client.get(f"/page/{name}")
         assert answer.status_code == 404
         assert answer.json()["error"]["message"]
+
+    def test_all_of_the_page_is_small(self):
+        files = [each for each in PAGE.rglob("*") if each.is_file() and each.name != "LICENSE"]
+        assert len(files) > 10
+        assert sum(len(gzip.compress(each.read_bytes())) for each in files) <= 150_000
 
     def test_there_may_be_no_page(self, serving):
         server = serving(page=False)

@@ -29,7 +29,7 @@ export class Timeline {
       this.#landmarksOnly = box.checked;
       this.#again();
     });
-    const columns = [["At", "in-at"], ["Gap", "in-gap"], ["Event", ""], ["What came", ""]];
+    const columns = [["At, ms", "in-at"], ["Gap, ms", "in-gap"], ["Event", ""], ["What came", ""]];
     const heads = columns.map(([name, className]) => el("th", { scope: "col", className }, name));
     const table = el("table", { className: "in-events" }, el("caption", { className: "in-hidden" }, "Events"));
     table.append(el("thead", {}, el("tr", {}, ...heads)), this.#first, this.#middle, this.#last);
