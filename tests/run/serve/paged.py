@@ -7,13 +7,14 @@ from chromium import DESK, browser
 __all__ = ["answered", "axe", "browser", "button", "ended", "opened", "ready", "say", "sent"]
 
 WATCH = """
-addEventListener("securitypolicyviolation", (e) => console.error("CSP", e.violatedDirective, e.blockedURI));
+addEventListener("securitypolicyviolation", (e) =>
+  console.error("CSP", e.violatedDirective, e.blockedURI));
 """
 
 
 @pytest.fixture
 def opened(browser):
-    """Opens the page of a server; afterwards nothing must have gone wrong in it, nor been asked elsewhere."""
+    """Opens a server's page; nothing must go wrong in it, and nothing be asked of others."""
     contexts, said, asked = [], [], []
 
     def open_page(served, *, viewport=DESK, init="", fails=False, **options):

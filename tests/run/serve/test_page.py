@@ -1,4 +1,4 @@
-"""The page of `chatwright serve`: what people do with it, in real Chromium against a real server."""
+"""The page of `chatwright serve`: what people do with it, in Chromium against a real server."""
 
 import asyncio
 import base64
@@ -21,7 +21,12 @@ PNG = base64.b64decode(
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 )
 TOOLS = '[{"name": "weather", "parameters": {"type": "object"}}, {"name": "time"}]'
-WIDE = "document.documentElement.scrollWidth > innerWidth || document.querySelector('main').scrollWidth > innerWidth"
+BELOW = """() => {
+  const log = document.querySelector("#log");
+  return log.scrollHeight - log.scrollTop - log.clientHeight;
+}"""
+WIDE = """() => [document.documentElement, document.querySelector("main")]
+  .some((each) => each.scrollWidth > innerWidth)"""
 
 
 class Spy(ChatModel):
@@ -118,7 +123,10 @@ def test_a_retry_and_an_edit_are_siblings_that_can_be_gone_back_to(opened, servi
     answered(page, "answer 3")
     assert texts(model.seen[2]) == [("human", "one")]
     assert page.locator(".turn").count() == 1
-    assert page.get_by_role("group", name="Versions of the answer").inner_text() == "‹\n2 / 2\n›"
+    assert (
+        page.get_by_role("group", name="Versions of the answer").locator("span").inner_text()
+        == "2 / 2"
+    )
     button(page, "Previous answer").click()
     assert page.locator(".prose").all_inner_texts() == ["answer 1", "answer 2"]
     button(page, "Edit").last.click()
@@ -275,7 +283,9 @@ def test_images_go_where_the_model_takes_them(opened, serving):
     assert blocks[0] == {"type": "text", "text": "what?"}
     assert url in json.dumps(blocks[1]) or base64.b64encode(PNG).decode() in json.dumps(blocks[1])
     assert page.locator(".asked img").count() == 1
-    page.locator("#attach-file").set_input_files([{**file, "name": "a.svg", "mimeType": "image/svg+xml"}])
+    page.locator("#attach-file").set_input_files(
+        [{**file, "name": "a.svg", "mimeType": "image/svg+xml"}]
+    )
     page.get_by_text("a.svg is no PNG, JPEG, GIF or WebP").wait_for()
     page.locator("#model").select_option("blind")
     assert button(page, "Add image").is_hidden()
@@ -446,7 +456,9 @@ def test_a_model_can_be_checked(opened, serving):
 
 
 def test_without_a_model_nothing_is_sent_and_that_is_told(opened, serving):
-    page = opened(serving(spy()), fails=True, init="fetch = () => Promise.reject(new TypeError('gone'))")
+    page = opened(
+        serving(spy()), fails=True, init="fetch = () => Promise.reject(new TypeError('gone'))"
+    )
     ready(page)
     page.get_by_text("The models can't be listed: gone").wait_for()
     say(page, "hi")
@@ -473,7 +485,10 @@ BROKEN = {
         lambda whole: json.dumps(whole).replace('"turns": {', '"turns": {"__proto__": {"a": 1}, '),
         "is no id",
     ),
-    "a turn that is not there": (bad(lambda talk: talk["first"]["ids"].append("nowhere")), "has no turn"),
+    "a turn that is not there": (
+        bad(lambda talk: talk["first"]["ids"].append("nowhere")),
+        "has no turn",
+    ),
     "a turn that follows itself": (
         bad(lambda talk: turn(talk)["next"].update(a={"ids": [turn(talk)["id"]], "chosen": 0})),
         "twice",
@@ -504,10 +519,25 @@ def test_a_broken_file_is_refused_and_changes_nothing(opened, serving):
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_nothing_is_too_wide_and_nobody_is_kept_out(opened, serving, viewport, scheme):
     text = (
-        "# Heading\n\n`" + "x" * 300 + "`\n\n" + "y" * 400 + "\n\n```python\n# " + "z" * 300 + "\n```\n\n"
-        "|" + "cell|" * 30 + "\n|" + "-|" * 30 + "\n\n$$\n" + "a+" * 200 + "b\n$$\n\n> quote\n\n- [x] task\n"
+        "# Heading\n\n`"
+        + "x" * 300
+        + "`\n\n"
+        + "y" * 400
+        + "\n\n```python\n# "
+        + "z" * 300
+        + "\n```\n\n"
+        "|"
+        + "cell|" * 30
+        + "\n|"
+        + "-|" * 30
+        + "\n\n$$\n"
+        + "a+" * 200
+        + "b\n$$\n\n> quote\n\n- [x] task\n"
     )
-    model = spy([Reasoning("Hm. " * 50), text], [ToolCallDelta(0, "a", "weather", '{"x": "%s"}' % ("w" * 200))])
+    model = spy(
+        [Reasoning("Hm. " * 50), text],
+        [ToolCallDelta(0, "a", "weather", '{"x": "%s"}' % ("w" * 200))],
+    )
     page = opened(serving({"a" * 60: model, "b": spy()}), viewport=viewport, color_scheme=scheme)
     assert axe(page) == []
     sent(page, "u" * 300)
@@ -531,8 +561,8 @@ def test_nothing_is_too_wide_and_nobody_is_kept_out(opened, serving, viewport, s
 
 def focused(page):
     return page.evaluate(
-        "(document.activeElement.getAttribute('aria-label') || document.activeElement.labels?.[0]?.textContent"
-        " || document.activeElement.textContent || '').trim().split('\\n')[0]"
+        "(({activeElement: e}) => (e.getAttribute('aria-label') || e.labels?.[0]?.textContent"
+        " || e.textContent || '').trim().split('\\n')[0])(document)"
     )
 
 
@@ -553,7 +583,18 @@ def test_the_keyboard_alone_suffices(opened, serving):
         outline = page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
         assert outline not in {"none", "hidden"}, name
         page.keyboard.press("Tab")
-    for name in ("New conversation", "hi", "Rename hi", "Delete hi", "Export", "Settings", "Edit", "Copy", "Inspect", "Retry"):
+    for name in (
+        "New conversation",
+        "hi",
+        "Rename hi",
+        "Delete hi",
+        "Export",
+        "Settings",
+        "Edit",
+        "Copy",
+        "Inspect",
+        "Retry",
+    ):
         assert name in seen, name
     page.locator(".skip").focus()
     while focused(page) != "Retry":
@@ -566,13 +607,15 @@ def test_an_answer_is_announced_once_at_its_end(opened, serving):
     watch = """
     addEventListener("DOMContentLoaded", () => {
       window.said = [];
-      new MutationObserver(() => said.push(document.getElementById("status").textContent))
-        .observe(document.getElementById("status"), {childList: true, characterData: true, subtree: true});
+      const status = document.getElementById("status");
+      new MutationObserver(() => said.push(status.textContent)).observe(status, {childList: true});
     });"""
     page = opened(serving(spy([f"w{n} " for n in range(50)])), init=watch)
     sent(page, "hi")
     eventually(lambda: page.evaluate("said.some(Boolean)"))
-    assert [each for each in page.evaluate("said") if each] == ["m: " + " ".join(f"w{n}" for n in range(50)) + " "]
+    assert [each for each in page.evaluate("said") if each] == [
+        "m: " + " ".join(f"w{n}" for n in range(50)) + " "
+    ]
     assert page.locator(".answer [aria-live], .answer [role=status]").count() == 0
 
 
@@ -590,15 +633,15 @@ def test_300_messages_and_10_000_tokens_stay_smooth(opened, serving):
     page.locator("#import-file").set_input_files([file])
     page.get_by_text("1 conversation imported").wait_for()
     assert page.locator(".turn").count() == 150
-    page.evaluate("window.tasks = []; new PerformanceObserver((l) => tasks.push(...l.getEntries())).observe({type: 'longtask'})")
     say(page, "long")
     answered(page, "word9998")
     ended(page)
     assert page.locator(".answer").last.locator("p").count() == 200
-    end = page.evaluate("(e => e.scrollHeight - e.scrollTop - e.clientHeight)(document.querySelector('#log'))")
-    assert end < 2
+    assert page.evaluate(BELOW) < 2
     # What is off the screen is not laid out.
-    assert page.locator(".turn").first.evaluate("e => getComputedStyle(e).contentVisibility") == "auto"
+    assert (
+        page.locator(".turn").first.evaluate("e => getComputedStyle(e).contentVisibility") == "auto"
+    )
     # A frame reads no more than the last block: its work does not grow with the conversation.
     assert page.locator(".answer").last.locator(".hint").count() == 0
 
@@ -618,7 +661,7 @@ def test_a_reader_who_has_scrolled_up_stays_there(opened, serving):
     eventually(lambda: page.evaluate("document.querySelectorAll('.prose p').length === 100"))
     page.mouse.move(600, 400)
     page.mouse.wheel(0, -500)
-    eventually(lambda: page.evaluate("(e => e.scrollHeight - e.scrollTop - e.clientHeight)(document.querySelector('#log')) > 300"))
+    eventually(lambda: page.evaluate(BELOW) > 300)
     top = page.evaluate("document.querySelector('#log').scrollTop")
     go.set()
     eventually(lambda: page.evaluate("document.querySelectorAll('.prose p').length === 201"))
@@ -632,21 +675,38 @@ def exported_of(count):
         ["system", "temperature", "top_p", "max_tokens", "seed", "stop", "tools", "schema"], ""
     )
     step = {
-        **{"role": "assistant", "text": "Some **text**, and `code`.\n\n- a\n- b\n", "reasoning": ""},
-        **{"calls": [], "usage": None, "usd": None, "first": 1, "ms": 2, "error": ""},
-        **{"stopped": False, "schema": "", "timeline": None},
+        "role": "assistant",
+        "text": "Some **text**, and `code`.\n\n- a\n- b\n",
+        "reasoning": "",
+        "calls": [],
+        "usage": None,
+        "usd": None,
+        "first": 1,
+        "ms": 2,
+        "error": "",
+        "stopped": False,
+        "schema": "",
+        "timeline": None,
     }
     turns, answers = {}, {}
     for n in range(count):
         after = {f"a{n}": {"ids": [f"t{n + 1}"], "chosen": 0}} if n + 1 < count else {}
         turns[f"t{n}"] = {
-            **{"id": f"t{n}", "parent": f"t{n - 1}" if n else "", "after": [f"a{n - 1}"] if n else []},
-            **{"text": f"question {n}", "images": [], "next": after},
+            "id": f"t{n}",
+            "parent": f"t{n - 1}" if n else "",
+            "after": [f"a{n - 1}"] if n else [],
+            "text": f"question {n}",
+            "images": [],
+            "next": after,
             "lanes": [{"ids": [f"a{n}"], "chosen": 0}],
         }
         answers[f"a{n}"] = {"id": f"a{n}", "model": "m", "steps": [step]}
     talk = {
-        **{"id": "x", "title": "long", "updated": 1, "turns": turns, "answers": answers},
+        "id": "x",
+        "title": "long",
+        "updated": 1,
+        "turns": turns,
+        "answers": answers,
         "settings": {**defaults, "choice": "auto", "models": ["m"]},
         "first": {"ids": ["t0"], "chosen": 0},
     }

@@ -9,7 +9,9 @@ import chatwright
 
 PAGE = Path(chatwright.__file__).parent / "run/serve/page"
 VENDOR = PAGE / "vendor"
-ROW = re.compile(r"^\| `(\S+)` \| (\S+) \| (\d+\.\d+\.\d+) \| \S+ \| [^|]+ \| `([0-9a-f]{64})` \|$", re.MULTILINE)
+ROW = re.compile(
+    r"^\| `(\S+)` \| (\S+) \| (\d+\.\d+\.\d+) \| \S+ \| [^|]+ \| `([0-9a-f]{64})` \|$", re.MULTILINE
+)
 MOST = 150_000
 
 
@@ -46,7 +48,10 @@ def test_the_page_names_no_other_place():
         text = path.read_text()
         for url in re.findall(r"(?:https?:)?//[\w.-]+\.\w+[^\s\"'`)]*", text):
             before = text[: text.index(url)].rpartition("\n")[2]
-            assert before.lstrip().startswith(("//", "*", "/*")) or "127.0.0.1" in url, (path.name, url)
+            assert before.lstrip().startswith(("//", "*", "/*")) or "127.0.0.1" in url, (
+                path.name,
+                url,
+            )
 
 
 def test_modules_are_small():
