@@ -205,7 +205,7 @@ def test_an_answer_is_judged_by_its_schema(opened, serving, reply, verdict):
     page.get_by_text(verdict).wait_for()
     assert model.seen[0].response_format["json_schema"]["schema"] == schema
     if reply.startswith("{"):
-        assert page.locator(".json-key").first.inner_text() == "city"
+        assert page.locator(".prose .in-key").first.inner_text() == '"city"'
     if "5" in reply:
         assert page.locator(".wrong li").all_inner_texts() == ["/city is number, not string"]
 

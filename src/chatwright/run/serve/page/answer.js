@@ -2,18 +2,16 @@
 
 import { pending } from "./conversation.js";
 import { copyButton, el, notify } from "./dom.js";
+import { duration, jsonBlock } from "./draw.js";
 import { Inspector } from "./inspector.js";
 import { Stream } from "./stream.js";
-import { tree } from "./tree.js";
-
-const seconds = (ms) => (ms < 1000 ? `${Math.round(ms)} ms` : `${(ms / 1000).toFixed(ms < 10_000 ? 2 : 1)} s`);
 
 function facts(step) {
   const { usage, first, ms, usd } = step;
   const told = [];
   if (usage?.output_tokens !== undefined) told.push(`${usage.input_tokens} → ${usage.output_tokens} tokens`);
-  if (first !== null) told.push(`first after ${seconds(first)}`);
-  if (ms !== null) told.push(seconds(ms));
+  if (first !== null) told.push(`first after ${duration(first)}`);
+  if (ms !== null) told.push(duration(ms));
   if (usd !== null) told.push(`$${usd.toPrecision(3)}`);
   return told.join(" · ");
 }
@@ -94,7 +92,7 @@ export class StepView {
     const [kind, said] = unjudged ? ["hint", `No verdict by the schema: ${unjudged}`] : errors.length ? ["bad", "✗ Does not match the schema"] : ["good", "✓ Matches the schema"];
     const verdict = el("p", { class: `verdict ${kind}` }, said);
     const wrong = errors.length ? el("ul", { class: "wrong" }, ...errors.slice(0, 20).map((each) => el("li", { dir: "auto" }, each))) : null;
-    if (value !== undefined) this.prose.replaceChildren(tree(value));
+    if (value !== undefined) this.prose.replaceChildren(jsonBlock(value, "The answer as JSON"));
     this.after.prepend(verdict, ...(wrong ? [wrong] : []));
   }
 

@@ -6,12 +6,10 @@ const LONGEST = 100_000; // characters; beyond, colour is not worth the wait
 const C_LIKE = { line: "//", block: "/*", strings: "\"'" };
 const words = (text) => new Set(text.split(" "));
 const LITERALS = words("true false null None True False undefined nil NaN NULL TRUE FALSE nullptr this self super");
-const JS = "async await break case catch class const continue debugger default delete do else export extends finally for from function if import in instanceof let new of return static switch throw try typeof var void while yield get set";
 
 const LANGUAGES = {
   "python py python3 pycon ipython": { line: "#", strings: "\"'", triple: true, words: words("and as assert async await break case class continue def del elif else except finally for from global if import in is lambda match nonlocal not or pass raise return try while with yield type") },
-  "javascript js jsx mjs node": { ...C_LIKE, strings: "\"'`", words: words(JS) },
-  "typescript ts tsx": { ...C_LIKE, strings: "\"'`", words: words(`${JS} type interface enum implements declare namespace readonly keyof infer is as abstract private public protected satisfies`) },
+  "javascript js jsx mjs node typescript ts tsx": { ...C_LIKE, strings: "\"'`", words: words("async await break case catch class const continue debugger default delete do else export extends finally for from function if implements import in instanceof interface let new of private public readonly return static switch throw try type typeof var void while yield") },
   "json jsonc json5 jsonl": { ...C_LIKE, keys: true, words: new Set() },
   "yaml yml": { line: "#", strings: "\"'", keys: true, words: new Set() },
   "toml ini": { line: "#", strings: "\"'", triple: true, words: new Set() },
@@ -19,10 +17,8 @@ const LANGUAGES = {
   "sql postgresql mysql sqlite": { line: "--", block: "/*", strings: "'\"", anyCase: true, words: words("select from where and or not in is as on join left right inner outer full cross group by order having limit offset insert into values update set delete create table index view drop alter add primary key foreign references unique default with union all distinct case when then else end exists between like asc desc") },
   "java kotlin kt": { ...C_LIKE, words: words("abstract assert boolean break byte case catch char class const continue default do double else enum extends final finally float for if implements import instanceof int interface long new package private protected public record return short static switch synchronized throw throws try var void volatile while fun val when override data object") },
   "cpp c c++ h hpp cc cxx": { ...C_LIKE, words: words("alignas auto bool break case catch char class concept const constexpr continue default delete do double else enum explicit extern float for friend if inline int long mutable namespace new noexcept operator override private protected public register requires return short signed sizeof static static_cast struct switch template throw try typedef typename union unsigned using virtual void volatile while") },
-  "csharp cs": { ...C_LIKE, words: words("abstract as async await base bool break case catch class const continue decimal default do double else enum event finally float for foreach get if in int interface internal is lock long namespace new object out override params private protected public readonly record ref return sealed set static string struct switch throw try using var virtual void while yield") },
   "go golang": { ...C_LIKE, strings: "\"'`", words: words("break case chan const continue default defer else fallthrough for func go goto if import interface map package range return select struct switch type var string int bool error byte float64 any") },
   "rust rs": { ...C_LIKE, strings: '"', words: words("as async await break const continue crate dyn else enum extern fn for if impl in let loop match mod move mut pub ref return Self static struct trait type unsafe use where while bool char f32 f64 i32 i64 str u8 u32 u64 usize") },
-  "ruby rb": { line: "#", strings: "\"'", words: words("alias and begin break case class def do else elsif end ensure for if in module next not or redo rescue retry return then undef unless until when while yield require") },
   "css scss": { block: "/*", strings: "\"'", words: new Set() },
   "xml html svg xhtml vue": { block: "<!--", strings: "\"'", tags: true, words: new Set() },
 };

@@ -94,12 +94,27 @@ function math({ source, display }) {
   return node;
 }
 
+const row = (tag, depth) => (cells) =>
+  el("tr", {}, ...cells.map(({ tokens, align }) =>
+    filled(el(tag, { dir: "auto", class: align && `to-${align}` }), {}, depth + 3, tokens)));
+
 function table(token, depth) {
-  const cell = (tag) => ({ tokens, align }) =>
-    filled(el(tag, { dir: "auto", class: align && `to-${align}` }), {}, depth + 3, tokens);
-  const row = (tag) => (cells) => el("tr", {}, ...cells.map(cell(tag)));
-  const whole = el("table", {}, el("thead", {}, row("th")(token.header)), el("tbody", {}, ...token.rows.map(row("td"))));
+  token.body = el("tbody", {}, ...token.rows.map(row("td", depth)));
+  const whole = el("table", {}, el("thead", {}, row("th", depth)(token.header)), token.body);
   return el("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Table" }, whole);
+}
+
+const sameCells = (a, b) => a.length === b.length && a.every(({ text, align }, n) => text === b[n].text && align === b[n].align);
+
+/** Change the rows of the table before that are not those of a token. */
+function grownTable(before, token, depth) {
+  if (!sameCells(before.header, token.header)) return false;
+  Object.assign(token, { node: before.node, body: before.body });
+  const same = token.rows.findIndex((cells, n) => !before.rows[n] || !sameCells(before.rows[n], cells));
+  const kept = same < 0 ? token.rows.length : same;
+  while (token.body.children.length > kept) token.body.lastChild.remove();
+  token.body.append(...token.rows.slice(kept).map(row("td", depth)));
+  return true;
 }
 
 const html = ({ text, block }) =>
@@ -144,6 +159,7 @@ function grown(before, token, depth) {
     colour(token);
     return true;
   }
+  if (token.type === "table" && before.body) return grownTable(before, token, depth);
   if (!GROW.has(token.type) || !before.children) return false;
   token.node = before.node;
   token.children = patched(token.node, before.children, token.items ?? token.tokens, depth + 1);
