@@ -23,7 +23,7 @@ INSTALL := $(PIP) install --no-compile -c constraints.txt -e
 # Packages are compiled when they are first imported, and not again by each process that tests start.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: chat serve test test-long test-wild lint bench conformance docs clean
+.PHONY: chat serve test test-long test-wild lint bench conformance docs screenshot clean
 .DELETE_ON_ERROR:
 
 chat: $(VENV)/.chat
@@ -56,6 +56,10 @@ conformance: $(VENV)-conformance/.made
 
 docs: $(VENV)/.test
 	$(BIN)/python docs/generate.py
+
+# The picture of the page: needs Chromium.
+screenshot: $(VENV)/.test
+	$(BIN)/python docs/screenshot.py "$(PROMPT)"
 
 clean:
 	rm -rf $(VENV) $(VENV)-conformance $(OLDEST) $(LITELLM) $(CLIENTS) build dist

@@ -41,6 +41,8 @@ def test_wheel_and_sdist_hold_what_they_should(built):
     (wheel,), (sdist,) = built.glob("*.whl"), built.glob("*.tar.gz")
     names = zipfile.ZipFile(wheel).namelist()
     assert "chatwright/py.typed" in names
+    page = {name.partition("/run/serve/page/")[2] for name in names}
+    assert {"inspector.js", "inspector.css", "check.js", "vendor/uplot/LICENSE"} <= page
     assert any(name.endswith("licenses/LICENSE") for name in names)
     assert all(name.startswith("chatwright") for name in names)
     with tarfile.open(sdist) as archive:

@@ -11,6 +11,7 @@ from chatwright.wrap.load import load
 if TYPE_CHECKING:
     from starlette.applications import Starlette
 
+    from chatwright.run.serve.inspector import Check
     from chatwright.run.serve.limits import Limits
 
 __all__ = ["create_app"]
@@ -23,6 +24,8 @@ def create_app(
     cors: Sequence[str] = (),
     hosts: Sequence[str] | None = (),
     limits: "Limits | None" = None,
+    page: bool = True,
+    checks: "Mapping[str, Check] | None" = None,
 ) -> "Starlette":
     """Return an ASGI app that answers by the APIs of OpenAI, Anthropic and Ollama.
 
@@ -35,6 +38,10 @@ def create_app(
         hosts: Names beside those of loopback by which the server may be called where there are no
             keys; None for any. Default: no others.
         limits: What the server allows. Default: `Limits()`.
+        page: Whether `/` is a page to chat and to look into answers. Default True.
+        checks: What checks models, by their names: functions without arguments that yield, async,
+            what the page is told of a check. Default None: the page checks none; `chatwright serve`
+            gives what `chatwright check` does.
 
     Raises:
         LoadError: There is no model, or a string names none.
@@ -51,7 +58,8 @@ def create_app(
         raise LoadError("there is no model to serve")
     made = {name: _made(each) for name, each in models.items()}
     keys = Keys(Path(api_keys)) if api_keys is not None else None
-    return app(App(made, limits or Limits(), keys), origins=cors, hosts=hosts)
+    shared = App(made, limits or Limits(), keys, page, checks or {})
+    return app(shared, origins=cors, hosts=hosts)
 
 
 def _made(model: Any) -> Any:

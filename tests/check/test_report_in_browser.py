@@ -1,20 +1,18 @@
 """The page of a report in real Chromium: what a reader sees, can do, and is safe from."""
 
-import shutil
 from itertools import pairwise
 
 import pytest
-from playwright.sync_api import Error, sync_playwright
+from playwright.sync_api import Error
 
 from chatwright.checks.reports.html import as_html
 from chatwright.checks.reports.words import printable
 from check.samples import EMPTY, EVIL, GREEN, HOSTILE, MIXED
+from chromium import DESK, NEEDED, PHONE, browser
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium")
-FLAGS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
-PHONE = {"width": 360, "height": 740}
-DESK = {"width": 1280, "height": 900}
+__all__ = ["browser"]  # pytest's fixture
+
+pytestmark = NEEDED
 SEEN = "e => e.checkVisibility({visibilityProperty: true, contentVisibilityAuto: true})"
 
 CONTRAST = """() => {
@@ -49,14 +47,6 @@ TOO_WIDE = """() => [...document.querySelectorAll("body *")]
   .filter((e) => e.checkVisibility() && e.getBoundingClientRect().right > innerWidth + 0.5)
   .filter((e) => !e.matches(".jump"))
   .map((e) => e.outerHTML.slice(0, 80))"""
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture

@@ -88,6 +88,26 @@ def said(answer):
     return answer.json()["choices"][0]["message"]["content"]
 
 
+def test_the_page_is_there_unless_it_is_not_wanted(start):
+    _, url = start("my_models:shout")
+    assert httpx2.get(f"{url}/page/inspector.js").status_code == 200
+    (model,) = httpx2.get(f"{url}/inspector/models").json()["models"]
+    assert (model["name"], model["checkable"]) == ("shout", True)
+    _, url = start("my_models:shout", "--no-page")
+    assert httpx2.get(f"{url}/page/inspector.js").status_code == 404
+    assert httpx2.get(f"{url}/inspector/models").status_code == 404
+
+
+def test_a_served_model_is_checked(start):
+    _, url = start("my_models:shout")
+    with httpx2.stream(
+        "POST", f"{url}/inspector/check", json={"model": "shout"}, timeout=60
+    ) as told:
+        objects = (json.loads(each[6:]) for each in told.iter_lines() if each.startswith("data: "))
+        finding = next(each for each in objects if each["type"] == "finding")
+    assert (finding["rule"], finding["verdict"], finding["layer"]) == ("B1", "PASS", "scripted")
+
+
 def test_models_by_their_names(start):
     _, url = start("my_models:shout", "calm=my_models:slow")
     told = httpx2.get(f"{url}/v1/models").json()["data"]

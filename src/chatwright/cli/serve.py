@@ -1,11 +1,13 @@
 """`chatwright serve`: chat models behind the APIs that tools speak."""
 
+import functools
 import ipaddress
 import logging
 import os
 import socket
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,6 +15,7 @@ import typer
 from typer.core import TyperCommand
 
 from chatwright.cli import app, handled
+from chatwright.cli.checked import checked
 from chatwright.cli.options import import_from_here
 
 __all__ = ["serve"]
@@ -35,31 +38,47 @@ _PROGRAM = "chatwright.program"
 _ARGUMENTS = "chatwright.arguments"
 
 
+_Models = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="[NAME=]MODEL…",
+        help="As in chat; or: keys add NAME. Behind -- a program that is to talk with it.",
+    ),
+]
+_Host = Annotated[str, typer.Option(help="The address to listen on.")]
+_Port = Annotated[int, typer.Option(help="The port; 0 for any that is free.")]
+_ApiKeys = Annotated[
+    Path | None, typer.Option(help="A file of keys: who may ask. Needed beyond loopback.")
+]
+_Cors = Annotated[
+    list[str] | None, typer.Option(help="An origin whose pages may ask; may be repeated.")
+]
+_Concurrency = Annotated[int, typer.Option(min=1, help="Answers that are made at once.")]
+_Queue = Annotated[int, typer.Option(min=0, help="Requests that may wait for that.")]
+_Page = Annotated[
+    bool, typer.Option("--page/--no-page", help="Whether / is a page to chat and inspect.")
+]
+_Reload = Annotated[
+    bool, typer.Option("--reload", help="Start anew when Python or TOML files change here.")
+]
+_Fd = Annotated[int | None, typer.Option(hidden=True)]
+"""A socket that listens already: what `--reload` hands on."""
+
+
 @app.command("serve", cls=_WithProgram)
 @handled
 def serve(
     ctx: typer.Context,
-    models: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="[NAME=]MODEL…",
-            help="As in chat; or: keys add NAME. Behind -- a program that is to talk with it.",
-        ),
-    ] = None,
-    host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="The port; 0 for any that is free.")] = 8000,
-    api_keys: Annotated[
-        Path | None, typer.Option(help="A file of keys: who may ask. Needed beyond loopback.")
-    ] = None,
-    cors: Annotated[
-        list[str] | None, typer.Option(help="An origin whose pages may ask; may be repeated.")
-    ] = None,
-    concurrency: Annotated[int, typer.Option(min=1, help="Answers that are made at once.")] = 64,
-    queue: Annotated[int, typer.Option(min=0, help="Requests that may wait for that.")] = 256,
-    reload: Annotated[
-        bool, typer.Option("--reload", help="Start anew when Python or TOML files change here.")
-    ] = False,
-    fd: Annotated[int | None, typer.Option(hidden=True)] = None,
+    models: _Models = None,
+    host: _Host = "127.0.0.1",
+    port: _Port = 8000,
+    api_keys: _ApiKeys = None,
+    cors: _Cors = None,
+    concurrency: _Concurrency = 64,
+    queue: _Queue = 256,
+    page: _Page = True,
+    reload: _Reload = False,
+    fd: _Fd = None,
 ) -> int:
     """Serve chat models by the APIs of OpenAI, Anthropic and Ollama."""
     named = models or ["smollm2"]
@@ -80,21 +99,18 @@ def serve(
     _log()
     import_from_here()
     limits = Limits(concurrency=concurrency, queue=queue)
-    made = create_app(
-        dict(map(_named, named)), api_keys=api_keys, cors=cors or (), hosts=[host], limits=limits
-    )
+    served = dict(map(_named, named))
+    checks = {name: functools.partial(checked, model) for name, model in served.items()}
+    who: dict[str, Any] = {"api_keys": api_keys, "cors": cors or (), "hosts": [host]}
+    made = create_app(served, **who, limits=limits, page=page, checks=checks)
     program = ctx.meta.get(_PROGRAM)
     listener = _listener(host, 0 if program else port) if fd is None else socket.socket(fileno=fd)
     address = _address(host, listener.getsockname()[1])
     if program:
-        return _beside(program, made, listener, address, _named(named[0])[0])
+        return _beside(program, made, listener, address, next(iter(served)))
     from chatwright.run.serve.server import run  # noqa: PLC0415  slow to import
 
-    typer.echo(
-        f"{', '.join(name for name, _ in map(_named, named))} at {address}\n"
-        f"  OpenAI     {address}/v1\n  Anthropic  {address}\n  Ollama     {address}",
-        err=True,
-    )
+    _tell(served, address, page=page)
     reread = made.state.keys.reread_or_warn if api_keys else None
     run(made, listener, drain_seconds=limits.drain_seconds, on_hangup=reread)
     return 0
@@ -109,6 +125,13 @@ def _named(model: str) -> tuple[str, str]:
     return Path(behind).stem if "/" in behind or behind.endswith(
         (".toml", ".gguf")
     ) else behind, model
+
+
+def _tell(names: Iterable[str], address: str, *, page: bool) -> None:
+    told = {"OpenAI": f"{address}/v1", "Anthropic": address, "Ollama": address}
+    told |= {"Page": address} if page else {}
+    lines = [f"  {what:<10} {where}" for what, where in told.items()]
+    typer.echo("\n".join([f"{', '.join(names)} at {address}", *lines]), err=True)
 
 
 def _is_loopback(host: str) -> bool:

@@ -193,6 +193,10 @@ class Writer:
         before, mark, after = pieces[0].partition(encode_basestring(_MARK).encode())
         return (before, after) if mark and len(pieces) == 1 else None
 
+    def answers(self, delta: Any) -> bool:
+        """Tell whether a delta is a piece of the answer, and not only told beside it."""
+        return True
+
     def end(self) -> list[bytes]:
         """Return the pieces of the stream that end it."""
         return [*self.begin(), *self._encoded(self._tail())]

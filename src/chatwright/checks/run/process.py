@@ -64,6 +64,7 @@ class Supervised:
     trying: Callable[[str], None] = lambda _: None
     name: str = ""
     package: str | None = None
+    _first: "_Part | None" = field(default=None, init=False)
 
     def report(self, tell: Callable[[Finding], None]) -> Report:
         """Check, and return the report.
@@ -77,7 +78,9 @@ class Supervised:
         """
         started = time.perf_counter()
         ids = [each.id for each in rules(self.options.only, self.options.skip)]
-        first = _Part(self, [*ids, *([SUITES] if self.options.suites_too() else [])], is_first=True)
+        self._first = first = _Part(
+            self, [*ids, *([SUITES] if self.options.suites_too() else [])], is_first=True
+        )
         found = []
         for finding in self._findings(first):
             found.append(finding)
@@ -86,6 +89,11 @@ class Supervised:
         name = self.name or self.named
         calls = sum(each.calls for each in (first, *first.others))
         return Report(name, found, calls, seconds, versions(self.package))
+
+    def stop(self) -> None:
+        """End the check's processes, from any thread; what they were at is found to have died."""
+        if self._first is not None:
+            self._first.stop()
 
     def _findings(self, first: "_Part") -> Iterator[Finding]:
         """Yield what the rules find, in their order, whichever process tries them."""
@@ -213,7 +221,7 @@ class _Part:
         theirs.close()
         patience = SETUP_SECONDS
         try:
-            while True:
+            while not self._stopped:
                 kind, value = _next(ours, patience)
                 if kind == "about":
                     self.of.name, self.of.package = value
@@ -289,9 +297,15 @@ def _next(ours: Connection, patience: float) -> tuple[str, Any]:
 
 def _kill(pid: int) -> None:
     """End a process, and copies of it that a model forked."""
-    if pid:
+    if not pid:
+        return
+    try:
+        os.killpg(pid, signal.SIGKILL)
+    except ProcessLookupError:  # it has just begun, and leads no group yet
         with contextlib.suppress(OSError):
-            os.killpg(pid, signal.SIGKILL)
+            os.kill(pid, signal.SIGKILL)
+    except OSError:
+        pass
 
 
 def _died(running: str, why: str) -> Finding:

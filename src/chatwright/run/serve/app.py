@@ -2,7 +2,7 @@
 
 import time
 import uuid
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -21,11 +21,13 @@ from chatwright.run.serve.drive import driven
 from chatwright.run.serve.exchange import Exchange, body_of
 from chatwright.run.serve.failures import Failure, HttpError, failure_of
 from chatwright.run.serve.guard import CLIENT, Guard
+from chatwright.run.serve.inspector import Check, inspector
 from chatwright.run.serve.keys import Client, Keys
 from chatwright.run.serve.limits import Limits
 from chatwright.run.serve.listings import listings
 from chatwright.run.serve.metrics import Metrics, Timing
 from chatwright.run.serve.openapi import references
+from chatwright.run.serve.page import page
 from chatwright.run.serve.responses import RESPONSES_PATHS, responses
 from chatwright.wires.prompt import Prompt
 from chatwright.wires.wire import Server
@@ -42,11 +44,15 @@ class App:
         models: The models by their names; the first one answers where a request names none.
         limits: What the server allows.
         keys: Who may ask; None for anybody.
+        page: Whether there is a page to chat, and what it asks.
+        checks: What checks models, by their names.
     """
 
     models: Mapping[str, ChatModel]
     limits: Limits = field(default_factory=Limits)
     keys: Keys | None = None
+    page: bool = True
+    checks: Mapping[str, Check] = field(default_factory=dict)
     started: int = field(default_factory=lambda: int(time.time()))
 
     def __post_init__(self) -> None:
@@ -107,14 +113,44 @@ class App:
         self.check(prompt)
         drive = driven(model, prompt, f"serve {read.model}")
         stream = api.streams_unless_told if read.stream is None else read.stream
+        deltas = drive.stream if stream else drive.whole
+        timing = Timing(self.metrics, api.operation, read.model)
+        return self.exchange(
+            api, deltas, writer, timing, scope=scope, headers=headers, stream=stream
+        )
+
+    def exchange(
+        self,
+        api: Api,
+        deltas: Callable[[], AsyncGenerator[Any]],
+        writer: Writer,
+        timing: Timing,
+        *,
+        scope: Scope,
+        headers: Mapping[str, str],
+        stream: bool = True,
+        admission: Admission | None = None,
+    ) -> Response:
+        """Return what is made while it is sent, and counts against its client's limits.
+
+        Args:
+            api: What the request was sent to.
+            deltas: What the writer is fed.
+            writer: Writes the answer.
+            timing: Measures it.
+            scope: ASGI's, with the client.
+            headers: Headers of the answer.
+            stream: Whether it goes out in pieces.
+            admission: Lets it in. Default: what lets all answers in.
+        """
         made = Exchange(
-            drive.stream if stream else drive.whole,
+            deltas,
             writer,
             api.server,
             media_type=api.media_type,
-            admission=self.admission,
+            admission=admission or self.admission,
             limits=self.limits,
-            timing=Timing(self.metrics, api.operation, read.model),
+            timing=timing,
             stream=stream,
             headers=headers,
         )
@@ -182,6 +218,7 @@ def _routes(shared: App) -> list[BaseRoute]:
         Route(path, _endpoint(shared, api), methods=["POST"]) for api in APIS for path in api.paths
     ]
     return [
+        *([*page(), *inspector(shared)] if shared.page else []),
         *apis,
         *responses(shared),
         *listings(shared),
@@ -195,7 +232,7 @@ def _routes(shared: App) -> list[BaseRoute]:
 def _server_of(path: str) -> Server | None:
     """Return the server's end of the wire that a path belongs to."""
     exact = next((each.server for each in APIS if path in each.paths), None)
-    if exact is not None or path.startswith(("/v1/", "/models", *RESPONSES_PATHS)):
+    if exact is not None or path.startswith(("/v1/", "/inspector/", "/models", *RESPONSES_PATHS)):
         return exact or APIS[0].server
     return APIS[-1].server if path.startswith("/api/") else None
 

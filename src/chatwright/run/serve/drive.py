@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncGenerator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from typing import Any
 
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
@@ -14,7 +14,7 @@ from chatwright.langchain.model import ChatModel
 from chatwright.wires.openai.choices import Choice
 from chatwright.wires.prompt import Prompt
 
-__all__ = ["driven"]
+__all__ = ["driven", "events", "parameters_of"]
 
 _PILE = 64
 """How many pieces may wait where several answers are made at once."""
@@ -22,6 +22,51 @@ _TOLD = ("phase", "stop_sequence")
 """What wires tell of an answer's metadata: Responses the one, Anthropic's the other."""
 
 log = logging.getLogger("chatwright.serve")
+
+
+def parameters_of(model: ChatModel, prompt: Prompt, run_name: str) -> dict[str, Any]:
+    """Return the parameters of a call; what has no effect on the model is told in the log.
+
+    Args:
+        model: The model.
+        prompt: What is asked.
+        run_name: The run's name.
+    """
+    untaken = [name for name in prompt.parameters if not model.takes(name)]
+    given = {name: each for name, each in prompt.parameters.items() if name not in untaken}
+    given["include_stop"] = False  # as all of these APIs do
+    if ignored := [*prompt.ignored, *untaken]:
+        log.info("without effect in %s: %s", run_name, ", ".join(sorted(ignored)))
+    if prompt.stop:
+        given["stop"] = [*prompt.stop]
+    if prompt.tools:
+        given["tools"] = [*prompt.tools]
+    if prompt.tool_choice is not None:
+        given["tool_choice"] = prompt.tool_choice
+    if prompt.response_format is not None:
+        given["response_format"] = prompt.response_format
+    return given
+
+
+async def events(
+    model: ChatModel, prompt: Prompt, run_name: str
+) -> AsyncGenerator[Mapping[str, Any]]:
+    """Yield LangChain's own events of a call, those of the runs inside included.
+
+    Args:
+        model: The model.
+        prompt: What is asked.
+        run_name: The run's name.
+    """
+    given: dict[str, Any] = parameters_of(model, prompt, run_name)
+    told = model.astream_events([*prompt.messages], {"run_name": run_name}, version="v2", **given)
+    try:
+        async for event in told:
+            yield event
+    finally:
+        close: Any = getattr(told, "aclose", None)
+        if close is not None:
+            await close()
 
 
 class _Drive:
@@ -42,28 +87,11 @@ class _Drive:
         self._reason: str | None = None
         self._metadata: dict[str, Any] = {}
 
-    def _kwargs(self) -> dict[str, Any]:
-        prompt, model = self._prompt, self._model
-        untaken = [name for name in prompt.parameters if not model.takes(name)]
-        given = {name: each for name, each in prompt.parameters.items() if name not in untaken}
-        given["include_stop"] = False  # as all of these APIs do
-        if ignored := [*prompt.ignored, *untaken]:
-            name = self._config["run_name"]
-            log.info("without effect in %s: %s", name, ", ".join(sorted(ignored)))
-        if prompt.stop:
-            given["stop"] = [*prompt.stop]
-        if prompt.tools:
-            given["tools"] = [*prompt.tools]
-        if prompt.tool_choice is not None:
-            given["tool_choice"] = prompt.tool_choice
-        if prompt.response_format is not None:
-            given["response_format"] = prompt.response_format
-        return given
-
     async def stream(self) -> AsyncGenerator[Delta]:
         """Yield the answer as it comes."""
         incoming = self._incoming
-        chunks = self._model.astream([*self._prompt.messages], self._config, **self._kwargs())
+        given = parameters_of(self._model, self._prompt, self._config["run_name"])
+        chunks = self._model.astream([*self._prompt.messages], self._config, **given)
         try:
             async for chunk in chunks:
                 if (text := incoming.text(chunk)) is not None:
@@ -80,9 +108,8 @@ class _Drive:
 
     async def whole(self) -> AsyncGenerator[Delta]:
         """Yield the answer once it is whole."""
-        message = await self._model.ainvoke(
-            [*self._prompt.messages], self._config, **self._kwargs()
-        )
+        given = parameters_of(self._model, self._prompt, self._config["run_name"])
+        message = await self._model.ainvoke([*self._prompt.messages], self._config, **given)
         for delta in [*self._taken(message), *self._end()]:
             yield delta
 

@@ -110,9 +110,12 @@ class Exchange(Response):
         async with contextlib.aclosing(self._deltas()) as deltas:
             async for delta in deltas:
                 if pieces := writer.feed(delta):
-                    timing.token()
+                    if writer.answers(delta):
+                        timing.token()
+                        self._told = True
                     await self._piece(b"".join(pieces))
         timing.usage = writer.usage
+        self._told = True
         await self._piece(b"".join(writer.end()), more=False)
 
     async def _whole(self) -> None:
@@ -125,7 +128,6 @@ class Exchange(Response):
         await self._body(body, more=False)
 
     async def _piece(self, data: bytes, *, more: bool = True) -> None:
-        self._told = True
         if not self._begun:
             await self._start(200, self._stream_headers())
         await self._body(data, more=more)
@@ -138,10 +140,10 @@ class Exchange(Response):
         }
 
     async def _failed(self, failure: Failure) -> None:
+        self._told = True
         if self._begun:
-            await self._body(
-                b"".join(self._writer.fail(failure.status, failure.message)), more=False
-            )
+            pieces = self._writer.fail(failure.status, failure.message)
+            await self._piece(b"".join(pieces), more=False)
             return
         body = failure.body(self._server)
         headers = {"Content-Type": "application/json", **failure.headers()}
@@ -160,29 +162,29 @@ class Exchange(Response):
         await self._sent(message, self._send)
 
     async def _body(self, data: bytes, *, more: bool) -> None:
-        self._since = time.monotonic()
         message = {"type": "http.response.body", "body": data, "more_body": more}
         await self._sent(message, self._send_body)
-        self._since = 0.0
 
     async def _sent(self, message: Message, send: Send) -> None:
         """Send a message; a lost client is told apart from what a model has lost."""
+        self._since = time.monotonic()
         try:
             await send(message)
         except OSError as error:
             raise _LostClientError from error
+        self._since = 0.0
 
     async def _watch(self) -> None:
         """Send heartbeats until the first token; then return once the client reads no more."""
         every = self._limits.heartbeat
-        while not self._told:
+        while not self._is_stuck():
             await asyncio.sleep(every)
             if not self._told and not self._since:
-                if not self._begun:
-                    await self._start(200, self._stream_headers())
-                await self._body(self._writer.heartbeat(), more=True)
-        while not self._is_stuck():  # noqa: ASYNC110  each token would have to set an event
-            await asyncio.sleep(every)
+                try:
+                    async with asyncio.timeout(self._limits.reader_seconds):
+                        await self._piece(self._writer.heartbeat())
+                except TimeoutError:
+                    return
 
     def _is_stuck(self) -> bool:
         """Tell whether the client reads no more."""

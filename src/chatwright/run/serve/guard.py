@@ -16,8 +16,9 @@ CLIENT = "chatwright.client"
 """Where a request's scope has its `Client`."""
 SEND = "chatwright.send"
 """Where it has ASGI's `send` for what follows a response's start: nothing after it is changed."""
-OPEN = frozenset({"/healthz", "/readyz"})
-"""Paths that need no key."""
+OPEN = frozenset({"/", "/healthz", "/readyz"})
+"""Paths that need no key; nor do the page's own files."""
+_PAGE = "/page/"
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 _HEADERS: Mapping[str, str] = {
     "X-Content-Type-Options": "nosniff",
@@ -90,7 +91,9 @@ class Guard:
             raise HttpError(403, f"pages of {origin} may not ask; --cors {origin} lets them")
         if scope["type"] == "http" and scope["method"] in {"POST", "PUT", "PATCH"}:
             self._check_type(scope, headers)
-        if self._keys is None or scope["path"] in OPEN or scope.get("method") == "OPTIONS":
+        path = scope["path"]
+        is_open = path in OPEN or path.startswith(_PAGE) or scope.get("method") == "OPTIONS"
+        if self._keys is None or is_open:
             return None
         client = self._keys.client(_key(headers))
         if client is None:

@@ -21,7 +21,7 @@ from chatwright.wires.prompt import Body
 if TYPE_CHECKING:
     from chatwright.run.serve.app import App
 
-__all__ = ["listed", "listings"]
+__all__ = ["guarded", "listed", "listings"]
 
 _OLLAMA = "0.13.0"
 """The version of Ollama's API that this speaks: clients ask for one."""
@@ -34,19 +34,26 @@ def listings(shared: "App") -> list[BaseRoute]:
         shared: The server.
     """
     return [
-        Route("/v1/models", _guarded(_models, shared)),
-        Route("/models", _guarded(_models, shared)),
-        Route("/v1/models/{name:path}", _guarded(_model, shared)),
-        Route("/v1/messages/count_tokens", _guarded(_count, shared), methods=["POST"]),
-        Route("/api/tags", _guarded(_tags, shared)),
-        Route("/api/ps", _guarded(_tags, shared)),
-        Route("/api/show", _guarded(_show, shared), methods=["POST"]),
-        Route("/api/version", _guarded(_version, shared)),
+        Route("/v1/models", guarded(_models, shared)),
+        Route("/models", guarded(_models, shared)),
+        Route("/v1/models/{name:path}", guarded(_model, shared)),
+        Route("/v1/messages/count_tokens", guarded(_count, shared), methods=["POST"]),
+        Route("/api/tags", guarded(_tags, shared)),
+        Route("/api/ps", guarded(_tags, shared)),
+        Route("/api/show", guarded(_show, shared), methods=["POST"]),
+        Route("/api/version", guarded(_version, shared)),
     ]
 
 
-def _guarded(answer: Callable[..., Any], shared: "App") -> Any:
-    async def guarded(request: Request) -> Response:
+def guarded(answer: Callable[..., Any], shared: "App") -> Any:
+    """Return what answers with JSON, and with an error of the wire that was asked by.
+
+    Args:
+        answer: Is given the request and the server, and returns JSON.
+        shared: The server.
+    """
+
+    async def guard(request: Request) -> Response:
         try:
             return JSONResponse(await answer(request, shared))
         except Exception as error:  # noqa: BLE001  each becomes an answer
@@ -56,7 +63,7 @@ def _guarded(answer: Callable[..., Any], shared: "App") -> Any:
             body = failure.body(wire.server)
             return Response(body, failure.status, failure.headers(), "application/json")
 
-    return guarded
+    return guard
 
 
 def _about(name: str, shared: "App") -> dict[str, Any]:
