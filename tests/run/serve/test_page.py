@@ -295,6 +295,37 @@ def test_images_go_where_the_model_takes_them(opened, serving):
     page.get_by_text("blind takes no images").wait_for()
 
 
+GIVE = """([base64, kind]) => {
+  const bytes = Uint8Array.from(atob(base64), (each) => each.charCodeAt(0));
+  const data = new DataTransfer();
+  data.items.add(new File([bytes], "a.png", {type: "image/png"}));
+  const told = {bubbles: true, cancelable: true, clipboardData: data, dataTransfer: data};
+  const event = kind === "paste" ? new ClipboardEvent(kind, told) : new DragEvent(kind, told);
+  document.getElementById("prompt").dispatchEvent(event);
+}"""
+
+
+@pytest.mark.parametrize("way", ["paste", "drop"])
+def test_an_image_is_pasted_dropped_and_taken_away(opened, serving, way):
+    page = opened(serving(spy()))
+    page.evaluate(GIVE, [base64.b64encode(PNG).decode(), way])
+    button(page, "Remove image 1").click()
+    assert page.locator("#pictures img").count() == 0
+    assert focused(page) == "Message"
+
+
+def test_the_theme_can_be_set(opened, serving):
+    page = opened(serving(spy()), color_scheme="light")
+    ground = "getComputedStyle(document.body).backgroundColor"
+    light = page.evaluate(ground)
+    page.get_by_label("Theme").select_option("dark")
+    dark = page.evaluate(ground)
+    assert dark != light
+    page.reload()
+    ready(page)
+    assert page.evaluate(ground) == dark
+
+
 def test_reasoning_is_folded_and_an_error_can_be_tried_again(opened, serving):
     model = spy([Reasoning("Hm."), "Half", RuntimeError("broken")], ["whole"])
     page = opened(serving(model))
