@@ -20,7 +20,7 @@ from chatwright.cli.checked import checked
 from chatwright.run.serve import page
 from chatwright.run.serve.keys import add_key
 from chatwright.run.serve.limits import Limits
-from chatwright.run.serve.shown import shown
+from chatwright.run.serve.shown import shown, shown_data
 from chatwright.testing import Upstream
 
 from .conftest import Endless, chatty, eventually
@@ -120,6 +120,11 @@ class TestEvents:
     def test_a_refusal_is_text_to_show(self, serving):
         got = ask(serving(chat_model(lambda messages: iter([Refusal("I won't.")]))))
         assert "".join(each["text"] for each in pieces(got)) == "I won't."
+
+    def test_a_refusal_beside_the_content_is_told_too(self):
+        refused = AIMessage("", additional_kwargs={"refusal": "I won't."})
+        told = shown_data("on_chat_model_end", {"output": refused})
+        assert told["output"]["text"] == "I won't."
 
     def test_parameters_and_stop_sequences_hold_as_on_the_other_paths(self, serving, caplog):
         @chat_model
@@ -446,8 +451,21 @@ class TestCheck:
             assert begun.wait(20) and not ended.is_set()
         assert ended.wait(20)
 
-    def test_a_client_that_leaves_ends_its_processes(self, serving, file):
-        server = serving(checks={"m": functools.partial(checked, file)})
+    @pytest.mark.parametrize("after", [b": wait", b'"rule"'])
+    def test_a_client_that_leaves_ends_its_processes(self, serving, tmp_path, monkeypatch, after):
+        """They would go on for ten minutes."""
+        (tmp_path / "hanging_model.py").write_text(HANGING)
+        monkeypatch.syspath_prepend(tmp_path)
+        check = functools.partial(checked, "hanging_model:hang", timeout=600.0)
+        server = serving(checks={"m": check}, limits=Limits(heartbeat=0.05))
+        self.left(server, after)
+
+    def test_those_beside_the_first_one_too(self, serving, file):
+        """A check that is divided has begun them when the first finding comes."""
+        self.left(serving(checks={"m": functools.partial(checked, file)}), b'"finding"')
+
+    @staticmethod
+    def left(server, after):
         before = {*psutil.Process().children(recursive=True)}
 
         def own():
@@ -455,11 +473,11 @@ class TestCheck:
 
         got = b""
         with started(server, "/inspector/check") as pieces_of_it:
-            while b'"finding"' not in got:
+            while after not in got:
                 got += next(pieces_of_it)
-            assert own()
         # multiprocessing's resource tracker stays, as long as this process does.
         eventually(lambda: not [p for p in own() if "resource_tracker" not in _command(p)])
+        eventually(lambda: "chatwright-check" not in {t.name for t in threading.enumerate()})
 
     def test_one_at_a_time_the_others_wait(self, serving):
         running, most = [], []
@@ -493,6 +511,15 @@ class TestCheck:
 
 
 BODY = {"model": "m"}
+HANGING = """
+import time
+from chatwright import chat_model
+
+@chat_model
+def hang(messages):
+    time.sleep(600)
+    yield "late"
+"""
 
 
 def _command(process):

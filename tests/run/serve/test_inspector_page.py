@@ -360,7 +360,7 @@ class TestCode:
             {"role": "user", "content": NASTY},
         ],
         "temperature": 0.25,
-        "stop": ["STOP", '"\\'],
+        "stop": ["STOP", '"\\\x7f'],
         "max_completion_tokens": 40,
     }
 

@@ -25,8 +25,10 @@ BELOW = """() => {
   const log = document.querySelector("#log");
   return log.scrollHeight - log.scrollTop - log.clientHeight;
 }"""
-WIDE = """() => [document.documentElement, document.querySelector("main")]
-  .some((each) => each.scrollWidth > innerWidth)"""
+WIDE = """() => {
+  const all = document.querySelectorAll("html, main, #log, .turn, .said, .asked, dialog[open]");
+  return [...all].filter((e) => e.scrollWidth > e.clientWidth).map((e) => e.outerHTML.slice(0, 80));
+}"""
 
 
 class Spy(ChatModel):
@@ -293,6 +295,37 @@ def test_images_go_where_the_model_takes_them(opened, serving):
     page.get_by_text("blind takes no images").wait_for()
 
 
+GIVE = """([base64, kind]) => {
+  const bytes = Uint8Array.from(atob(base64), (each) => each.charCodeAt(0));
+  const data = new DataTransfer();
+  data.items.add(new File([bytes], "a.png", {type: "image/png"}));
+  const told = {bubbles: true, cancelable: true, clipboardData: data, dataTransfer: data};
+  const event = kind === "paste" ? new ClipboardEvent(kind, told) : new DragEvent(kind, told);
+  document.getElementById("prompt").dispatchEvent(event);
+}"""
+
+
+@pytest.mark.parametrize("way", ["paste", "drop"])
+def test_an_image_is_pasted_dropped_and_taken_away(opened, serving, way):
+    page = opened(serving(spy()))
+    page.evaluate(GIVE, [base64.b64encode(PNG).decode(), way])
+    button(page, "Remove image 1").click()
+    assert page.locator("#pictures img").count() == 0
+    assert focused(page) == "Message"
+
+
+def test_the_theme_can_be_set(opened, serving):
+    page = opened(serving(spy()), color_scheme="light")
+    ground = "getComputedStyle(document.body).backgroundColor"
+    light = page.evaluate(ground)
+    page.get_by_label("Theme").select_option("dark")
+    dark = page.evaluate(ground)
+    assert dark != light
+    page.reload()
+    ready(page)
+    assert page.evaluate(ground) == dark
+
+
 def test_reasoning_is_folded_and_an_error_can_be_tried_again(opened, serving):
     model = spy([Reasoning("Hm."), "Half", RuntimeError("broken")], ["whole"])
     page = opened(serving(model))
@@ -542,21 +575,21 @@ def test_nothing_is_too_wide_and_nobody_is_kept_out(opened, serving, viewport, s
     assert axe(page) == []
     sent(page, "u" * 300)
     page.get_by_text("Reasoning").first.click()
-    assert not page.evaluate(WIDE)
+    assert page.evaluate(WIDE) == []
     page.locator("#log").evaluate("e => e.scrollTo(0, 0)")
     assert axe(page) == []
     button(page, "Inspect").click()
     page.get_by_role("tab", name="Timeline").wait_for()
-    assert not page.evaluate(WIDE)
+    assert page.evaluate(WIDE) == []
     settings(page, tools=TOOLS)
     say(page, "weather?")
     page.get_by_role("form", name="Calls to answer").wait_for()
     ended(page)
-    assert not page.evaluate(WIDE)
+    assert page.evaluate(WIDE) == []
     assert axe(page) == []
     button(page, "Settings").click()
     assert axe(page) == []
-    assert not page.evaluate(WIDE)
+    assert page.evaluate(WIDE) == []
 
 
 def focused(page):
