@@ -56,6 +56,10 @@ def serve(
     ] = None,
     concurrency: Annotated[int, typer.Option(min=1, help="Answers that are made at once.")] = 64,
     queue: Annotated[int, typer.Option(min=0, help="Requests that may wait for that.")] = 256,
+    resume: Annotated[
+        float,
+        typer.Option(min=0, help="Seconds that a stream waits for a lost client to come again."),
+    ] = 0,
     reload: Annotated[
         bool, typer.Option("--reload", help="Start anew when Python or TOML files change here.")
     ] = False,
@@ -79,7 +83,7 @@ def serve(
 
     _log()
     import_from_here()
-    limits = Limits(concurrency=concurrency, queue=queue)
+    limits = Limits(concurrency=concurrency, queue=queue, resume_seconds=resume)
     made = create_app(
         dict(map(_named, named)), api_keys=api_keys, cors=cors or (), hosts=[host], limits=limits
     )
