@@ -33,6 +33,12 @@ class _WithProgram(TyperCommand):
 
 _PROGRAM = "chatwright.program"
 _ARGUMENTS = "chatwright.arguments"
+_Resume = Annotated[
+    float, typer.Option(min=0, help="Seconds that a stream waits for a lost client to come again.")
+]
+_Reload = Annotated[
+    bool, typer.Option("--reload", help="Start anew when Python or TOML files change here.")
+]
 
 
 @app.command("serve", cls=_WithProgram)
@@ -56,26 +62,16 @@ def serve(
     ] = None,
     concurrency: Annotated[int, typer.Option(min=1, help="Answers that are made at once.")] = 64,
     queue: Annotated[int, typer.Option(min=0, help="Requests that may wait for that.")] = 256,
-    resume: Annotated[
-        float,
-        typer.Option(min=0, help="Seconds that a stream waits for a lost client to come again."),
-    ] = 0,
-    reload: Annotated[
-        bool, typer.Option("--reload", help="Start anew when Python or TOML files change here.")
-    ] = False,
+    resume: _Resume = 0,
+    reload: _Reload = False,
     fd: Annotated[int | None, typer.Option(hidden=True)] = None,
 ) -> int:
     """Serve chat models by the APIs of OpenAI, Anthropic and Ollama."""
     named = models or ["smollm2"]
     if named[0] == "keys":
         return _keys(named[1:], api_keys or Path("keys.json"))
-    if not _is_loopback(host) and api_keys is None:
-        typer.echo(
-            f"chatwright: {host} can be reached from other machines, so that keys are needed: "
-            "chatwright serve keys add NAME --api-keys keys.json, then --api-keys keys.json",
-            err=True,
-        )
-        return 2
+    if api_keys is None and not _is_loopback(host):
+        return _needs_keys(host)
     if reload:
         return _reloading(ctx, host, port)
     from chatwright.asgi import create_app  # noqa: PLC0415  slow to import
@@ -113,6 +109,15 @@ def _named(model: str) -> tuple[str, str]:
     return Path(behind).stem if "/" in behind or behind.endswith(
         (".toml", ".gguf")
     ) else behind, model
+
+
+def _needs_keys(host: str) -> int:
+    typer.echo(
+        f"chatwright: {host} can be reached from other machines, so that keys are needed: "
+        "chatwright serve keys add NAME --api-keys keys.json, then --api-keys keys.json",
+        err=True,
+    )
+    return 2
 
 
 def _is_loopback(host: str) -> bool:
