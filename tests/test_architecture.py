@@ -53,6 +53,7 @@ ONE_LIBRARY = {
     "run/serve/page.py": {"starlette"},
     "run/serve/reload.py": {"watchfiles"},
     "run/serve/responses.py": {"starlette"},
+    "run/serve/resume.py": {"starlette"},
     "run/serve/server.py": {"uvicorn"},
     "run/serve/sockets.py": {"starlette"},
     "langchain/validation.py": {"jsonschema"},

@@ -36,8 +36,6 @@ class _WithProgram(TyperCommand):
 
 _PROGRAM = "chatwright.program"
 _ARGUMENTS = "chatwright.arguments"
-
-
 _Models = Annotated[
     list[str] | None,
     typer.Argument(
@@ -58,6 +56,9 @@ _Queue = Annotated[int, typer.Option(min=0, help="Requests that may wait for tha
 _Page = Annotated[
     bool, typer.Option("--page/--no-page", help="Whether / is a page to chat and inspect.")
 ]
+_Resume = Annotated[
+    float, typer.Option(min=0, help="Seconds that a stream waits for a lost client to come again.")
+]
 _Reload = Annotated[
     bool, typer.Option("--reload", help="Start anew when Python or TOML files change here.")
 ]
@@ -77,6 +78,7 @@ def serve(
     concurrency: _Concurrency = 64,
     queue: _Queue = 256,
     page: _Page = True,
+    resume: _Resume = 0,
     reload: _Reload = False,
     fd: _Fd = None,
 ) -> int:
@@ -84,13 +86,8 @@ def serve(
     named = models or ["smollm2"]
     if named[0] == "keys":
         return _keys(named[1:], api_keys or Path("keys.json"))
-    if not _is_loopback(host) and api_keys is None:
-        typer.echo(
-            f"chatwright: {host} can be reached from other machines, so that keys are needed: "
-            "chatwright serve keys add NAME --api-keys keys.json, then --api-keys keys.json",
-            err=True,
-        )
-        return 2
+    if api_keys is None and not _is_loopback(host):
+        return _needs_keys(host)
     if reload:
         return _reloading(ctx, host, port)
     from chatwright.asgi import create_app  # noqa: PLC0415  slow to import
@@ -98,7 +95,7 @@ def serve(
 
     _log()
     import_from_here()
-    limits = Limits(concurrency=concurrency, queue=queue)
+    limits = Limits(concurrency=concurrency, queue=queue, resume_seconds=resume)
     served = dict(map(_named, named))
     checks = {name: functools.partial(checked, model) for name, model in served.items()}
     who: dict[str, Any] = {"api_keys": api_keys, "cors": cors or (), "hosts": [host]}
@@ -132,6 +129,15 @@ def _tell(names: Iterable[str], address: str, *, page: bool) -> None:
     told |= {"Page": address} if page else {}
     lines = [f"  {what:<10} {where}" for what, where in told.items()]
     typer.echo("\n".join([f"{', '.join(names)} at {address}", *lines]), err=True)
+
+
+def _needs_keys(host: str) -> int:
+    typer.echo(
+        f"chatwright: {host} can be reached from other machines, so that keys are needed: "
+        "chatwright serve keys add NAME --api-keys keys.json, then --api-keys keys.json",
+        err=True,
+    )
+    return 2
 
 
 def _is_loopback(host: str) -> bool:

@@ -11,6 +11,10 @@ import pytest
 
 from chatwright import Finish, Reasoning, ToolCallDelta, Usage, chat_model, create_app
 from chatwright.run.serve.server import in_background
+from chatwright.wires.openai import completions
+from chatwright.wires.openai import server as openai
+from chatwright.wires.responses import server as responses
+from run.serve.schemas import valid
 
 
 class Serving:
@@ -43,6 +47,34 @@ def serving():
             return made
 
         yield serve
+
+
+@pytest.fixture(autouse=True)
+def as_openai_has_it(monkeypatch):
+    """Hold every body and event of OpenAI's wires against OpenAI's own document."""
+    kinds = {
+        "chat.completion": "CreateChatCompletionResponse",
+        "chat.completion.chunk": "CreateChatCompletionStreamResponse",
+        "text_completion": "CreateCompletionResponse",
+        "response": "Response",
+    }
+
+    def name(payload):
+        if "error" in payload and "object" not in payload:
+            return "ErrorResponse"
+        return kinds.get(payload.get("object"), "ResponseStreamEvent")
+
+    def held(payload):
+        return valid(payload, name(payload), "OpenAI")
+
+    for writer in (openai.Writer, completions._Writer, responses.Writer):
+        if "encode" in vars(writer):
+            encode = writer.encode
+            monkeypatch.setattr(
+                writer, "encode", staticmethod(lambda each, encode=encode: encode(held(each)))
+            )
+        whole = vars(writer)["whole"]
+        monkeypatch.setattr(writer, "whole", lambda self, whole=whole: held(whole(self)))
 
 
 def chatty():

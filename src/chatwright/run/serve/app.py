@@ -29,6 +29,7 @@ from chatwright.run.serve.metrics import Metrics, Timing
 from chatwright.run.serve.openapi import references
 from chatwright.run.serve.page import page
 from chatwright.run.serve.responses import RESPONSES_PATHS, responses
+from chatwright.run.serve.resume import Resuming
 from chatwright.wires.prompt import Prompt
 from chatwright.wires.wire import Server
 from chatwright.wires.writer import Writer
@@ -260,12 +261,13 @@ def app(
         allow_origins=[*origins],
         allow_methods=["GET", "POST", "DELETE"],
         allow_headers=["*"],
-        expose_headers=["x-request-id", "retry-after"],
+        expose_headers=["content-location", "retry-after", "x-request-id"],
     )
     guard = Middleware(Guard, origins=origins, keys=shared.keys, hosts=hosts, server_of=_server_of)
+    resuming = [Middleware(Resuming, shared.limits)] if shared.limits.resume_seconds else []
     made = Starlette(
         routes=_routes(shared),
-        middleware=[*([cors] if origins else []), guard],
+        middleware=[*([cors] if origins else []), guard, *resuming],
         exception_handlers={404: unknown, 405: unknown},
     )
     made.state.keys = shared.keys

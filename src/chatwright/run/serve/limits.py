@@ -22,6 +22,10 @@ class Limits:
         kept: How many responses are kept for requests that go on from them.
         kept_bytes: How large they may be together.
         kept_seconds: How long one is kept after it was made, or last gone on from.
+        resume_seconds: How long a stream lives on without its client, and is kept after its end; 0
+            for not at all: it ends with its client.
+        resume_streams: How many streams are kept so.
+        resume_bytes: How large they may be together.
         socket_seconds: How long a WebSocket may stay open; Open Responses has an hour.
         socket_queue: How many requests may wait on a WebSocket, which answers one at a time.
     """
@@ -38,5 +42,8 @@ class Limits:
     kept: int = 1_000
     kept_bytes: int = 64 * 2**20
     kept_seconds: float = 24 * 3600.0
+    resume_seconds: float = 0.0
+    resume_streams: int = 256
+    resume_bytes: int = 64 * 2**20
     socket_seconds: float = 3600.0
     socket_queue: int = 16

@@ -3,12 +3,25 @@
 from collections.abc import Mapping
 from typing import Any
 
-from chatwright.wires.openai.names import ERRORS
+from chatwright.wires.openai import names
 from chatwright.wires.usage import UsageFields
 
-__all__ = ["ERRORS", "MAX_TOKENS", "PATH", "PHASE", "REASONS", "THOUGHTS", "UNSAID", "USAGE"]
+__all__ = [
+    "CODES",
+    "ERRORS",
+    "MAX_TOKENS",
+    "PATH",
+    "PHASE",
+    "REASONS",
+    "THOUGHTS",
+    "UNSAID",
+    "USAGE",
+]
 
 PATH = "/responses"
+CODES: Mapping[str, int] = {"server_error": 500, "rate_limit_exceeded": 429, "invalid_prompt": 400}
+"""The codes of errors of responses that have failed, and the HTTP statuses that they stand for."""
+ERRORS: Mapping[str, int] = {**names.ERRORS, **CODES}
 MAX_TOKENS = "max_output_tokens"
 """The parameter that bounds an answer, and the reason of the end of one that it has cut."""
 REASONS: Mapping[str, str] = {"length": MAX_TOKENS, "content_filter": "content_filter"}

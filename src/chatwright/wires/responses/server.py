@@ -11,7 +11,8 @@ from chatwright.wires.framing import named_sse_event
 from chatwright.wires.openai.server import done, error
 from chatwright.wires.prompt import given
 from chatwright.wires.responses.items import Call, Item, Message, Thought
-from chatwright.wires.responses.names import PHASE, REASONS, UNSAID, USAGE
+from chatwright.wires.responses.names import CODES, PHASE, REASONS, UNSAID, USAGE
+from chatwright.wires.wire import error_kind
 from chatwright.wires.writer import Writer as BaseWriter
 
 __all__ = ["Writer", "error", "read"]
@@ -166,8 +167,7 @@ class Writer(BaseWriter):
 
     def fail(self, status: int, message: str) -> list[bytes]:
         """Return the pieces of the stream that end it with an error."""
-        fields = error(status, message)["error"]
-        told = {"code": fields["code"] or fields["type"], "message": message}
+        told = {"code": error_kind(CODES, status), "message": message}
         events = [
             *([] if self._begun else self._head(None)),
             {"type": "response.failed", "response": {**self._response("failed"), "error": told}},
