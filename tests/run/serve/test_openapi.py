@@ -34,7 +34,7 @@ def client():
 
 
 @SCHEMA.parametrize()
-@settings(max_examples=8, deadline=None, suppress_health_check=[*HealthCheck])
+@settings(max_examples=8, derandomize=True, deadline=None, suppress_health_check=[*HealthCheck])
 def test_the_server_answers_as_its_document_tells(case):
     if isinstance(case.body, dict) and case.body.get("model") is not None:
         case.body["model"] = "m"

@@ -11,6 +11,9 @@ from chatwright.wires.wire import Server
 
 __all__ = ["SERVER"]
 
+_REASONS = frozenset({"content_filter", "length", "stop"})
+"""What it knows of how an answer ends: there are no calls."""
+
 
 def _read(body: Mapping[str, Any]) -> Asked:
     return Asked(
@@ -46,7 +49,8 @@ class _Writer(server.Writer):
         return {**self._about("text_completion", "cmpl"), "choices": [], "usage": counts}
 
     def _made(self, text: str, reason: str | None) -> dict[str, Any]:
-        choice = {"index": self.index, "text": text, "finish_reason": reason, "logprobs": None}
+        known = reason if reason is None or reason in _REASONS else "stop"
+        choice = {"index": self.index, "text": text, "finish_reason": known, "logprobs": None}
         return {**self._about("text_completion", "cmpl"), "choices": [choice]}
 
     def whole(self) -> Mapping[str, Any]:
