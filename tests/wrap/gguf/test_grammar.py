@@ -114,6 +114,13 @@ def test_a_schema_of_parts_that_add_up_is_held_whole(schema):
     assert all(each in json.dumps(left) for each in map(json.dumps, schema.get("required", ())))
 
 
+def test_a_name_that_is_no_uri_costs_nothing():
+    schema = {**made(a={"$ref": "#/$defs/X"}), "$defs": {"X": {"type": "integer", "minimum": 3}}}
+    left, said = held({**schema, "$id": "anyOf with refs"})
+    assert said == []
+    assert left == {**schema, "additionalProperties": False}
+
+
 def test_a_schema_that_contradicts_itself_is_refused():
     schema = made(a={"type": "string", "minLength": 10, "pattern": "^a{1,3}$"})
     with pytest.raises(SchemaError, match="property 'a' is unsatisfiable"):

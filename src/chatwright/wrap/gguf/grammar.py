@@ -78,10 +78,13 @@ def _held(written: str, library: str) -> tuple[str, tuple[str, ...]]:
 
     if not problem(closed := _closed(schema)):
         return _written(closed), ()
+    if names := [each for each in _keywords(schema, ()) if each[-1] == "$id"]:
+        # No answer depends on what a schema is called, and llguidance wants a URI there.
+        return _held(json.dumps(_without(schema, names), ensure_ascii=False), library)
     if not problem(schema):  # closed, it may contradict itself
         return _written(schema), ()
     left_out = {}
-    suspects = [*_suspects(schema, ())]
+    suspects = [each for each in _keywords(schema, ()) if each[-1] not in _SAFE]
     dropped = set(suspects)
     if why := problem(_without(schema, dropped)):
         left_out["the schema"] = why
@@ -132,14 +135,14 @@ _SINGLE = frozenset({"additionalProperties", "items"})
 _SEVERAL = frozenset({"allOf", "anyOf", "oneOf", "prefixItems"})
 
 
-def _suspects(schema: Any, path: Path) -> Iterator[Path]:
-    """Yield the paths of the keywords that may be at fault, the outer ones first."""
+def _keywords(schema: Any, path: Path) -> Iterator[Path]:
+    """Yield the paths of the keywords of a schema, the outer ones first."""
     if not isinstance(schema, Mapping):
         return
-    yield from ((*path, key) for key in schema if key not in _SAFE)
+    yield from ((*path, key) for key in schema)
     for key, value in schema.items():
         for at, each in _parts(key, value):
-            yield from _suspects(each, (*path, key, *at))
+            yield from _keywords(each, (*path, key, *at))
 
 
 def _parts(key: str, value: Any) -> list[tuple[Path, Any]]:
