@@ -154,15 +154,21 @@ export class AnswerView {
     this.steps = el("div", { class: "steps" });
     this.buttons = el("div", { class: "buttons" });
     const head = el("header", {}, el("span", { class: "model" }, answer.model), switcher(lane, "answer", actions.choose));
-    this.element = el("section", { class: "answer", "aria-label": `Answer of ${answer.model}` }, head, this.steps, this.buttons);
+    this.element = el("section", { class: "answer", "aria-label": `Answer of ${answer.model}` }, head, this.steps);
     answer.steps.forEach((each, n) => {
       if (each.role === "assistant") this.#kept(each, answer.steps.slice(n + 1));
     });
   }
 
+  /** Show a step as the last one, which has the buttons. */
+  #show(view) {
+    this.steps.append(view.element);
+    view.toggle.before(this.buttons);
+  }
+
   #kept(step, rest) {
     const view = new StepView(step, { model: this.answer.model, headers: this.headers });
-    this.steps.append(view.element);
+    this.#show(view);
     this.#ended(view, rest);
   }
 
@@ -185,8 +191,8 @@ export class AnswerView {
   /** Show that a step comes, and return its view. */
   begin(step, request) {
     const view = new StepView(step, { request, model: this.answer.model, headers: this.headers, isLive: true, grew: this.grew });
-    this.steps.append(view.element);
     this.buttons.replaceChildren();
+    this.#show(view);
     return view;
   }
 
