@@ -148,6 +148,8 @@ class Writer:
 
     repeats = True
     """Whether pieces of text that go on where the last one ended differ by nothing else."""
+    has_calls = True
+    """Whether the wire has a form for tool calls."""
     known: Usage | None = None
     tells_usage = True
     """Whether a stream tells the tokens spent, on wires where that is asked for."""
@@ -180,7 +182,7 @@ class Writer:
             self.totals.said.append(delta)
             before, after = self._around
             return [b"".join((before, encode_basestring(delta).encode(), after))]
-        plain = _plain(delta)
+        plain = self._plain(delta)
         pieces = self.begin(plain)
         self.totals.add(plain)
         pieces += self._encoded(self._payloads(plain))
@@ -220,7 +222,7 @@ class Writer:
         Raises:
             ContentError: The wire has no form for it.
         """
-        self.totals.add(_plain(delta))
+        self.totals.add(self._plain(delta))
 
     def whole(self) -> Mapping[str, Any]:
         """Return the answer as one JSON object.
@@ -234,6 +236,14 @@ class Writer:
     def usage(self) -> Usage | None:
         """The tokens spent; None where those of the prompt are unknown."""
         return self.totals.usage
+
+    def _plain(self, delta: Delta) -> Delta:
+        if isinstance(delta, ToolCallDelta) and not self.has_calls:
+            raise ContentError(
+                f"the model calls a tool, {delta.name!r}, which this wire has no form for; ask by "
+                "a chat's"
+            )
+        return _plain(delta)
 
     def _encoded(self, payloads: Iterable[Any]) -> list[bytes]:
         return [self.encode(each) for each in payloads]

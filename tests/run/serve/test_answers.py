@@ -9,7 +9,7 @@ import openai
 import pytest
 from pydantic import BaseModel
 
-from chatwright import chat_model
+from chatwright import ToolCallDelta, chat_model
 from run.serve.obliging import obliging
 
 ASKED = [{"role": "user", "content": "hi"}]
@@ -177,6 +177,18 @@ class TestChatCompletions:
         assert models.retrieve("m").id == "m"
         with pytest.raises(openai.NotFoundError):
             models.retrieve("other")
+
+
+@pytest.mark.parametrize("path", ["/v1/completions", "/api/generate"])
+@pytest.mark.parametrize("stream", [True, False])
+def test_a_call_that_a_wire_has_no_form_for_is_an_error(serving, path, stream):
+    @chat_model
+    def calls(messages, tools=None):
+        yield ToolCallDelta(0, "call_1", "look", "{}")
+
+    refused = serving(calls).post(path, prompt="hi", stream=stream)
+    assert refused.status_code >= 400
+    assert "'look'" in refused.text
 
 
 @pytest.mark.parametrize(

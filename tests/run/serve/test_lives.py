@@ -146,6 +146,13 @@ def test_unknown_paths_and_methods(serving):
     assert server.client.get("/readyz").json()["models"] == ["m"]
 
 
+@pytest.mark.parametrize("path", ["/v1/responses", "/responses", "/v1/chat/completions"])
+def test_what_is_refused_at_the_door_has_the_apis_own_form(serving, path):
+    refused = serving().client.post(path, content=b"{}", headers={"Content-Type": "text/plain"})
+    assert refused.status_code == 415
+    assert refused.json()["error"].keys() == {"message", "type", "param", "code"}
+
+
 def test_metrics(serving):
     server = serving()
     server.ask()

@@ -80,6 +80,25 @@ def test_a_stream_is_taken_up_again_after_the_last_event(serving, way):
     assert said(again) == "".join(WORDS)
 
 
+@pytest.mark.parametrize(
+    ("path", "asked", "last"),
+    [
+        ("/v1/messages", {"messages": ASKED["messages"], "max_tokens": 9}, "message_stop"),
+        ("/v1/responses", {"input": "x"}, "[DONE]"),
+    ],
+)
+def test_events_with_names_have_ids_too(serving, path, asked, last):
+    server = serving(limits=Limits(resume_seconds=30))
+    answer = server.post(path, stream=True, **asked)
+    told = events(answer.text)
+    assert last in told[-1]["data"]
+    assert all(each["id"].partition(":")[0] in answer.headers["content-location"] for each in told)
+    rest = server.client.get(
+        answer.headers["content-location"], headers={"Last-Event-ID": told[3]["id"]}
+    )
+    assert events(rest.text) == told[4:]
+
+
 def test_without_it_a_lost_client_ends_the_generation(serving):
     endless = Endless()
     server = serving(endless.model)

@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from chatwright.deltas import Reasoning, Refusal, ToolCallDelta, Usage
+from chatwright.errors import ContentError
 from chatwright.wires.wire import Server
 
 __all__ = ["answer_shape", "error_shape", "shape"]
@@ -12,6 +13,7 @@ __all__ = ["answer_shape", "error_shape", "shape"]
 _SAID = (Reasoning("Hm."), "Hello.", Usage(1, 1, {"cache_read": 0}, {"reasoning": 0}))
 _SAMPLES: tuple[tuple[Any, ...], ...] = (
     ("Hello.",),
+    ("Hello.", Usage(1, 1)),
     _SAID,
     (ToolCallDelta(0, "call_1", "look", "{}"), Usage(1, 1)),
     (Refusal("No."),),
@@ -56,15 +58,20 @@ def _kind(value: Any) -> str:
 
 def answer_shape(server: Server) -> dict[str, Any]:
     """Return the JSON schema of the whole answers of the server's end of a wire."""
-    return shape(_written(server, each, choice) for each in _SAMPLES for choice in _CHOICES)
+    written = (_written(server, each, choice) for each in _SAMPLES for choice in _CHOICES)
+    return shape(each for each in written if each is not None)
 
 
 def _written(server: Server, sample: Iterable[Any], choice: Any) -> Any:
+    """Return an answer; None where the wire has no form for what it holds."""
     said = {"messages": [], "input": "hi", "prompt": "hi"}
     asked = server.read({"model": "m", **said, "tool_choice": choice})
     writer = server.writer(replace(asked, number="0"))
-    for delta in sample:
-        writer.add(delta)
+    try:
+        for delta in sample:
+            writer.add(delta)
+    except ContentError:
+        return None
     return writer.whole()
 
 

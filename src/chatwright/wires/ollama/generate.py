@@ -18,6 +18,8 @@ def _read(body: Mapping[str, Any]) -> Asked:
 class _Writer(server.Writer):
     """Writes an answer as lines, or as one object, with its text under `response`."""
 
+    has_calls = False
+
     def _line(self, message: Mapping[str, Any], **more: Any) -> dict[str, Any]:
         line = super()._line(message, **more)
         told: Mapping[str, Any] = line.pop("message")

@@ -26,6 +26,8 @@ def _read(body: Mapping[str, Any]) -> Asked:
 class _Writer(server.Writer):
     """Writes an answer's text as chunks, or as one completion; it has no place for reasoning."""
 
+    has_calls = False
+
     def __init__(self, asked: Asked) -> None:
         super().__init__(asked, OPENAI)
 
