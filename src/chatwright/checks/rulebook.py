@@ -13,7 +13,7 @@ from chatwright.checks.finding import Severity
 from chatwright.checks.sources import SOURCES
 from chatwright.checks.trial import Trial
 
-__all__ = ["SECTIONS", "Rule", "known", "rule", "rules"]
+__all__ = ["SECTIONS", "Rule", "known", "local", "rule", "rules"]
 
 SECTIONS = {
     "basics": "Basics",
@@ -203,6 +203,18 @@ def rules(only: Sequence[str] | None = None, skipped: Sequence[str] = ()) -> lis
         if (only is None or any(_is(each.id, wanted) for wanted in only))
         and not any(_is(each.id, unwanted) for unwanted in skipped)
     ]
+
+
+def local() -> tuple[str, ...]:
+    """Return the ids of the rules that neither we nor an installed package have.
+
+    An application has registered them: another process knows them only once it imports that.
+    """
+    told = [each.module for each in metadata.entry_points(group=ENTRY_POINTS)]
+    packages = {each.partition(".")[0] for each in (OURS, *told)}
+    return tuple(
+        each.id for each in rules() if each.test.__module__.partition(".")[0] not in packages
+    )
 
 
 def _place(each: Rule) -> tuple[int, int]:

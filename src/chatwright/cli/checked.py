@@ -19,7 +19,8 @@ async def checked(model: str, **options: Any) -> AsyncGenerator[Mapping[str, Any
     """Yield what a check finds, as the inspector tells it; closing it ends the check's processes.
 
     The model is checked as `chatwright check MODEL` does without a word more: scripted where that
-    is possible, and never called for real.
+    is possible, and never called for real; rules that the served application has registered itself
+    are not tried.
 
     Args:
         model: Its string.
@@ -82,12 +83,14 @@ class _Check:
     def _run(self) -> None:
         from chatwright.checks.finding import score  # noqa: PLC0415  slow to import
         from chatwright.checks.reports.words import headline  # noqa: PLC0415  likewise
+        from chatwright.checks.rulebook import local  # noqa: PLC0415  likewise
         from chatwright.checks.run.engine import Options  # noqa: PLC0415  likewise
         from chatwright.checks.run.process import Supervised  # noqa: PLC0415  likewise
         from chatwright.cli.check import find  # noqa: PLC0415  likewise
 
+        options = Options(**{"skip": local(), **self._options})
         self._supervised = Supervised(
-            *(find, self._model, {}, Options(**self._options), lambda _: False),
+            *(find, self._model, {}, options, lambda _: False),
             lambda rule: self._told("rule", rule=rule),
         )
         report = self._supervised.report(lambda found: self._told("finding", **found.as_dict()))

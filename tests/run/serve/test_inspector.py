@@ -16,6 +16,7 @@ from langchain_core.tools import tool
 from pydantic import BaseModel, SecretStr
 
 from chatwright import ChatEndpoint, Price, Reasoning, Refusal, Usage, chat_model
+from chatwright.checks import rulebook
 from chatwright.cli.checked import checked
 from chatwright.run.serve import page
 from chatwright.run.serve.keys import add_key
@@ -421,6 +422,17 @@ class TestCheck:
         assert (report["passed"], report["tried"], done["type"]) == (3, 3, "done")
         assert report["summary"] == "3 of 3 rules hold"
 
+    def test_rules_of_the_served_application_itself_are_left_out(self, serving, file, monkeypatch):
+        """The check's processes do not import it."""
+        assert rulebook.rules()
+        monkeypatch.setattr(rulebook, "_RULES", {**rulebook._RULES})  # as they were, afterwards
+        rulebook.rule("ACME7", "The answer is short", mend="Say less.")(acmes_own)
+        server = serving(checks={"m": functools.partial(checked, file)})
+        with started(server, "/inspector/check") as pieces_of_it:
+            got = b""
+            while b'"finding"' not in got:
+                got += next(pieces_of_it, b"") or pytest.fail(f"it has ended: {got}")
+
     def test_nothing_is_called_for_real(self, serving, file):
         check = functools.partial(checked, file, only=("B1",), upstream="none")
         *_, error, done = told(serving(checks={"m": check}).post("/inspector/check"))
@@ -474,7 +486,7 @@ class TestCheck:
         got = b""
         with started(server, "/inspector/check") as pieces_of_it:
             while not when(got):
-                got += next(pieces_of_it)
+                got += next(pieces_of_it, b"") or pytest.fail(f"it has ended: {got}")
         # multiprocessing's resource tracker stays, as long as this process does.
         eventually(lambda: not [p for p in own() if "resource_tracker" not in _command(p)])
         eventually(lambda: "chatwright-check" not in {t.name for t in threading.enumerate()})
@@ -508,6 +520,10 @@ class TestCheck:
         )
         assert server.post("/inspector/check", model="other").status_code == 404
         assert server.client.post("/inspector/check", json={}).status_code == 400
+
+
+def acmes_own(trial):
+    """Answers are read on phones."""
 
 
 BODY = {"model": "m"}
