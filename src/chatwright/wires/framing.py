@@ -6,7 +6,9 @@ bytes are cut, the payloads are the same.
 
 import codecs
 import json
+import re
 from collections.abc import Callable, Mapping
+from json.encoder import encode_basestring
 from typing import Any, Protocol, TypeAlias
 
 from chatwright.errors import EngineError
@@ -21,7 +23,9 @@ __all__ = [
     "SseDecoder",
     "TextDecoder",
     "WholeDecoder",
+    "json_bytes",
     "json_line",
+    "json_string",
     "named_sse_event",
     "sse_event",
 ]
@@ -308,16 +312,33 @@ MEDIA_TYPES: Mapping[str, str] = {
 
 
 _encode = json.JSONEncoder(ensure_ascii=False).encode  # `json.dumps` makes one for each call
+_APART = re.compile("[\x85\u2028\u2029\ud800-\udfff]")
+"""Line ends of Unicode, at which `str.splitlines` parts a line of JSON, and halves of pairs, which
+UTF-8 has no form for."""
+
+
+def json_bytes(payload: Any) -> bytes:
+    """Return a payload as JSON in one line, for whatever reads lines."""
+    return _apart(_encode(payload))
+
+
+def json_string(text: str) -> bytes:
+    """Return a text as JSON, likewise."""
+    return _apart(encode_basestring(text))
+
+
+def _apart(text: str) -> bytes:
+    return _APART.sub(lambda each: f"\\u{ord(each[0]):04x}", text).encode()
 
 
 def json_line(payload: Any) -> bytes:
     """Return a payload as a line of JSON."""
-    return _encode(payload).encode() + b"\n"
+    return json_bytes(payload) + b"\n"
 
 
 def sse_event(payload: Any) -> bytes:
     """Return a payload as a server-sent event."""
-    return f"data: {_encode(payload)}\n\n".encode()
+    return b"data: " + json_bytes(payload) + b"\n\n"
 
 
 def named_sse_event(payload: Mapping[str, Any]) -> bytes:

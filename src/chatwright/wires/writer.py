@@ -3,7 +3,6 @@
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from json.encoder import encode_basestring
 from typing import Any
 
 from chatwright.deltas import (
@@ -17,6 +16,7 @@ from chatwright.deltas import (
 )
 from chatwright.errors import ContentError, OutputError
 from chatwright.wires.asked import Asked
+from chatwright.wires.framing import json_string
 
 __all__ = ["CallSoFar", "Totals", "Writer"]
 
@@ -181,7 +181,7 @@ class Writer:
         if self._around is not None and type(delta) is str:
             self.totals.said.append(delta)
             before, after = self._around
-            return [b"".join((before, encode_basestring(delta).encode(), after))]
+            return [b"".join((before, json_string(delta), after))]
         plain = self._plain(delta)
         pieces = self.begin(plain)
         self.totals.add(plain)
@@ -192,7 +192,7 @@ class Writer:
     def _learned(self) -> tuple[bytes, bytes] | None:
         """Return what stands around a piece of text that goes on where the last one ended."""
         pieces = self._encoded(self._payloads(_MARK))
-        before, mark, after = pieces[0].partition(encode_basestring(_MARK).encode())
+        before, mark, after = pieces[0].partition(json_string(_MARK))
         return (before, after) if mark and len(pieces) == 1 else None
 
     def answers(self, delta: Any) -> bool:

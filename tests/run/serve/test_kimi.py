@@ -49,7 +49,7 @@ def test_a_forced_call_conforms_to_its_schema(gpt, schema):
         "tools": [{"type": "function", "function": tool}],
         "tool_choice": "required",
         "temperature": 0,
-        "max_tokens": 128,
+        "max_tokens": 64,
     }
     whole = gpt.create(**asked).choices[0]
     # The client's helper would raise for an answer that the limit has cut.

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import functools
 import logging
 from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from typing import Any
@@ -11,6 +12,7 @@ from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
 from chatwright.deltas import Block, Delta, Finish
 from chatwright.langchain.incoming import Incoming
 from chatwright.langchain.model import ChatModel
+from chatwright.run.serve.conforming import Conforming
 from chatwright.wires.openai.choices import Choice
 from chatwright.wires.prompt import Prompt
 
@@ -86,6 +88,8 @@ class _Drive:
         self._incoming = Incoming()
         self._reason: str | None = None
         self._metadata: dict[str, Any] = {}
+        wanted = prompt.response_format
+        self._conforming = Conforming(wanted) if wanted else None
 
     async def stream(self) -> AsyncGenerator[Delta]:
         """Yield the answer as it comes."""
@@ -95,23 +99,33 @@ class _Drive:
         try:
             async for chunk in chunks:
                 if (text := incoming.text(chunk)) is not None:
+                    if self._conforming:
+                        self._conforming.feed(text)
                     yield text
                     continue
                 for delta in self._taken(chunk):
+                    if self._conforming:
+                        self._conforming.feed(delta)
                     yield delta
         finally:
             close: Any = getattr(chunks, "aclose", None)
             if close is not None:
                 await close()
+        if self._conforming:
+            self._conforming.end(self._reason)
         for delta in self._end():
             yield delta
 
     async def whole(self) -> AsyncGenerator[Delta]:
         """Yield the answer once it is whole."""
         given = parameters_of(self._model, self._prompt, self._config["run_name"])
-        message = await self._model.ainvoke([*self._prompt.messages], self._config, **given)
+        ask, talk = functools.partial(self._asked, given), self._prompt.messages
+        message = await (self._conforming.asked(ask, talk) if self._conforming else ask(talk))
         for delta in [*self._taken(message), *self._end()]:
             yield delta
+
+    async def _asked(self, given: Mapping[str, Any], talk: Sequence[BaseMessage]) -> Any:
+        return await self._model.ainvoke([*talk], self._config, **given)
 
     def _taken(self, message: BaseMessage) -> Iterator[Delta]:
         metadata = message.response_metadata

@@ -16,6 +16,7 @@ from chatwright.run.serve.failures import Failure, HttpError, failure_of
 from chatwright.run.serve.guard import SEND
 from chatwright.run.serve.limits import Limits
 from chatwright.run.serve.metrics import Timing
+from chatwright.wires.framing import json_bytes
 from chatwright.wires.wire import Server
 from chatwright.wires.writer import Writer
 
@@ -123,7 +124,7 @@ class Exchange(Response):
             async for delta in deltas:
                 self._writer.add(delta)
         self._timing.usage = self._writer.usage
-        body = json.dumps(self._writer.whole(), ensure_ascii=False).encode()
+        body = json_bytes(self._writer.whole())
         await self._start(200, {"Content-Type": "application/json"}, len(body))
         await self._body(body, more=False)
 

@@ -1,6 +1,5 @@
 """What went wrong, as HTTP tells it: a status, a message, and when to come again."""
 
-import json
 import logging
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -17,7 +16,14 @@ from langchain_core.exceptions import (
     ModelTimeoutError,
 )
 
-from chatwright.errors import ChatwrightError, ParameterError, SchemaError, SourceError
+from chatwright.errors import (
+    ChatwrightError,
+    ParameterError,
+    SchemaError,
+    SourceError,
+    StructureError,
+)
+from chatwright.wires.framing import json_bytes
 from chatwright.wires.wire import Server
 
 __all__ = ["Failure", "HttpError", "failure_of"]
@@ -73,7 +79,7 @@ class Failure(NamedTuple):
             fields = server.error(self.status, self.message)
         if self.detail:
             fields = {**fields, "error": {**fields["error"], **self.detail}}
-        return json.dumps(fields, ensure_ascii=False).encode()
+        return json_bytes(fields)
 
 
 _KINDS: tuple[tuple[type[BaseException], int], ...] = (
@@ -86,6 +92,7 @@ _KINDS: tuple[tuple[type[BaseException], int], ...] = (
     (ModelAuthenticationError, 502),
     (ModelPermissionDeniedError, 502),
     (ModelConnectionError, 502),
+    (StructureError, 502),
     (ModelTimeoutError, 504),
     (TimeoutError, 504),
     (NotImplementedError, 400),
