@@ -116,7 +116,8 @@ def serve(
 def _named(model: str) -> tuple[str, str]:
     """Return a model's name and its string: `NAME=MODEL`, or the string's own last part."""
     name, separator, rest = model.partition("=")
-    if separator and name and not any(each in name for each in ":/#?"):
+    is_name = not ("://" in name or {"#", "?"} & {*name} or Path(model).exists())
+    if separator and name and rest and is_name:
         return name, rest
     _, _, behind = model.rpartition("#" if "#" in model else ":")
     return Path(behind).stem if "/" in behind or behind.endswith(

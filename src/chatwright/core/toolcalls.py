@@ -56,7 +56,7 @@ class ToolCallFilter:
         firsts = {marker[0] for marker in self._markers}
         self._firsts = "".join(firsts | ({*"`[{"} if self._bare else set()))
         self._reader: Reader | None = JsonCalls(self._context, "") if begun else None
-        self._spoken = False
+        self._spoken = self._has_called = False
         self._line_start = True
         self._held: list[str] = []
         self.done = False
@@ -106,6 +106,7 @@ class ToolCallFilter:
         """Have a reader take text; behind it, a line begins."""
         begun = len(out)
         rest = reader.take(text, out)
+        self._has_called = self._has_called or not all(isinstance(x, str) for x in out[begun:])
         if reader.over:
             self._reader, self._line_start = None, True
             self._note(out[begun:])
@@ -136,8 +137,11 @@ class ToolCallFilter:
         if not marker:
             return text[end:]
         if marker in self._protocol.halts:
-            self.done = True
-            return ""
+            if self._has_called:  # the LLM makes up the result of its own call
+                self.done = True
+                return ""
+            self._say(marker, out)
+            return text[at + len(marker) :]
         return self._begin(marker, text[at:])
 
     def _begin(self, marker: str, text: str) -> str:

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Self, TypeVar
 
 from langchain_core.messages import AIMessage, BaseMessage
@@ -27,8 +27,11 @@ class Prompt:
         response_format: As OpenAI has it; None for text.
         stop: The stop sequences.
         parameters: Sampling parameters that are set, by LangChain's names.
-        count: How many answers are wanted.
+        others: Further conversations that are asked the same.
+        count: How many answers are wanted, to each.
         tells_usage: Whether a stream tells the tokens spent.
+        hides_reasoning: Whether reasoning was not asked for where that is for a client to say.
+        loads: What is answered where nothing is said: that the model is there, or is let go.
         ignored: The names of fields that have a value and no effect, as the original's server
             leaves out what it does not know: for the log.
     """
@@ -39,9 +42,23 @@ class Prompt:
     response_format: Mapping[str, Any] | None = None
     stop: Sequence[str] = ()
     parameters: Mapping[str, Any] = field(default_factory=dict)
+    others: Sequence[Sequence[BaseMessage]] = ()
     count: int = 1
     tells_usage: bool = True
+    hides_reasoning: bool = False
+    loads: str = "load"
     ignored: Sequence[str] = ()
+
+    @property
+    def answers(self) -> int:
+        """How many answers are wanted in all."""
+        return self.count * (1 + len(self.others))
+
+    def each(self) -> "list[Prompt]":
+        """Return a prompt for each answer, in their order."""
+        talks = [self.messages, *self.others]
+        ones = [replace(self, messages=talk, others=(), count=1) for talk in talks]
+        return [one for one in ones for _ in range(self.count)]
 
 
 class Body(BaseModel):

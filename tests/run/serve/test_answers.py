@@ -198,7 +198,7 @@ def test_a_call_that_a_wire_has_no_form_for_is_an_error(serving, path, stream):
         ("/v1/responses", {"input": "hi"}, {"reasoning": {"effort": "none"}}),
         (
             "/v1/messages",
-            {"messages": ASKED, "max_tokens": 9},
+            {"messages": ASKED, "max_tokens": 9, "thinking": {"type": "adaptive"}},
             {"output_config": {"effort": "none"}},
         ),
     ],
@@ -211,7 +211,8 @@ def test_the_effort_of_reasoning_reaches_a_model_that_takes_it(serving, path, as
 
 class TestMessages:
     def test_whole(self, claude):
-        made = claude.create(model="m", messages=ASKED, max_tokens=99, system="Be kind.")
+        asked = {"messages": ASKED, "max_tokens": 99, "system": "Be kind."}
+        made = claude.create(model="m", thinking={"type": "adaptive"}, **asked)
         assert [each.type for each in made.content] == ["thinking", "text"]
         assert (made.content[1].text, made.stop_reason) == (TEXT, "end_turn")
         assert (made.usage.input_tokens, made.usage.output_tokens) == (7, 5)

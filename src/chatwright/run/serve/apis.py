@@ -46,7 +46,8 @@ class Api:
     def writer(self, asked: Asked, prompt: Prompt) -> Writer:
         """Return what writes an answer."""
         make = self.server.writer
-        writer = make(asked) if prompt.count == 1 else Choices(asked, make, prompt.count)
+        several = (prompt.answers, prompt.count)
+        writer = make(asked) if prompt.answers == 1 else Choices(asked, make, *several)
         writer.tells_usage = prompt.tells_usage
         return writer
 

@@ -19,7 +19,7 @@ from chatwright.run.serve.admission import Admission
 from chatwright.run.serve.apis import APIS, Api
 from chatwright.run.serve.drive import driven
 from chatwright.run.serve.exchange import Exchange, body_of
-from chatwright.run.serve.failures import Failure, HttpError, failure_of
+from chatwright.run.serve.failures import REQUEST_ID, Failure, HttpError, failure_of, identified
 from chatwright.run.serve.guard import CLIENT, Guard
 from chatwright.run.serve.inspector import Check, inspector
 from chatwright.run.serve.keys import Client, Keys
@@ -170,7 +170,7 @@ def _endpoint(shared: App, api: Api) -> Any:
 
     async def answer(request: Request) -> Response:
         number = uuid.uuid4().hex
-        told = {"x-request-id": f"req_{number}"}
+        told = identified(number)
         try:
             body = await body_of(request, shared.limits)
             read = api.body.read(body)
@@ -202,7 +202,8 @@ class _Counted(Response):
 
 def _failed(failure: Failure, server: Server | None, headers: Mapping[str, str]) -> Response:
     told = {**headers, **failure.headers()}
-    return Response(failure.body(server), failure.status, told, "application/json")
+    body = failure.body(server, told.get(REQUEST_ID))
+    return Response(body, failure.status, told, "application/json")
 
 
 def _routes(shared: App) -> list[BaseRoute]:
@@ -261,7 +262,7 @@ def app(
         allow_origins=[*origins],
         allow_methods=["GET", "POST", "DELETE"],
         allow_headers=["*"],
-        expose_headers=["content-location", "retry-after", "x-request-id"],
+        expose_headers=["content-location", "retry-after", "request-id", "x-request-id"],
     )
     guard = Middleware(Guard, origins=origins, keys=shared.keys, hosts=hosts, server_of=_server_of)
     resuming = [Middleware(Resuming, shared.limits)] if shared.limits.resume_seconds else []

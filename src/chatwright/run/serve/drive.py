@@ -9,7 +9,7 @@ from typing import Any
 
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
 
-from chatwright.deltas import Block, Delta, Finish
+from chatwright.deltas import Block, Delta, Finish, Reasoning
 from chatwright.langchain.incoming import Incoming
 from chatwright.langchain.model import ChatModel
 from chatwright.run.serve.conforming import Conforming
@@ -88,6 +88,7 @@ class _Drive:
         self._incoming = Incoming()
         self._reason: str | None = None
         self._metadata: dict[str, Any] = {}
+        self._has_hidden = False
         wanted = prompt.response_format
         self._conforming = Conforming(wanted) if wanted else None
 
@@ -137,6 +138,10 @@ class _Drive:
             if isinstance(delta, Block):
                 if delta.block.get("type") != "text":
                     log.info("left out: %s, which this wire has no form for", delta.block["type"])
+            elif self._prompt.hides_reasoning and isinstance(delta, Reasoning):
+                if not self._has_hidden:
+                    log.info("left out: reasoning, which the request does not ask for")
+                self._has_hidden = True
             elif delta != "":
                 yield delta
 
@@ -193,11 +198,18 @@ class _Several:
 
 
 class _Loaded:
-    """The answer to a request that asks nothing: the model is there."""
+    """The answer to a request that asks nothing: the model is there.
+
+    Args:
+        told: By what word that is told.
+    """
+
+    def __init__(self, told: str) -> None:
+        self._told = told
 
     async def stream(self) -> AsyncGenerator[Delta]:
         """Yield that it is."""
-        yield Finish("load")
+        yield Finish(self._told)
 
     whole = stream
 
@@ -213,7 +225,7 @@ def driven(model: ChatModel, prompt: Prompt, run_name: str) -> _Drive | _Several
         run_name: The run's name, for traces.
     """
     if not prompt.messages:
-        return _Loaded()
-    if prompt.count == 1:
+        return _Loaded(prompt.loads)
+    if prompt.answers == 1:
         return _Drive(model, prompt, run_name)
-    return _Several([_Drive(model, prompt, run_name) for _ in range(prompt.count)])
+    return _Several([_Drive(model, each, run_name) for each in prompt.each()])

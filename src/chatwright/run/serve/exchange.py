@@ -12,7 +12,7 @@ from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
 from chatwright.run.serve.admission import Admission
-from chatwright.run.serve.failures import Failure, HttpError, failure_of
+from chatwright.run.serve.failures import REQUEST_ID, Failure, HttpError, failure_of
 from chatwright.run.serve.guard import SEND
 from chatwright.run.serve.limits import Limits
 from chatwright.run.serve.metrics import Timing
@@ -146,7 +146,7 @@ class Exchange(Response):
             pieces = self._writer.fail(failure.status, failure.message)
             await self._piece(b"".join(pieces), more=False)
             return
-        body = failure.body(self._server)
+        body = failure.body(self._server, self._told_too.get(REQUEST_ID))
         headers = {"Content-Type": "application/json", **failure.headers()}
         await self._start(failure.status, headers, len(body))
         await self._body(body, more=False)

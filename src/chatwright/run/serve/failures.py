@@ -26,7 +26,21 @@ from chatwright.errors import (
 from chatwright.wires.framing import json_bytes
 from chatwright.wires.wire import Server
 
-__all__ = ["Failure", "HttpError", "failure_of"]
+__all__ = ["REQUEST_ID", "Failure", "HttpError", "failure_of", "identified"]
+
+REQUEST_ID = "request-id"
+"""The header by which Anthropic's clients know a request; OpenAI's has `x-` before it."""
+
+
+def identified(number: int | str) -> dict[str, str]:
+    """Return the headers that tell a request's id.
+
+    Args:
+        number: Unlike any other request's.
+    """
+    told = f"req_{number}"
+    return {REQUEST_ID: told, f"x-{REQUEST_ID}": told}
+
 
 log = logging.getLogger("chatwright.serve")
 
@@ -72,11 +86,18 @@ class Failure(NamedTuple):
             return {}
         return {"Retry-After": str(max(1, round(self.retry_after)))}
 
-    def body(self, server: Server | None) -> bytes:
-        """Return it in a wire's own form; in OpenAI's general one where there is none."""
+    def body(self, server: Server | None, request_id: str | None = None) -> bytes:
+        """Return it in a wire's own form; in OpenAI's general one where there is none.
+
+        Args:
+            server: The server's end of the wire.
+            request_id: Is told where the wire has a place for it.
+        """
         fields: Mapping[str, Any] = {"error": {"message": self.message, "code": self.status}}
         if server is not None:
             fields = server.error(self.status, self.message)
+        if request_id and "type" in fields:
+            fields = {**fields, "request_id": request_id}
         if self.detail:
             fields = {**fields, "error": {**fields["error"], **self.detail}}
         return json_bytes(fields)

@@ -18,7 +18,7 @@ from chatwright.run.serve.admission import Admission
 from chatwright.run.serve.apis import Api
 from chatwright.run.serve.drive import events, parameters_of
 from chatwright.run.serve.exchange import body_of
-from chatwright.run.serve.failures import HttpError
+from chatwright.run.serve.failures import HttpError, identified
 from chatwright.run.serve.listings import guarded
 from chatwright.run.serve.metrics import Timing
 from chatwright.run.serve.shown import shown, shown_data
@@ -157,7 +157,7 @@ def inspector(shared: "App") -> list[BaseRoute]:
 
 def _streaming(api: Api, shared: "App", make: Callable[..., Response]) -> Any:
     async def answer(request: Request) -> Response:
-        headers = {"x-request-id": f"req_{uuid.uuid4().hex}"}
+        headers = identified(uuid.uuid4().hex)
         try:
             body = await body_of(request, shared.limits)
             return make(shared, body, scope=request.scope, headers=headers)

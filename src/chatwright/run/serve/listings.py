@@ -1,6 +1,7 @@
 """Which models there are, as each API tells it, and what is asked of them beside answers."""
 
 import hashlib
+import uuid
 from collections.abc import Callable
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -12,7 +13,7 @@ from starlette.routing import BaseRoute, Route
 
 from chatwright.langchain.model import ChatModel
 from chatwright.run.serve.exchange import body_of
-from chatwright.run.serve.failures import HttpError, failure_of
+from chatwright.run.serve.failures import REQUEST_ID, HttpError, failure_of, identified
 from chatwright.wires import WIRES
 from chatwright.wires.anthropic.request import CountTokens
 from chatwright.wires.ollama.request import Show
@@ -54,16 +55,25 @@ def guarded(answer: Callable[..., Any], shared: "App") -> Any:
     """
 
     async def guard(request: Request) -> Response:
+        told = identified(uuid.uuid4().hex)
         try:
-            return JSONResponse(await answer(request, shared))
+            return JSONResponse(await answer(request, shared), headers=told)
         except Exception as error:  # noqa: BLE001  each becomes an answer
             failure = failure_of(error)
-            name = "anthropic" if "anthropic-version" in request.headers else "openai"
-            wire = WIRES["ollama" if request.url.path.startswith("/api/") else name]
-            body = failure.body(wire.server)
-            return Response(body, failure.status, failure.headers(), "application/json")
+            body = failure.body(WIRES[_wire(request)].server, told[REQUEST_ID])
+            headers = {**failure.headers(), **told}
+            return Response(body, failure.status, headers, "application/json")
 
     return guard
+
+
+def _wire(request: Request) -> str:
+    """Return the name of the wire that a request speaks: some paths are of two."""
+    path = request.url.path
+    if path.startswith("/api/"):
+        return "ollama"
+    is_anthropics = path.startswith("/v1/messages") or "anthropic-version" in request.headers
+    return "anthropic" if is_anthropics else "openai"
 
 
 def _about(name: str, shared: "App") -> dict[str, Any]:

@@ -11,7 +11,7 @@ from starlette.routing import BaseRoute, Route, WebSocketRoute
 
 from chatwright.run.serve.apis import Api
 from chatwright.run.serve.exchange import body_of
-from chatwright.run.serve.failures import HttpError
+from chatwright.run.serve.failures import HttpError, identified
 from chatwright.run.serve.guard import CLIENT
 from chatwright.run.serve.kept import Kept, KeptResponses, Owner
 from chatwright.run.serve.sockets import Socket
@@ -165,7 +165,7 @@ class _Made:
                 self._kept.keep(owner, response, items)
             done()
 
-        headers = {"x-request-id": f"req_{number}"}
+        headers = identified(number)
         return self._shared.answering(
             _RESPONSES, read, prompt, _Keeping(asked, keep), scope=request.scope, headers=headers
         )
@@ -180,7 +180,7 @@ class _Made:
         read = Compact.read(body)
         prompt = read.prompt(self._before(read, Owner(_client(request))))
         asked = Asked(model=read.model, messages=(), number=uuid.uuid4().hex)
-        headers = {"x-request-id": f"req_{asked.number}"}
+        headers = identified(asked.number)
         return self._shared.answering(
             _COMPACT, read, prompt, compact.Writer(asked), scope=request.scope, headers=headers
         )

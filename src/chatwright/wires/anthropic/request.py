@@ -67,6 +67,10 @@ class CountTokens(Body):
         return tools, others
 
 
+_THINKING = frozenset({"adaptive", "enabled"})
+"""By which types of `thinking` a request asks for it: without it, an answer has none."""
+
+
 class Messages(CountTokens):
     """A request for a message.
 
@@ -79,6 +83,7 @@ class Messages(CountTokens):
     temperature: float | None = Field(default=None, ge=0, le=1)
     top_p: float | None = Field(default=None, ge=0, le=1)
     top_k: int | None = Field(default=None, ge=0)
+    thinking: dict[str, Any] | None = None
 
     parameters: ClassVar[Mapping[str, str]] = {
         name: name for name in ("max_tokens", "temperature", "top_p", "top_k")
@@ -105,6 +110,7 @@ class Messages(CountTokens):
             response_format=self._format(),
             stop=[each for each in self.stop_sequences or () if each],
             parameters=sampling,
+            hides_reasoning=(self.thinking or {}).get("type") not in _THINKING,
             ignored=[*self.unknown(), *others],
         )
 

@@ -49,8 +49,9 @@ class _Asking(Body):
     format: str | dict[str, Any] | None = None
     options: Options | None = None
     think: bool | str | None = None
+    keep_alive: int | float | str | None = None
 
-    silent: ClassVar[frozenset[str]] = frozenset({"keep_alive", "truncate", "shift"})
+    silent: ClassVar[frozenset[str]] = frozenset({"truncate", "shift"})
     refused: ClassVar[Mapping[str, Any]] = {"logprobs": (False,), "top_logprobs": (0,)}
 
     def asked(self) -> dict[str, Any]:
@@ -62,11 +63,13 @@ class _Asking(Body):
             del sampling["max_tokens"]
         stops = [options.stop] if isinstance(options.stop, str) else options.stop or []
         others = [f"options.{name}" for name in options.model_extra or ()]
-        think = [] if self.think is None else ["think"]
+        think = ["think"] if self.think else []
         return {
             "response_format": self._format(),
             "stop": [each for each in stops if each],
             "parameters": given(**sampling),
+            "hides_reasoning": self.think is False,
+            "loads": "unload" if str(self.keep_alive).rstrip("hms") == "0" else "load",
             "ignored": [*self.unknown(), *sorted(others), *think],
         }
 

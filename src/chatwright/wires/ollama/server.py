@@ -97,7 +97,7 @@ class Writer(BaseWriter):
 
     def _end(self) -> dict[str, Any]:
         totals = self.totals
-        reason = totals.reason if totals.reason in {"length", "load"} else "stop"
+        reason = totals.reason if totals.reason in {"length", "load", "unload"} else "stop"
         made = {"done": True, "done_reason": reason, **self._durations()}
         return made | (USAGE.write(totals.usage) if totals.usage else {})
 

@@ -31,15 +31,17 @@ class Choices(Writer):
     Args:
         asked: What was asked.
         make: Makes the writer of one answer.
-        count: How many there are.
+        answers: How many there are.
+        each: How many belong to one prompt.
     """
 
-    def __init__(self, asked: Asked, make: Callable[[Asked], Any], count: int) -> None:
+    def __init__(self, asked: Asked, make: Callable[[Asked], Any], answers: int, each: int) -> None:
         """Start with nothing."""
         super().__init__(asked)
-        self._writers: list[ChoiceWriter] = [make(asked) for _ in range(count)]
-        for index, each in enumerate(self._writers):
-            each.index, each.tells_usage = index, False
+        self._each = each
+        self._writers: list[ChoiceWriter] = [make(asked) for _ in range(answers)]
+        for index, writer in enumerate(self._writers):
+            writer.index, writer.tells_usage = index, False
 
     def feed(self, delta: Delta | Choice) -> list[bytes]:
         """Take the next piece, a `Choice`, and return the pieces of the stream that it makes."""
@@ -70,10 +72,12 @@ class Choices(Writer):
 
     @property
     def usage(self) -> Usage | None:
-        """The tokens spent: those of the prompt once, as OpenAI counts them."""
+        """The tokens spent: those of a prompt once, as OpenAI counts them."""
         known = [each.totals.usage for each in self._writers]
         counts = [each for each in known if each is not None]
         if len(counts) < len(known):
             return None
         made = sum(each.output_tokens or 0 for each in counts)
-        return Usage(counts[0].input_tokens, made, counts[0].input_token_details)
+        read = sum(each.input_tokens or 0 for each in counts[:: self._each])
+        details = counts[0].input_token_details if len(counts) == self._each else {}
+        return Usage(read, made, details)

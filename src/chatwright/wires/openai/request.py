@@ -205,6 +205,10 @@ def _answer(message: Message, content: Any, place: str) -> BaseMessage:
     return answer(content or message.refusal or "", calls, reasoning)
 
 
+_MOST_TEXTS = 32
+"""How many prompts a request for completions may hold; LangChain's client sends 20."""
+
+
 class Completion(_Sampled):
     """A request for a completion of a text, which becomes a user's message.
 
@@ -227,10 +231,12 @@ class Completion(_Sampled):
             InvalidRequestError: A field holds what can't be read.
         """
         texts = [self.prompt_text] if isinstance(self.prompt_text, str) else self.prompt_text
-        if len(texts) != 1:
-            raise refuse("prompt", "one text a request; send one request for each")
+        if not 0 < len(texts) <= _MOST_TEXTS:
+            raise refuse("prompt", f"one text, or up to {_MOST_TEXTS}")
+        first, *others = [[HumanMessage(each)] for each in texts]
         return Prompt(
-            messages=[HumanMessage(texts[0])],
+            messages=first,
+            others=others,
             stop=self.stops(),
             parameters=self.sampling(),
             count=self.n or 1,

@@ -55,6 +55,11 @@ class Writer(BaseWriter):
         super().__init__(asked)
         self._dialect = dialect
 
+    @property
+    def reason(self) -> str:
+        """Why the answer ended: a refusal stands in its message here."""
+        return "stop" if self.totals.reason == "refusal" else self.totals.reason
+
     def _head(self, first: Delta | None) -> Iterator[Any]:
         # As OpenAI's own, where an answer is nothing but calls.
         called = isinstance(first, ToolCallDelta) and not self._dialect.whole_calls
@@ -83,7 +88,7 @@ class Writer(BaseWriter):
             calls = [{"index": n, **call} for n, call in enumerate(_calls(totals.calls.values()))]
             if calls:
                 yield self._chunk({**empty, "tool_calls": calls})
-        end = self._chunk(empty, totals.reason)
+        end = self._chunk(empty, self.reason)
         counts = dialect.counts.write(totals.usage) if totals.usage else None
         if dialect.usage and counts:
             yield _placed({**end, **dialect.last}, dialect.usage, counts)
@@ -137,7 +142,7 @@ class Writer(BaseWriter):
             message[self._dialect.reasoning] = totals.reasoning
         if totals.calls:
             message["tool_calls"] = _calls(totals.calls.values())
-        ending = {"finish_reason": totals.reason, "logprobs": None}
+        ending = {"finish_reason": self.reason, "logprobs": None}
         choice = {"index": self.index, "message": message, **ending}
         made = {**self._about("chat.completion"), "choices": [choice]}
         counts = self._dialect.counts
