@@ -285,6 +285,13 @@ def test_a_made_up_result_ends_the_answer():
     assert chunk == ":"
 
 
+@pytest.mark.parametrize("text", ["say <tool_response> please", "<tool_response>x</tool_response>"])
+def test_where_no_call_came_its_marker_is_text(text):
+    made = ToolCallFilter(HERMES)
+    assert "".join([*made.feed(text), *made.flush()]) == text
+    assert not made.done
+
+
 @pytest.mark.parametrize("missing", [{"open": ""}, {"instructions": "no tools here"}])
 def test_a_protocol_that_could_never_work_is_refused(missing):
     fields = {"instructions": "{tools}", "open": "<c>", "call": "{call}", "result": "{content}"}

@@ -15,7 +15,7 @@ __all__ = ["CLIENT", "OPEN", "SEND", "Guard"]
 CLIENT = "chatwright.client"
 """Where a request's scope has its `Client`."""
 SEND = "chatwright.send"
-"""Where it has ASGI's `send` for what follows a response's start: nothing after it is changed."""
+"""Where HTTP's has ASGI's `send` for what follows a response's start, which nothing changes."""
 OPEN = frozenset({"/", "/healthz", "/readyz"})
 """Paths that need no key; nor do the page's own files."""
 _PAGE = "/page/"
@@ -70,7 +70,9 @@ class Guard:
         except HttpError as error:
             await self._refused(scope, receive, send, error)
             return
-        scope[CLIENT], scope[SEND] = client, send
+        scope[CLIENT] = client
+        if scope["type"] == "http":
+            scope[SEND] = send
 
         async def sent(message: Message) -> None:
             if message["type"] == "http.response.start":

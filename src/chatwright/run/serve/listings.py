@@ -2,7 +2,7 @@
 
 import hashlib
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
@@ -22,7 +22,7 @@ from chatwright.wires.prompt import Body
 if TYPE_CHECKING:
     from chatwright.run.serve.app import App
 
-__all__ = ["guarded", "listed", "listings"]
+__all__ = ["guarded", "listed", "listings", "wire_of"]
 
 _OLLAMA = "0.13.0"
 """The version of Ollama's API that this speaks: clients ask for one."""
@@ -60,19 +60,25 @@ def guarded(answer: Callable[..., Any], shared: "App") -> Any:
             return JSONResponse(await answer(request, shared), headers=told)
         except Exception as error:  # noqa: BLE001  each becomes an answer
             failure = failure_of(error)
-            body = failure.body(WIRES[_wire(request)].server, told[REQUEST_ID])
+            body = failure.body(
+                WIRES[wire_of(request.url.path, request.headers)].server, told[REQUEST_ID]
+            )
             headers = {**failure.headers(), **told}
             return Response(body, failure.status, headers, "application/json")
 
     return guard
 
 
-def _wire(request: Request) -> str:
-    """Return the name of the wire that a request speaks: some paths are of two."""
-    path = request.url.path
+def wire_of(path: str, headers: Collection[str] = ()) -> str:
+    """Return the name of the wire that a request speaks.
+
+    Args:
+        path: Its path.
+        headers: The names of its headers: some paths are OpenAI's and Anthropic's.
+    """
     if path.startswith("/api/"):
         return "ollama"
-    is_anthropics = path.startswith("/v1/messages") or "anthropic-version" in request.headers
+    is_anthropics = path.startswith("/v1/messages") or "anthropic-version" in headers
     return "anthropic" if is_anthropics else "openai"
 
 

@@ -11,7 +11,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from chatwright.run.serve.apis import APIS
-from chatwright.run.serve.listings import listed
+from chatwright.run.serve.listings import listed, wire_of
 from chatwright.run.serve.responses import RESPONSES_PATHS, described
 from chatwright.run.serve.shapes import answer_shape, error_shape, shape
 from chatwright.wires import WIRES
@@ -99,7 +99,7 @@ def _operations(shared: "App") -> Iterator[tuple[str, str, dict[str, Any], dict[
             made, parts = _operation(_server(responses), answer, body, stream=stream)
             yield place, method, {**made, "parameters": _parameters(place, parameters)}, parts
     for path, (body, sample) in listed(shared).items():
-        server = _server(WIRES["ollama" if path.startswith("/api/") else "openai"])
+        server = _server(WIRES[wire_of(path)])
         made, parts = _operation(server, shape([sample]), body)
         method = "get" if body is None else "post"
         yield path, method, {**made, "parameters": _parameters(path)}, parts
