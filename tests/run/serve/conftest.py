@@ -5,6 +5,7 @@ import contextlib
 import socket
 import threading
 import time
+from pathlib import Path
 
 import httpx2
 import pytest
@@ -47,6 +48,26 @@ def serving():
             return made
 
         yield serve
+
+
+BROWSER = ("test_page", "test_inspector_page")
+QUICK = {
+    "test_the_first_token_shows_before_the_answer_ends",
+    "test_stop_stops_the_source",
+    "test_a_hostile_answer_runs_nothing",
+    "test_parallel_calls_are_answered_by_hand_before_it_goes_on",
+    "test_what_is_exported_can_be_imported",
+    "test_what_is_set_is_sent",
+    "test_what_it_counts_is_what_the_stream_told",
+}
+"""What `make test` tries in a browser; the rest is in the long suite."""
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        is_here = item.path.parent == Path(__file__).parent
+        if is_here and item.path.name.startswith(BROWSER) and item.originalname not in QUICK:
+            item.add_marker(pytest.mark.long)
 
 
 @pytest.fixture(autouse=True)

@@ -7,6 +7,7 @@ import threading
 
 import pytest
 from langchain_core.runnables import RunnableLambda
+from playwright.sync_api import expect
 
 from chatwright import Capabilities, ChatModel, Finish, Reasoning, ToolCallDelta, Usage, chat_model
 from chatwright.run.serve.keys import add_key
@@ -130,7 +131,7 @@ def test_a_retry_and_an_edit_are_siblings_that_can_be_gone_back_to(opened, servi
         == "2 / 2"
     )
     button(page, "Previous answer").click()
-    assert page.locator(".prose").all_inner_texts() == ["answer 1", "answer 2"]
+    expect(page.locator(".prose")).to_have_text(["answer 1", "answer 2"])
     button(page, "Edit").last.click()
     page.keyboard.press("Control+A")
     page.keyboard.type("three")
@@ -139,12 +140,12 @@ def test_a_retry_and_an_edit_are_siblings_that_can_be_gone_back_to(opened, servi
     ended(page)
     assert texts(model.seen[3]) == [("human", "one"), ("ai", "answer 1"), ("human", "three")]
     button(page, "Previous message").click()
-    assert page.locator(".prose").all_inner_texts() == ["answer 1", "answer 2"]
+    expect(page.locator(".prose")).to_have_text(["answer 1", "answer 2"])
     page.reload()
     ready(page)
-    assert page.locator(".prose").all_inner_texts() == ["answer 1", "answer 2"]
+    expect(page.locator(".prose")).to_have_text(["answer 1", "answer 2"])
     button(page, "Next message").click()
-    assert page.locator(".asked .text").all_inner_texts() == ["one", "three"]
+    expect(page.locator(".asked .text")).to_have_text(["one", "three"])
 
 
 def test_an_edit_that_is_given_up_changes_nothing(opened, serving):
@@ -209,7 +210,7 @@ def test_an_answer_is_judged_by_its_schema(opened, serving, reply, verdict):
     if reply.startswith("{"):
         assert page.locator(".prose .in-key").first.inner_text() == '"city"'
     if "5" in reply:
-        assert page.locator(".wrong li").all_inner_texts() == ["/city is number, not string"]
+        expect(page.locator(".wrong li")).to_have_text(["/city is number, not string"])
 
 
 def test_what_is_set_is_sent(opened, serving):
@@ -394,7 +395,7 @@ def test_conversations_are_listed_named_and_deleted(opened, serving):
     button(page, "New conversation").click()
     sent(page, "second one")
     titles = page.locator("#talks .title")
-    assert titles.all_inner_texts() == ["second one", "first one"]
+    expect(titles).to_have_text(["second one", "first one"])
     button(page, "Rename second one").click()
     page.keyboard.type("Rivers")
     page.keyboard.press("Enter")
@@ -407,7 +408,7 @@ def test_conversations_are_listed_named_and_deleted(opened, serving):
     button(page, "Delete first one").click()
     button(page.locator("#confirm"), "Delete").click()
     page.locator("#talks .title", has_text="first one").wait_for(state="detached")
-    assert titles.all_inner_texts() == ["Rivers"]
+    expect(titles).to_have_text(["Rivers"])
     assert page.locator(".turn").count() == 0
 
 
@@ -460,8 +461,8 @@ def test_what_another_tab_has_done_is_not_overwritten(opened, serving):
     page.locator("#talks .title", has_text="one (copy)").wait_for()
     other.reload()
     ready(other)
-    assert other.locator(".asked .text").all_inner_texts() == ["one", "theirs"]
-    assert other.locator("#talks .title").all_inner_texts() == ["one (copy)", "one"]
+    expect(other.locator(".asked .text")).to_have_text(["one", "theirs"])
+    expect(other.locator("#talks .title")).to_have_text(["one (copy)", "one"])
 
 
 def test_a_timeline_that_is_none_is_told(opened, serving):
@@ -544,7 +545,7 @@ def test_a_broken_file_is_refused_and_changes_nothing(opened, serving):
         assert "Nothing was imported." in notice.inner_text(), name
         assert said in notice.inner_text(), name
         button(page, "Close the notice").click()
-    assert page.locator("#talks .title").all_inner_texts() == ["one"]
+    expect(page.locator("#talks .title")).to_have_text(["one"])
     assert exported(page, "Export all") == whole
 
 

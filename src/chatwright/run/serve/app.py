@@ -24,12 +24,13 @@ from chatwright.run.serve.guard import CLIENT, Guard
 from chatwright.run.serve.inspector import Check, inspector
 from chatwright.run.serve.keys import Client, Keys
 from chatwright.run.serve.limits import Limits
-from chatwright.run.serve.listings import listings
+from chatwright.run.serve.listings import listings, wire_of
 from chatwright.run.serve.metrics import Metrics, Timing
 from chatwright.run.serve.openapi import references
 from chatwright.run.serve.page import page
 from chatwright.run.serve.responses import RESPONSES_PATHS, responses
 from chatwright.run.serve.resume import Resuming
+from chatwright.wires import WIRES
 from chatwright.wires.prompt import Prompt
 from chatwright.wires.wire import Server
 from chatwright.wires.writer import Writer
@@ -234,9 +235,8 @@ def _routes(shared: App) -> list[BaseRoute]:
 def _server_of(path: str) -> Server | None:
     """Return the server's end of the wire that a path belongs to."""
     exact = next((each.server for each in APIS if path in each.paths), None)
-    if exact is not None or path.startswith(("/v1/", "/inspector/", "/models", *RESPONSES_PATHS)):
-        return exact or APIS[0].server
-    return APIS[-1].server if path.startswith("/api/") else None
+    places = ("/api/", "/v1/", "/inspector/", "/models", *RESPONSES_PATHS)
+    return WIRES[wire_of(path)].server if exact is None and path.startswith(places) else exact
 
 
 def app(
