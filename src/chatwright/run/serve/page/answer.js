@@ -146,6 +146,10 @@ export function switcher({ ids, chosen }, what, choose) {
 
 /** An answer, which `actions` (`retry()`, `choose(n)`, `answerCalls(results)`) change. */
 export class AnswerView {
+  /** Whether a step of it is still to come, or comes. */
+  isLive = false;
+  #toggles = [];
+
   constructor(answer, lane, { headers, actions, grew }) {
     this.answer = answer;
     this.headers = headers;
@@ -164,6 +168,8 @@ export class AnswerView {
   #show(view) {
     this.steps.append(view.element);
     view.toggle.before(this.buttons);
+    this.#toggles.push(view.toggle);
+    if (this.#toggles.length > 1) this.#toggles.forEach((each, n) => each.setAttribute("aria-label", `Inspect request ${n + 1}`));
   }
 
   #kept(step, rest) {
@@ -193,6 +199,7 @@ export class AnswerView {
     const view = new StepView(step, { request, model: this.answer.model, headers: this.headers, isLive: true, grew: this.grew });
     this.buttons.replaceChildren();
     this.#show(view);
+    this.isLive = true;
     return view;
   }
 
@@ -200,6 +207,7 @@ export class AnswerView {
     await view.end();
     this.#ended(view);
     this.finish();
+    this.isLive = false;
   }
 
   /** Show what can be done with an answer that has ended. */

@@ -3,7 +3,7 @@
 import { HttpError, json } from "./api.js";
 import { checkPanel } from "./check.js";
 import * as talks from "./conversation.js";
-import { $, announce, ask, el, notify } from "./dom.js";
+import { $, announce, ask, el, isKey, notify } from "./dom.js";
 import { Images } from "./images.js";
 import { Kept } from "./kept.js";
 import { run } from "./run.js";
@@ -12,11 +12,13 @@ import { Turns } from "./turns.js";
 
 const KEY = "chatwright.key";
 const LAST = "chatwright.settings";
+const DOUBLE = 400; // milliseconds within which a second click belongs to a double one
 
 const checks = new Map();
+const running = new Map(); // what aborts the answers that are being written, by their conversations
 let models = [];
 let talk;
-let stopping = null; // what aborts the answers that are being written
+let asked = null; // the dialog for a key, one for all that wait for it
 
 const headers = () => {
   const key = sessionStorage.getItem(KEY);
@@ -25,23 +27,37 @@ const headers = () => {
 const chosenModels = () => talk.settings.models.map((name) => models.find((each) => each.name === name)).filter(Boolean);
 const current = () => ({ settings: talk.settings, models: chosenModels() });
 
+/** Ask for a key in place of one that was refused, if there was one; tells whether one was given. */
+async function askKey(refused) {
+  const field = $("key-value");
+  field.value = refused ?? "";
+  const answered = ask($("key"));
+  $("key-wrong").textContent = refused ? "The server refused this key." : "";
+  field.setAttribute("aria-invalid", String(Boolean(refused)));
+  field.select();
+  if ((await answered) !== "yes") return false;
+  sessionStorage.setItem(KEY, field.value.trim());
+  return true;
+}
+
 /** Do what needs a key, which is asked for as long as the server refuses. */
 async function withKey(action) {
   for (;;) {
+    const key = sessionStorage.getItem(KEY);
     try {
       return await action();
     } catch (error) {
       if (!(error instanceof HttpError && error.status === 401)) throw error;
-      $("key-value").value = "";
-      if ((await ask($("key"))) !== "yes") throw error;
-      sessionStorage.setItem(KEY, $("key-value").value.trim());
+      if (sessionStorage.getItem(KEY) !== key) continue; // another one was given meanwhile
+      asked ??= askKey(key).finally(() => (asked = null));
+      if (!(await asked)) throw error;
     }
   }
 }
 
 function mayChange() {
-  if (stopping) notify("An answer is being written; stop it first.", { error: true });
-  return !stopping;
+  if (running.has(talk)) notify("An answer is being written; stop it first.", { error: true });
+  return !running.has(talk);
 }
 
 function changed(own = talk) {
@@ -54,20 +70,21 @@ function changed(own = talk) {
 async function write(turn, lanes) {
   const own = talk; // another one may be shown before the end
   const mine = new AbortController();
-  stopping = mine;
+  running.set(own, mine);
   showRunning();
   try {
     const written = lanes.map((lane) => writeOne(turn, lane, mine.signal));
     changed(own);
     await Promise.all(written);
   } finally {
-    if (stopping === mine) stopping = null;
+    running.delete(own);
+    await changed(own); // so that an answer is kept when Send is back
     showRunning();
-    await changed(own);
   }
 }
 
 async function writeOne(turn, lane, signal) {
+  const own = talk;
   const answer = talk.answers[turn.lanes[lane].ids[turn.lanes[lane].chosen]];
   const { fields } = parsed(talk.settings);
   const request = { model: answer.model, messages: talks.messages(talk, turn, lane, answer, talk.settings.system), stream: true, ...fields };
@@ -84,6 +101,7 @@ async function writeOne(turn, lane, signal) {
   }
   await shown.end(view);
   turns.grew();
+  if (own !== talk) return announce(`${own.title}: ${answer.model} has ended its answer.`);
   const what = step.error || (step.stopped ? "Stopped." : step.calls.length ? `${answer.model} calls ${step.calls.map(({ name }) => name).join(", ")}.` : step.text);
   announce(`${answer.model}: ${what.length > 400 ? `${what.slice(0, 400)} …` : what}`);
 }
@@ -156,8 +174,25 @@ function noImages() {
 }
 
 function showRunning() {
-  $("send").hidden = stopping !== null;
-  $("stop").hidden = stopping === null;
+  $("send").hidden = running.has(talk);
+  $("stop").hidden = !running.has(talk);
+}
+
+const stop = () => running.get(talk)?.abort();
+
+/** Keep the second click of a double one from the button that has come into the first one's place. */
+function guardSwap(...buttons) {
+  let first = { button: null, timeStamp: -Infinity };
+  const guard = (event) => {
+    if (!event.detail) return; // no pointer's
+    const { currentTarget: button, timeStamp } = event;
+    if (button === first.button || timeStamp - first.timeStamp > DOUBLE) first = { button, timeStamp };
+    else {
+      event.preventDefault();
+      event.stopImmediatePropagation();
+    }
+  };
+  for (const each of buttons) each.addEventListener("click", guard);
 }
 
 function grow() {
@@ -191,13 +226,8 @@ function remember() {
 
 /** Make a conversation the one that is shown. */
 function show(next) {
-  if (stopping) {
-    stopping.abort();
-    stopping = null;
-    notify("The answer was stopped, as you left its conversation.");
-  }
   talk = next;
-  if (talks.settle(talk)) changed();
+  if (!running.has(talk) && talks.settle(talk)) changed();
   const gone = talk.settings.models.filter((name) => !models.some((each) => each.name === name));
   talk.settings.models = talk.settings.models.filter((name) => !gone.includes(name));
   if (!talk.settings.models.length && models.length) talk.settings.models = [models[0].name];
@@ -205,6 +235,7 @@ function show(next) {
   showModels();
   showSettings(current());
   turns.show(talk);
+  showRunning();
 }
 
 function fresh() {
@@ -218,36 +249,40 @@ function fresh() {
   return talks.conversation({ ...Object.fromEntries(known), models: Array.isArray(settings.models) ? settings.models.map(String) : [] });
 }
 
-/** Show the checks of the models; one that runs goes on while it is not shown. */
+/** Show the checks of the models. */
 function check() {
   const names = chosenModels().filter(({ checkable }) => checkable).map(({ name }) => name);
   for (const name of names.filter((each) => !checks.has(each))) {
     const panel = el("div");
-    checkPanel(panel, { model: name, headers: headers() });
-    checks.set(name, el("section", { "aria-label": `Check of ${name}` }, el("h3", {}, name), panel));
+    const end = checkPanel(panel, { model: name, headers: headers() });
+    checks.set(name, { end, element: el("section", { "aria-label": `Check of ${name}` }, el("h3", {}, name), panel) });
   }
-  $("checker-panel").replaceChildren(...names.map((name) => checks.get(name)));
+  $("checker-panel").replaceChildren(...names.map((name) => checks.get(name).element));
   $("checker").showModal();
 }
 
 function bind() {
-  document.addEventListener("visibilitychange", () => document.hidden && stopping && changed());
+  document.addEventListener("visibilitychange", () => {
+    if (document.hidden) for (const own of running.keys()) changed(own);
+  });
   $("composer").addEventListener("submit", send);
   $("prompt").addEventListener("input", grow);
   $("prompt").addEventListener("keydown", (event) => {
-    if (event.key === "Enter" && !event.shiftKey && !event.isComposing) send(event);
+    if (isKey(event, "Enter") && !event.shiftKey) send(event);
   });
   document.addEventListener("keydown", (event) => {
-    if (event.key === "Escape" && stopping && !document.querySelector("dialog[open]")) stopping.abort();
+    if (isKey(event, "Escape") && !document.querySelector("dialog[open]")) stop();
   });
+  guardSwap($("send"), $("stop"));
   $("stop").addEventListener("click", () => {
-    stopping?.abort();
+    stop();
     $("prompt").focus();
   });
   for (const each of document.querySelectorAll("[data-close]")) each.addEventListener("click", () => each.closest("dialog").close(""));
   $("model").addEventListener("change", pick);
   $("beside").addEventListener("change", pick);
   $("check").addEventListener("click", check);
+  $("checker").addEventListener("close", () => checks.forEach(({ end }) => end()));
   $("settings-open").addEventListener("click", () => $("settings").showModal());
   bindSettings(current, () => {
     remember();
@@ -263,7 +298,7 @@ function bind() {
 
 const turns = new Turns({ headers, actions });
 const images = new Images(noImages);
-const kept = new Kept({ show, fresh, current: () => talk });
+const kept = new Kept({ show, fresh, current: () => talk, running });
 bind();
 try {
   ({ models } = await withKey(() => json("/inspector/models", undefined, { headers: headers() })));

@@ -1,7 +1,8 @@
 // What `chatwright check` finds of a model, as it is found.
 
 import { events } from "./api.js";
-import { counted, duration, el, jsonBlock, styled } from "./draw.js";
+import { el } from "./dom.js";
+import { counted, duration, jsonBlock, styled } from "./draw.js";
 
 const WORDS = { PASS: "passed", WARN: "warned", FAIL: "failed", SKIP: "skipped" };
 const DETAILS = [["got", "Got"], ["expected", "Expected"], ["sent", "Sent"], ["mend", "Fix"], ["cause", "Cause"], ["fault", "Fault"]];
@@ -12,10 +13,13 @@ const DETAILS = [["got", "Got"], ["expected", "Expected"], ["sent", "Sent"], ["m
  * @param {object} given
  * @param {string} given.model The model's name.
  * @param {Record<string, string>} given.headers The headers that go with the request.
+ * @returns {() => void} What ends a check that runs.
  */
 export function checkPanel(container, { model, headers = {} }) {
   styled();
-  container.replaceChildren(new Panel(model, headers).element);
+  const panel = new Panel(model, headers);
+  container.replaceChildren(panel.element);
+  return () => panel.stop();
 }
 
 class Panel {
@@ -36,12 +40,16 @@ class Panel {
   constructor(model, headers) {
     this.#model = model;
     this.#headers = headers;
-    this.#button.addEventListener("click", () => (this.#abort ? this.#abort.abort() : this.#run()));
+    this.#button.addEventListener("click", () => (this.#abort ? this.stop() : this.#run()));
     const about = "Every rule of the contract is tried with a scripted answer in place of the LLM’s. The model is never called for real.";
     this.#status.textContent = about;
     const bar = el("div", { className: "in-bar-of-buttons" }, this.#button, this.#status);
     this.element = el("section", { className: "in-inspector in-check", "aria-label": `Check of ${model}` }, bar);
     this.element.append(this.#now, this.#tally, this.#list, this.#passed);
+  }
+
+  stop() {
+    this.#abort?.abort();
   }
 
   async #run() {

@@ -1,6 +1,6 @@
 // Elements are made by hand: nothing on the page is ever parsed as HTML.
 
-const PROPERTIES = new Set(["value", "checked", "hidden", "disabled", "required", "open", "textContent"]);
+const PROPERTIES = new Set(["value", "checked", "className", "hidden", "disabled", "required", "open", "textContent"]);
 
 /**
  * Make an element.
@@ -24,8 +24,9 @@ export function el(tag, given = {}, ...children) {
 export const $ = (id) => document.getElementById(id);
 
 /** A button that copies a text, and says so. */
-export function copyButton(text, label = "Copy") {
-  const button = el("button", { type: "button", class: "quiet" }, label);
+export function copyButton(text, className = "quiet") {
+  const label = "Copy";
+  const button = el("button", { type: "button", className }, label);
   button.addEventListener("click", async () => {
     let said = "Copied";
     try {
@@ -39,6 +40,10 @@ export function copyButton(text, label = "Copy") {
   });
   return button;
 }
+
+/** Tell whether a key was pressed, and no input method took it for what is being composed. */
+export const isKey = (event, key) =>
+  event.key === key && !event.isComposing && event.keyCode !== 229; // Safari's comes after the composition's end
 
 /** Have a screen reader say something, once. */
 export function announce(text) {

@@ -1,48 +1,11 @@
-// How the inspector draws: elements made by hand, so that nothing is ever parsed as HTML.
+// How the inspector draws what it knows.
 
-const PROPERTIES = new Set(["checked", "className", "disabled", "hidden", "open", "textContent"]);
+import { el } from "./dom.js";
+
 let made = 0;
 
 /** Return an id that no other element of the page has. */
 export const newId = () => `inspector-${(made += 1)}`;
-
-/**
- * Make an element.
- * @param {string} tag
- * @param {Record<string, any>} given Attributes and properties; `on…` are listeners.
- * @param {...(Node|string)} children
- */
-export function el(tag, given = {}, ...children) {
-  const node = document.createElement(tag);
-  for (const [name, value] of Object.entries(given)) {
-    if (value === undefined || value === null) continue;
-    if (name.startsWith("on")) node.addEventListener(name.slice(2), value);
-    else if (PROPERTIES.has(name)) node[name] = value;
-    else node.setAttribute(name, value);
-  }
-  node.append(...children);
-  return node;
-}
-
-/** Make a button that copies a text; what came of it is said to screen readers, too. */
-export function copyButton(text, label = "Copy") {
-  const said = el("span", { role: "status", className: "in-hidden" });
-  const button = el("button", { type: "button", className: "in-button" }, label);
-  button.addEventListener("click", async () => {
-    let told = "Copied";
-    try {
-      await navigator.clipboard.writeText(await text());
-    } catch {
-      told = "The browser refused to copy"; // as it does on a page by plain HTTP, but for loopback
-    }
-    button.textContent = said.textContent = told;
-    setTimeout(() => {
-      button.textContent = label;
-      said.textContent = "";
-    }, 1600);
-  });
-  return el("span", {}, button, said);
-}
 
 /** Return a count with its noun: `1 piece`, `2 pieces`. */
 export const counted = (count, noun) =>

@@ -1,7 +1,8 @@
 // The inspector beside an answer: what LangChain told while it was made, and how to ask the same again.
 
 import { json } from "./api.js";
-import { copyButton, duration, el, jsonBlock, styled } from "./draw.js";
+import { copyButton, el } from "./dom.js";
+import { duration, jsonBlock, styled } from "./draw.js";
 import { gapPlot } from "./plot.js";
 import * as snippets from "./snippets.js";
 import { tabs } from "./tabs.js";
@@ -201,7 +202,7 @@ class View {
 
   #drawRequest(panel) {
     const body = this.#request;
-    const bar = el("div", { className: "in-bar-of-buttons" }, copyButton(() => JSON.stringify(body, null, 2)));
+    const bar = el("div", { className: "in-bar-of-buttons" }, copyButton(() => JSON.stringify(body, null, 2), "in-button"));
     panel.append(bar, jsonBlock(body, "The request"));
   }
 
@@ -210,7 +211,7 @@ class View {
     try {
       const { request } = await json("/inspector/explain", this.#request, { headers: this.#headers });
       const note = el("p", { className: "in-note" }, "What the LLM is given, its secrets masked. Nothing was sent.");
-      const bar = el("div", { className: "in-bar-of-buttons" }, note, copyButton(() => JSON.stringify(request, null, 2)));
+      const bar = el("div", { className: "in-bar-of-buttons" }, note, copyButton(() => JSON.stringify(request, null, 2), "in-button"));
       panel.replaceChildren(bar, ...promptBlocks(request), jsonBlock(request, "The exact request"));
     } catch (error) {
       const again = el("button", { type: "button", className: "in-button" }, "Ask again");
@@ -225,7 +226,7 @@ class View {
     const draw = (make) => (inner) => {
       const text = make(asked);
       const code = el("pre", { className: "in-code", tabindex: "0", role: "region", "aria-label": "Code" }, text);
-      inner.append(el("div", { className: "in-bar-of-buttons" }, copyButton(() => text)), code);
+      inner.append(el("div", { className: "in-bar-of-buttons" }, copyButton(() => text, "in-button")), code);
     };
     panel.append(...tabs("Copy as", WAYS.map(([name, make]) => [name, draw(make)])));
   }

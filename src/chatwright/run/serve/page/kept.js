@@ -1,7 +1,7 @@
 // The list of conversations: kept, named, deleted, written to a file and read from one.
 
 import { uid } from "./conversation.js";
-import { $, confirmed, el, notify } from "./dom.js";
+import { $, confirmed, el, isKey, notify } from "./dom.js";
 import { exported, imported } from "./files.js";
 import { Store } from "./store.js";
 
@@ -21,8 +21,9 @@ export class Kept {
   #seen = new Map(); // of each conversation here, the state in which it was read or kept
 
   /**
-   * @param {{show: (talk: any) => void, fresh: () => any, current: () => any}} page What shows a conversation,
-   *   makes an empty one, and returns the one that is shown.
+   * @param {{show: (talk: any) => void, fresh: () => any, current: () => any, running: Map<any, AbortController>}} page
+   *   What shows a conversation, makes an empty one, and returns the one that is shown; and what aborts the answers
+   *   that are being written, by their conversations.
    */
   constructor(page) {
     this.page = page;
@@ -72,7 +73,7 @@ export class Kept {
     if (head && head.updated !== this.#seen.get(copy.id) && copy.id === talk.id) {
       talk.id = uid();
       talk.title = `${talk.title} (copy)`;
-      this.#remember(talk.id);
+      if (talk === this.page.current()) this.#remember(talk.id);
       notify("Another tab has changed this conversation; what you do here is kept as a copy.");
     }
     Object.assign(copy, { id: talk.id, title: talk.title });
@@ -80,7 +81,12 @@ export class Kept {
     this.#seen.set(copy.id, copy.updated);
   }
 
+  #running(id) {
+    return [...this.page.running.keys()].find((talk) => talk.id === id);
+  }
+
   async #get(id) {
+    await this.#saving; // of an answer that has just ended
     const talk = await this.#store.get(id);
     if (talk) this.#seen.set(id, talk.updated);
     return talk;
@@ -107,15 +113,18 @@ export class Kept {
 
   async #list() {
     const heads = this.#store ? await this.#store.heads() : [];
+    const isListed = ({ id }) => this.#deleted.has(id) || heads.some((head) => head.id === id);
+    heads.unshift(...[...this.page.running.keys()].filter((talk) => !isListed(talk)));
     const current = this.page.current()?.id;
     $("talks").replaceChildren(...heads.map((head) => this.#entry(head, head.id === current)));
   }
 
   #entry(head, isCurrent) {
     const title = head.title || "Untitled";
-    const open = async () => this.#open((await this.#get(head.id)) ?? this.page.fresh());
+    const open = async () => this.#open(this.#running(head.id) ?? (await this.#get(head.id)) ?? this.page.fresh());
+    const mark = this.#running(head.id) ? el("span", { class: "answering", id: `answering-${head.id}`, title: "is answering" }, el("span", { class: "unseen" }, "is answering")) : null;
     const entry = el("li", { class: isCurrent ? "current" : null },
-      el("button", { type: "button", class: "title", dir: "auto", "aria-current": isCurrent ? "true" : null, onclick: open }, title),
+      el("button", { type: "button", class: "title", dir: "auto", "aria-current": isCurrent ? "true" : null, "aria-describedby": mark?.id, onclick: open }, title), mark,
       el("button", { type: "button", class: "quiet", "aria-label": `Rename ${title}`, title: "Rename", onclick: () => this.#rename(head, entry) }, "✎"),
       el("button", { type: "button", class: "quiet", "aria-label": `Delete ${title}`, title: "Delete", onclick: () => this.#delete(head) }, "✕"));
     return entry;
@@ -128,14 +137,14 @@ export class Kept {
       if (isDone) return;
       isDone = true;
       const current = this.page.current();
-      const talk = current.id === head.id ? current : await this.#get(head.id);
+      const talk = current.id === head.id ? current : this.#running(head.id) ?? (await this.#get(head.id));
       if (name) talk.title = name;
       await this.save(talk);
       $("talks").querySelector(".current .title")?.focus();
     };
     field.addEventListener("keydown", (event) => {
-      if (event.key === "Enter") end(field.value.trim());
-      if (event.key === "Escape") {
+      if (isKey(event, "Enter")) end(field.value.trim());
+      if (isKey(event, "Escape")) {
         event.stopPropagation();
         end("");
       }
@@ -149,6 +158,7 @@ export class Kept {
   async #delete({ id, title }) {
     if (!(await confirmed(`Delete “${title || "Untitled"}”? It can't be brought back.`, "Delete"))) return;
     this.#deleted.add(id); // an answer that is being written is not to bring it back
+    this.page.running.get(this.#running(id))?.abort();
     const isCurrent = this.page.current().id === id;
     if (isCurrent) await this.#open(this.page.fresh());
     await this.#saving;

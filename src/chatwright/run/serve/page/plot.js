@@ -1,6 +1,7 @@
 // The time between an answer's pieces, as a plot. uPlot is loaded when a plot is first drawn.
 
-import { duration, el } from "./draw.js";
+import { el } from "./dom.js";
+import { duration } from "./draw.js";
 import { quantile } from "./trace.js";
 
 const HEIGHT = 200;

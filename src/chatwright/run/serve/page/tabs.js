@@ -1,6 +1,7 @@
 // Tabs as WAI-ARIA's authoring practices have them: https://www.w3.org/WAI/ARIA/apg/patterns/tabs/
 
-import { el, newId } from "./draw.js";
+import { el } from "./dom.js";
+import { newId } from "./draw.js";
 
 const STEPS = { ArrowLeft: -1, ArrowRight: 1 };
 

@@ -1,6 +1,7 @@
 // The timeline of an answer: its runs as a tree, and its events as a table, capped.
 
-import { counted, duration, el, jsonBlock, newId } from "./draw.js";
+import { el } from "./dom.js";
+import { counted, duration, jsonBlock, newId } from "./draw.js";
 
 const HEAD = 200; // rows from the beginning, at first
 const MORE = 500; // by each "show more"
@@ -18,7 +19,7 @@ export class Timeline {
   #first = el("tbody");
   #middle = el("tbody");
   #last = el("tbody");
-  #runs = el("ol", { className: "in-runs", "aria-label": "Runs" });
+  #runs = el("ol", { className: "in-runs", role: "list", "aria-label": "Runs" });
 
   /** @param {import("./trace.js").Trace} trace */
   constructor(trace) {
@@ -102,10 +103,24 @@ export class Timeline {
     this.#runs.hidden = all.length < 2;
     if (this.#runs.hidden) return;
     const whole = Math.max(1, this.#trace.doneAt ?? 0, ...this.#trace.landmarks.slice(-1).map((row) => row.at));
-    const lines = all.slice(0, RUNS).map((run) => runLine(run, whole));
-    if (all.length > RUNS) lines.push(el("li", {}, `${counted(all.length - RUNS, "further run")} not drawn`));
-    this.#runs.replaceChildren(...lines);
+    this.#runs.replaceChildren(...tree(all.slice(0, RUNS), whole));
+    if (all.length > RUNS) this.#runs.append(el("li", {}, `${counted(all.length - RUNS, "further run")} not drawn`));
   }
+}
+
+/** Make the items of runs, each with a list of those inside of it, which an indent alone tells to eyes only. */
+function tree(runs, whole) {
+  const items = new Map();
+  const top = [];
+  for (const run of runs) {
+    const item = el("li", {}, runLine(run, whole));
+    const parent = items.get(run.parents.findLast((id) => items.has(id)));
+    items.set(run.id, item);
+    // Safari takes a list without bullets for none, unless its role says so.
+    if (parent) (parent.children[1] ?? parent.appendChild(el("ol", { role: "list" }))).append(item);
+    else top.push(item);
+  }
+  return top;
 }
 
 function runLine(run, whole) {
@@ -116,7 +131,7 @@ function runLine(run, whole) {
   name.style.paddingInlineStart = `${Math.min(run.depth, 12) * 0.9}rem`;
   name.append(el("span", { className: "in-kind" }, ` ${words(run.kind)}`));
   const took = run.end === null ? "…" : duration(run.end - run.start);
-  return el("li", {}, name, el("span", { className: "in-track", "aria-hidden": "true" }, bar), el("span", { className: "in-took" }, took));
+  return el("div", { className: "in-run" }, name, el("span", { className: "in-track", "aria-hidden": "true" }, bar), el("span", { className: "in-took" }, took));
 }
 
 /** Make the fold of an event's data, which is drawn when it is opened. */

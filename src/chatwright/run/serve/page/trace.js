@@ -53,7 +53,7 @@ export class Trace {
     const { run_id: id, name, parent_ids: parents } = object;
     let run = this.runs.get(id);
     if (!run) {
-      run = { id, name, kind, depth: parents.length, start: object.at, end: null, failed: false };
+      run = { id, name, kind, parents, depth: parents.length, start: object.at, end: null, failed: false };
       Object.assign(run, { pieces: [], usage: null, metadata: {} });
       this.runs.set(id, run);
       if (!parents.length) this.root ??= run;

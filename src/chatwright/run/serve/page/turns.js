@@ -2,7 +2,7 @@
 
 import { AnswerView, switcher } from "./answer.js";
 import { following, path, siblings } from "./conversation.js";
-import { $, copyButton, el } from "./dom.js";
+import { $, copyButton, el, isKey } from "./dom.js";
 
 const NEAR = 48; // pixels from the end within which the page goes on with the answer
 
@@ -23,7 +23,7 @@ export class Turns {
   /** Show a conversation, all of it. */
   show(talk) {
     this.talk = talk;
-    this.#views.clear();
+    for (const [id, view] of this.#views) if (!view.isLive) this.#views.delete(id);
     $("turns").replaceChildren(...path(talk).map((turn) => this.#turn(turn)));
     this.#retitle();
     this.toEnd();
@@ -93,8 +93,8 @@ export class Turns {
     const form = el("form", { class: "edit", "aria-label": "Edit the message", onsubmit: send }, field,
       el("div", { class: "row" }, el("button", { type: "button", onclick: cancel }, "Cancel"), el("button", { type: "submit", class: "primary" }, "Send")));
     field.addEventListener("keydown", (event) => {
-      if (event.key === "Enter" && !event.shiftKey && !event.isComposing) send(event);
-      else if (event.key === "Escape") {
+      if (isKey(event, "Enter") && !event.shiftKey) send(event);
+      else if (isKey(event, "Escape")) {
         event.stopPropagation();
         cancel();
       }
@@ -105,6 +105,8 @@ export class Turns {
 
   #answer(turn, lane, n) {
     const answer = this.talk.answers[lane.ids[lane.chosen]];
+    const known = this.view(answer);
+    if (known?.isLive) return known.element; // it went on while another conversation was shown
     const actions = {
       retry: () => this.actions.retry(turn, n),
       answerCalls: (results) => this.actions.answerCalls(turn, n, answer, results),
