@@ -57,6 +57,7 @@ QUICK = {
     "test_a_hostile_answer_runs_nothing",
     "test_parallel_calls_are_answered_by_hand_before_it_goes_on",
     "test_what_is_exported_can_be_imported",
+    "test_a_system_prompt_is_there_as_in_chat_and_can_be_taken_away",
     "test_what_is_set_is_sent",
     "test_what_it_counts_is_what_the_stream_told",
 }

@@ -56,8 +56,13 @@ def spy(*replies):
     return Spy(model_name="spy", seen=[], replies=list(replies))
 
 
+SYSTEM = ("system", "You are a helpful assistant.")
+
+
 def texts(request):
-    return [(message.type, message.text) for message in request.messages]
+    """Return what was said, without the system prompt that a conversation begins with."""
+    said = [(message.type, message.text) for message in request.messages]
+    return said[1:] if said[0] == SYSTEM else said
 
 
 def settings(page, **fields):
@@ -115,6 +120,19 @@ def test_a_conversation_goes_on_with_what_was_said(opened, serving):
         ("ai", "answer 1"),
         ("human", "two\nlines"),
     ]
+
+
+def test_a_system_prompt_is_there_as_in_chat_and_can_be_taken_away(opened, serving):
+    model = spy()
+    page = opened(serving(model))
+    assert button(page, "Settings").inner_text() == "Settings"
+    sent(page, "one")
+    settings(page, system="")
+    assert button(page, "Settings").inner_text() == "Settings · 1"
+    sent(page, "two")
+    first, second = ([(each.type, each.text) for each in seen.messages] for seen in model.seen)
+    assert first == [SYSTEM, ("human", "one")]
+    assert second == [("human", "one"), ("ai", "answer 1"), ("human", "two")]
 
 
 def test_a_retry_and_an_edit_are_siblings_that_can_be_gone_back_to(opened, serving):
@@ -184,7 +202,7 @@ def test_parallel_calls_are_answered_by_hand_before_it_goes_on(opened, serving):
     form.get_by_label("Result of weather, call 2").fill("30 °C")
     button(page, "Send 2 results").click()
     answered(page, "warm")
-    asked = model.seen[1].messages
+    asked = model.seen[1].messages[1:]
     assert [message.type for message in asked] == ["human", "ai", "tool", "tool"]
     assert [call["args"] for call in asked[1].tool_calls] == [{"city": "Paris"}, {"city": "Rome"}]
     assert [(m.tool_call_id, m.text) for m in asked[2:]] == [("a", "20 °C"), ("b", "30 °C")]
@@ -281,7 +299,7 @@ def test_images_go_where_the_model_takes_them(opened, serving):
     page.locator("#attach-file").set_input_files([file])
     page.get_by_role("img", name="Image 1").wait_for()
     assert sent(page, "what?") == "answer 1"
-    blocks = model.seen[0].messages[0].content
+    blocks = model.seen[0].messages[-1].content
     url = f"data:image/png;base64,{base64.b64encode(PNG).decode()}"
     assert blocks[0] == {"type": "text", "text": "what?"}
     assert url in json.dumps(blocks[1]) or base64.b64encode(PNG).decode() in json.dumps(blocks[1])

@@ -6,7 +6,8 @@
 export const uid = () => Array.from(crypto.getRandomValues(new Uint8Array(9)), (each) => each.toString(36).padStart(2, "0")).join("");
 
 export const DEFAULTS = {
-  models: [], system: "", temperature: "", top_p: "", max_tokens: "", seed: "", stop: "", tools: "", choice: "auto", schema: "",
+  models: [], system: "You are a helpful assistant.", // as `chatwright chat` has it: small models need one
+  temperature: "", top_p: "", max_tokens: "", seed: "", stop: "", tools: "", choice: "auto", schema: "",
 };
 
 export function conversation(settings) {

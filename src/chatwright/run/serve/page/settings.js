@@ -1,5 +1,6 @@
 // What is set for a conversation: the form, and the fields of a request that it makes.
 
+import { DEFAULTS } from "./conversation.js";
 import { $, el } from "./dom.js";
 
 const NUMBERS = {
@@ -114,7 +115,7 @@ function judge(settings, models) {
     note.className = found ? "note bad" : "note";
     field(name).setAttribute("aria-invalid", String(Boolean(found)));
   }
-  const count = NAMES.filter((name) => settings[name] && settings[name] !== "auto").length;
+  const count = NAMES.filter((name) => settings[name] !== DEFAULTS[name]).length;
   $("settings-open").textContent = count ? `Settings · ${count}` : "Settings";
 }
 
