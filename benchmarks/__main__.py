@@ -38,8 +38,8 @@ What is missed, and why:
 - Endpoints without the extra `fast`: what httpx2 takes to hand over one HTTP chunk stands in every
   token, and LangChain's chunk comes on top. With `fast`, aiohttp hands over all that has come at
   once; the peers' own transports stay as they are.
-- A token through the server: LangChain's own `astream` is a third of it (its chunk, and the sum at the
-  end, for whoever listens to the run); the bare app writes bytes that lie ready.
+- A token through the server: LangChain's own `astream` is a third of it (its chunk, and the sum at
+  the end, for whoever listens to the run); the bare app writes bytes that lie ready.
 - SmolLM2 against raw xllamacpp, each in a process of its own: 0.90 and 1.03 × one at a time, 0.95
   and 0.99 × 8 at once, in two runs. Of the 8 s of CPU that 512 tokens take, 8 at once, Python's
   part is 0.2 s here and 0.1 s there.
