@@ -25,7 +25,7 @@ def gpt(serving):
     from chatwright import ChatGGUF
 
     loaded()
-    url = serving(ChatGGUF(**ENGINE)).url
+    url = serving(ChatGGUF(**{**ENGINE, "n_ctx": 4096})).url
     with openai.OpenAI(base_url=f"{url}/v1", api_key="none", max_retries=0) as made:
         yield made.chat.completions
 
@@ -59,10 +59,11 @@ def test_a_forced_call_conforms_to_its_schema(gpt, schema):
             finish = choice.finish_reason or finish
             for call in choice.delta.tool_calls or ():
                 arguments += call.function.arguments or ""
-    assert finish == whole.finish_reason
-    if finish == "length":  # a small LLM may not find the end
-        return
-    assert finish == "tool_calls"
-    (call,) = whole.message.tool_calls
-    for each in (call.function.arguments, arguments):
-        Draft202012Validator(schema).validate(json.loads(each))
+    made = [each.function.arguments for each in whole.message.tool_calls]
+    ended = [(whole.finish_reason, made), (finish, [arguments])]
+    for reason, calls in ended:
+        if reason == "length":  # a small LLM may not find the end
+            continue
+        assert reason == "tool_calls"
+        (call,) = calls
+        Draft202012Validator(schema).validate(json.loads(call))

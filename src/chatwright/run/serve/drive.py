@@ -96,6 +96,7 @@ class _Drive:
         """Yield the answer as it comes."""
         incoming = self._incoming
         given = parameters_of(self._model, self._prompt, self._config["run_name"])
+        given["tool_retries"] = 0  # a call that was cut has gone out, and can't be taken back
         chunks = self._model.astream([*self._prompt.messages], self._config, **given)
         try:
             async for chunk in chunks:

@@ -2,6 +2,7 @@
 
 import functools
 import json
+import operator
 import re
 import warnings
 from collections.abc import Collection, Iterator, Mapping
@@ -76,10 +77,13 @@ def _held(written: str, library: str) -> tuple[str, tuple[str, ...]]:
     def problem(tried: Any) -> str:
         return problem_of(library, _written(tried))[1]
 
-    if not problem(closed := _closed(schema)):
+    names = [each for each in _keywords(schema, ()) if each[-1] == "$id"]
+    is_nameless = any(not functools.reduce(operator.getitem, each, schema) for each in names)
+    if not is_nameless and not problem(closed := _closed(schema)):
         return _written(closed), ()
-    if names := [each for each in _keywords(schema, ()) if each[-1] == "$id"]:
-        # No answer depends on what a schema is called, and llguidance wants a URI there.
+    if names:
+        # No answer depends on what a schema is called, and llguidance wants a URI there: an empty
+        # one it takes, and with it the schema for another one than that around it.
         return _held(json.dumps(_without(schema, names), ensure_ascii=False), library)
     if not problem(schema):  # closed, it may contradict itself
         return _written(schema), ()
