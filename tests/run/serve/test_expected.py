@@ -8,7 +8,7 @@ import openai
 import pytest
 from langchain_openai import OpenAI
 
-from chatwright import Reasoning, Refusal, Usage, chat_model
+from chatwright import Finish, Reasoning, Refusal, Usage, chat_model
 from chatwright.cli.serve import _named
 from chatwright.wires.framing import json_bytes
 
@@ -124,8 +124,6 @@ class TestJson:
     def test_nor_is_an_answer_that_was_cut(self, serving):
         @chat_model
         def cut(messages):
-            from chatwright import Finish
-
             yield '{"city": "Be'
             yield Finish("length")
 
@@ -228,3 +226,25 @@ def test_a_file_with_an_equals_sign_is_a_file(tmp_path):
     path = tmp_path / "a=b.toml"
     path.touch()
     assert _named(f"{path}") == ("a=b", f"{path}")
+
+
+def test_a_call_that_was_cut_is_not_made_again_in_the_same_stream(serving):
+    tries = []
+
+    @chat_model
+    def cut_once(messages):
+        tries.append(messages)
+        yield '<tool_call>{"name": "look", "arguments": {"word": "a'
+        if len(tries) > 1:
+            yield '"}}</tool_call>'
+        else:
+            yield Finish("length")
+
+    tool = {"type": "function", "function": {"name": "look", "parameters": {"type": "object"}}}
+    got = serving(cut_once).ask(tools=[tool], tool_choice="required", stream=True).text
+    chunks = [json.loads(each[6:]) for each in got.split("\n\n") if each.startswith("data: {")]
+    choices = [choice for each in chunks for choice in each["choices"]]
+    calls = [call for each in choices for call in each["delta"].get("tool_calls", ())]
+    assert {call["index"] for call in calls} == {0}
+    assert choices[-1]["finish_reason"] == "length"
+    assert len(tries) == 1
