@@ -33,10 +33,13 @@ def validated(value: Any, schema: Json) -> Any:
 
 
 def _errors(value: Any, schema: Json) -> Iterable[Any]:
-    from jsonschema.validators import validator_for  # noqa: PLC0415  for those who use it
+    from jsonschema import validators  # noqa: PLC0415  for those who use it
 
-    kind = validator_for(schema)
-    return kind(schema, format_checker=kind.FORMAT_CHECKER).iter_errors(value)
+    kind = validators.validator_for(schema)
+    # By itself jsonschema would fetch what a schema refers to, from wherever that says.
+    known = validators.SPECIFICATIONS  # type: ignore[attr-defined]  # its stubs lack it
+    made = kind(schema, format_checker=kind.FORMAT_CHECKER, registry=known)
+    return made.iter_errors(value)
 
 
 class SchemaCheck:
@@ -72,8 +75,12 @@ class SchemaCheck:
 # Schemas that nothing can conform to.
 
 
-def check_schema(schema: Any) -> None:
+def check_schema(schema: Any, *, any_root: bool = False) -> None:
     """Refuse a schema before anything is generated for it.
+
+    Args:
+        schema: The schema.
+        any_root: Whether it may describe something else than an object. Default False.
 
     Raises:
         SchemaError: It is malformed, refers to what is not in it, or no JSON object conforms to it;
@@ -81,13 +88,15 @@ def check_schema(schema: Any) -> None:
     """
     import jsonschema  # noqa: PLC0415  for those who use it
 
+    if not isinstance(schema, Mapping):
+        raise SchemaError(f"the schema is a {type(schema).__name__}; it has to be an object")
     try:
-        jsonschema.validators.validator_for(schema).check_schema(schema)
+        jsonschema.validators.validator_for(schema).check_schema(dict(schema))
     except jsonschema.SchemaError as error:
         raise SchemaError(
             f"the schema is malformed at {error.json_path}: {error.message}"
         ) from error
-    if schema.get("type", "object") != "object":
+    if not any_root and schema.get("type", "object") != "object":
         raise SchemaError(
             f"the schema is of type {schema['type']!r} at $; the root has to be an object"
         )

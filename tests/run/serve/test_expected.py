@@ -1,5 +1,6 @@
 """What clients of the original servers count on."""
 
+import asyncio
 import json
 
 import anthropic
@@ -10,6 +11,7 @@ from langchain_openai import OpenAI
 
 from chatwright import Finish, Reasoning, Refusal, Usage, chat_model
 from chatwright.cli.serve import _named
+from chatwright.langchain.validation import SchemaCheck
 from chatwright.wires.framing import json_bytes
 
 HI = [{"role": "user", "content": "hi"}]
@@ -180,6 +182,20 @@ class TestSeveralPrompts:
         made = llm.generate(["one", "two", "three"])
         assert [each[0].text for each in made.generations] == ["one", "two", "three"]
 
+    def test_some_are_made_at_once(self, serving):
+        running = []
+
+        @chat_model
+        async def busy(messages):
+            running.append(running[-1] + 1 if running else 1)
+            await asyncio.sleep(0.05)
+            yield "x"
+            running.append(running[-1] - 1)
+
+        got = serving(busy).post("/v1/completions", prompt=["x"] * 20, n=2).json()
+        assert len(got["choices"]) == 40
+        assert max(running) == 8
+
     @pytest.mark.parametrize("prompts", [[], ["x"] * 33])
     def test_no_more_than_some(self, server, prompts):
         got = server.post("/v1/completions", prompt=prompts)
@@ -248,3 +264,36 @@ def test_a_call_that_was_cut_is_not_made_again_in_the_same_stream(serving):
     assert {call["index"] for call in calls} == {0}
     assert choices[-1]["finish_reason"] == "length"
     assert len(tries) == 1
+
+
+class TestSchemas:
+    """A schema that can't be honoured is refused before the model is asked; nothing is fetched."""
+
+    @pytest.mark.parametrize("stream", [False, True])
+    @pytest.mark.parametrize(
+        ("schema", "said"),
+        [
+            ({"type": "nope"}, "malformed at $.type"),
+            ({"type": "object", "properties": {"a": {"$ref": "#/$defs/x"}}}, "not in the schema"),
+            ({"properties": {"a": {"pattern": "("}}}, "'(' is not a 'regex'"),
+            ([1], "it has to be an object"),
+        ],
+    )
+    def test_what_is_wrong_is_told(self, server, schema, said, stream):
+        wanted = {"type": "json_schema", "json_schema": {"name": "x", "schema": schema}}
+        got = server.ask(response_format=wanted, stream=stream)
+        assert got.status_code == 400
+        assert said in got.json()["error"]["message"]
+
+    def test_nothing_is_fetched(self, server, httpserver):
+        httpserver.expect_request("/x.json").respond_with_json({})
+        schema = {"$ref": httpserver.url_for("/x.json")}
+        wanted = {"type": "json_schema", "json_schema": {"name": "x", "schema": schema}}
+        assert server.ask(response_format=wanted).status_code == 400
+        assert not SchemaCheck(schema).conforms("{}")
+        assert httpserver.log == []
+
+    def test_the_root_may_be_a_list_where_the_wire_has_that(self, serving):
+        server = serving(chat_model(lambda messages: "[1]"))
+        asked = {"messages": HI, "stream": False, "format": {"type": "array"}}
+        assert server.post("/api/chat", **asked).json()["message"]["content"] == "[1]"

@@ -10,7 +10,7 @@ from langchain_core.messages.ai import add_usage
 from chatwright.deltas import Refusal, ToolCallDelta
 from chatwright.errors import StructureError
 from chatwright.langchain.parsed import complaint, refusal_in
-from chatwright.langchain.validation import validated
+from chatwright.langchain.validation import check_schema, validated
 
 __all__ = ["Conforming"]
 
@@ -27,12 +27,16 @@ class Conforming:
 
     Args:
         wanted: A `response_format` in OpenAI's form.
+
+    Raises:
+        SchemaError: Nothing can conform to its schema, or it is none.
     """
 
     def __init__(self, wanted: Mapping[str, Any]) -> None:
         """Begin with nothing."""
         described = wanted.get("json_schema") or {"schema": {"type": "object"}}
-        self._schema = described.get("schema") or {}
+        self._schema = described.get("schema", {})
+        check_schema(self._schema, any_root=True)
         self._said: list[str] = []
         self._speaks_otherwise = False
 
@@ -87,7 +91,7 @@ class Conforming:
     def _problem(self, text: str) -> Exception | None:
         try:
             validated(json.loads(text), self._schema)
-        except (ValueError, RecursionError) as error:
+        except Exception as error:  # noqa: BLE001  a schema may lead anywhere
             return error
         return None
 

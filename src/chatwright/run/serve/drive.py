@@ -20,6 +20,8 @@ __all__ = ["driven", "events", "parameters_of"]
 
 _PILE = 64
 """How many pieces may wait where several answers are made at once."""
+_AT_ONCE = 8
+"""How many answers of one request are made at once."""
 _TOLD = ("phase", "stop_sequence")
 """What wires tell of an answer's metadata: Responses the one, Anthropic's the other."""
 
@@ -155,7 +157,7 @@ class _Drive:
 
 
 class _Several:
-    """Several calls at once, whose pieces come as `Choice`s."""
+    """Several calls, some of them at once, whose pieces come as `Choice`s."""
 
     def __init__(self, drives: Sequence[_Drive]) -> None:
         self._drives = drives
@@ -171,10 +173,11 @@ class _Several:
     @staticmethod
     async def _merged(answers: Sequence[AsyncGenerator[Delta]]) -> AsyncGenerator[Choice]:
         pile: asyncio.Queue[Choice | BaseException | None] = asyncio.Queue(_PILE)
+        turns = asyncio.Semaphore(_AT_ONCE)
 
         async def read(index: int, answer: AsyncGenerator[Delta]) -> None:
             try:
-                async with contextlib.aclosing(answer) as deltas:
+                async with turns, contextlib.aclosing(answer) as deltas:
                     async for delta in deltas:
                         await pile.put(Choice(index, delta))
             except Exception as error:  # noqa: BLE001  handed over
@@ -226,6 +229,8 @@ def driven(model: ChatModel, prompt: Prompt, run_name: str) -> _Drive | _Several
         run_name: The run's name, for traces.
     """
     if not prompt.messages:
+        if prompt.loads != "load":
+            log.info("without effect in %s: keep_alive; models stay loaded", run_name)
         return _Loaded(prompt.loads)
     if prompt.answers == 1:
         return _Drive(model, prompt, run_name)

@@ -50,7 +50,7 @@ class ChatRunnable(ChatModel):
     """What becomes of a graph's tool calls and results: `reasoning`, or `hidden` for nothing."""
 
     fixed = ChatModel.fixed | {"max_retries", "runnable", "steps"}
-    lasting = ChatModel.lasting | {"_adapter"}
+    lasting = ChatModel.lasting | {"_adapter", "_can_be_stored"}
 
     def __init__(self, runnable: Runnable[Any, Any] | None = None, **fields: Any) -> None:
         """Take the Runnable by position, too."""
@@ -133,10 +133,14 @@ class ChatRunnable(ChatModel):
 
     def to_json(self) -> Any:
         """Serialize the model; say that it can't be where that holds of something inside."""
+        if self._can_be_stored:
+            return super().to_json()
+        return {**self.to_json_not_implemented(), "name": self.get_name()}
+
+    @functools.cached_property
+    def _can_be_stored(self) -> bool:
         inner = _parts(dumpd(self.runnable))
-        if any(isinstance(each, dict) and each.get("type") == _UNSTORED for each in inner):
-            return {**self.to_json_not_implemented(), "name": self.get_name()}
-        return super().to_json()
+        return not any(isinstance(each, dict) and each.get("type") == _UNSTORED for each in inner)
 
 
 def _parts(value: Any) -> Iterator[Any]:
