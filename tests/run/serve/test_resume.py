@@ -2,6 +2,7 @@
 
 import json
 import threading
+import time
 
 import httpx2
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from chatwright import chat_model
 from chatwright.run.serve.keys import add_key
 from chatwright.run.serve.limits import Limits
+from chatwright.run.serve.resume import Resuming
 
 from .conftest import Endless, eventually
 
@@ -129,6 +131,89 @@ def test_who_comes_again_keeps_it_going(serving):
                 break
     assert not endless.closed.is_set()
     assert "word3 " not in got
+
+
+@pytest.fixture
+def timers(monkeypatch):
+    """Return what is to be done once a stream's time is over: it is, when the test says so."""
+    made = []
+    monkeypatch.setattr(Resuming, "_later", lambda self, do: made.append(do))
+    return made
+
+
+def test_the_time_counts_from_the_last_loss(serving, timers):
+    endless = Endless()
+    server = serving(endless.model, limits=Limits(resume_seconds=30))
+    first, place = begun(server, "word3")
+    eventually(lambda: len(timers) == 1)
+    again = {"Last-Event-ID": first[-1]["id"]}
+    with server.client.stream("GET", place, headers=again) as answer:
+        next(answer.iter_text())
+    eventually(lambda: len(timers) == 2)
+    timers[0]()
+    assert not endless.closed.wait(0.5)
+    timers[1]()
+    assert endless.closed.wait(20)
+
+
+def test_what_has_ended_is_kept_for_its_time(serving, timers):
+    server = serving(limits=Limits(resume_seconds=30))
+    place = server.ask(stream=True).headers["content-location"]
+    eventually(lambda: timers)
+    assert server.client.get(place).status_code == 200
+    timers[0]()
+    assert server.client.get(place).status_code == 404
+
+
+def test_what_has_ended_gives_way_first(serving):
+    stepped = Stepped()
+    models = {"m": stepped.model, "short": chat_model(lambda messages: "x")}
+    server = serving(models, limits=Limits(resume_seconds=30, resume_streams=1))
+    asked = {**ASKED, "model": "short"}
+    ended = server.client.post("/v1/chat/completions", json=asked).headers["content-location"]
+    first, place = begun(server, "word4")
+    assert server.client.get(ended).status_code == 404
+    stepped.may.set()
+    rest = server.client.get(place, headers={"Last-Event-ID": first[-1]["id"]})
+    assert said(first + events(rest.text)) == "".join(WORDS)
+
+
+def test_comments_have_no_ids(serving):
+    endless = Endless(first_after=0.3)
+    limits = Limits(resume_seconds=30, heartbeat=0.05)
+    server = serving(endless.model, limits=limits)
+    with server.client.stream("POST", "/v1/chat/completions", json=ASKED) as answer:
+        got = ""
+        for part in answer.iter_text():
+            got += part
+            if "word3" in got:
+                break
+    comments = [each for each in got.split("\n\n") if ": wait" in each]
+    assert comments
+    assert all(each.startswith(":") for each in comments)
+
+
+def test_a_model_runs_no_further_ahead_than_its_reader(serving):
+    made = []
+
+    @chat_model
+    async def long(messages):
+        while len(made) < 1000:  # some 64 MiB: more than lie in sockets
+            made.append(1)
+            yield "x" * 2**16
+
+    server = serving(long, limits=Limits(resume_seconds=30, resume_bytes=2**30))
+    with server.client.stream("POST", "/v1/chat/completions", json=ASKED) as answer:
+        parts = answer.iter_raw()  # it is held: without it, the connection is closed
+        next(parts)
+
+        def is_still():
+            before = len(made)
+            time.sleep(0.5)
+            return len(made) == before
+
+        eventually(is_still)
+        assert len(made) < 1000
 
 
 def test_a_stream_is_its_keys_own(serving, tmp_path):

@@ -158,11 +158,7 @@ class Resuming:
                     self._later(lambda: self._drop(stream))
 
         stream.task = task = asyncio.ensure_future(work())
-        try:
-            await self._follow(stream, 0, receive, send)
-        finally:
-            if not stream.kept:
-                stream.gone.set()
+        await self._follow(stream, 0, receive, send)
         if task.done() or stream.gone.is_set():
             await task
 
