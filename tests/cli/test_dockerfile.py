@@ -21,8 +21,11 @@ HADOLINT = ROOT / ".venv-clients" / "bin" / "hadolint"
 __all__ = ["serving"]
 
 
+HEALTH = r"HEALTHCHECK [^\n]*\\\n +CMD"
+
+
 def command(instruction):
-    return json.loads(re.search(rf"^(?:\s+)?{instruction} (\[.*\])$", DOCKERFILE, re.MULTILINE)[1])
+    return json.loads(re.search(rf"^{instruction} (\[.*\])$", DOCKERFILE, re.MULTILINE)[1])
 
 
 def ran(*arguments):
@@ -40,7 +43,7 @@ def test_the_health_check_tells_whether_the_server_answers(serving, unused_tcp_p
     def any_model(messages):
         return "hi"
 
-    python, flag, code = command("CMD")
+    python, flag, code = command(HEALTH)
     assert (python, flag) == ("python", "-c")
     url = serving(any_model).url
     assert "http://127.0.0.1:8000/" in code
