@@ -12,6 +12,7 @@ from langchain_openai import OpenAI
 from chatwright import Finish, Reasoning, Refusal, Usage, chat_model
 from chatwright.cli.serve import _named
 from chatwright.langchain.validation import SchemaCheck
+from chatwright.run.serve.limits import Limits
 from chatwright.wires.framing import json_bytes
 
 HI = [{"role": "user", "content": "hi"}]
@@ -92,10 +93,19 @@ class TestJson:
         assert got["usage"]["completion_tokens"] == 4
 
     @pytest.mark.parametrize("wanted", [FORMAT, {"type": "json_object"}], ids=lambda x: x["type"])
-    def test_a_whole_answer_that_never_conforms_is_an_error(self, serving, wanted):
-        got = serving(chat_model(lambda messages: "It is Bern.")).ask(response_format=wanted)
+    def test_a_whole_answer_that_never_conforms_is_an_error(self, serving, wanted, caplog):
+        got = serving(chat_model(lambda messages: '{"city": "Bern" or so}')).ask(
+            response_format=wanted
+        )
         assert got.status_code == 502
         assert "does not conform" in got.json()["error"]["message"]
+        assert "does not conform" in caplog.text
+        assert "Bern" not in caplog.text
+
+    def test_the_log_does_not_tell_what_was_wrong_in_it(self, serving, caplog):
+        got = serving(chat_model(lambda messages: '{"city": 42}')).ask(response_format=FORMAT)
+        assert "42 is not of type" in got.json()["error"]["message"]
+        assert "42" not in caplog.text
 
     def test_a_stream_that_does_not_conform_ends_by_an_error(self, improves):
         got = improves.ask(response_format=FORMAT, stream=True).text
@@ -297,3 +307,20 @@ class TestSchemas:
         server = serving(chat_model(lambda messages: "[1]"))
         asked = {"messages": HI, "stream": False, "format": {"type": "array"}}
         assert server.post("/api/chat", **asked).json()["message"]["content"] == "[1]"
+
+
+@pytest.mark.parametrize(
+    ("path", "asked"),
+    [
+        ("/v1/chat/completions", {"messages": HI, "max_completion_tokens": 11}),
+        ("/v1/completions", {"prompt": "hi", "max_tokens": 11}),
+        ("/v1/responses", {"input": "hi", "max_output_tokens": 11}),
+        ("/v1/messages", {"messages": HI, "max_tokens": 11}),
+        ("/api/chat", {"messages": HI, "options": {"num_predict": 11}}),
+    ],
+)
+def test_no_more_tokens_are_asked_for_than_the_server_allows(serving, path, asked):
+    server = serving(echo, limits=Limits(tokens=10))
+    got = server.post(path, **asked)
+    assert got.status_code == 400
+    assert "max_tokens: 10 are the limit" in got.text

@@ -87,6 +87,8 @@ class App:
             raise HttpError(400, f"messages: {limits.messages} are the limit")
         if len(prompt.tools) > limits.tools:
             raise HttpError(400, f"tools: {limits.tools} are the limit")
+        if (prompt.parameters.get("max_tokens") or 0) > limits.tokens:
+            raise HttpError(400, f"max_tokens: {limits.tokens} are the limit")
 
     def answering(
         self,

@@ -129,7 +129,9 @@ def failure_of(error: BaseException) -> Failure:
     if isinstance(error, HttpError):
         return Failure(error.status, str(error), error.retry_after, error.detail)
     status = next((code for kind, code in _KINDS if isinstance(error, kind)), 500)
-    if status >= 500:  # noqa: PLR2004  the server's own fault
+    if isinstance(error, StructureError):  # whose words are the answer's
+        log.error("an answer does not conform to its response format")
+    elif status >= 500:  # noqa: PLR2004  the server's own fault
         log.error("the model failed", exc_info=error)
     if isinstance(error, ChatwrightError | ModelError | NotImplementedError):
         after = error.retry_after if isinstance(error, SourceError) else None

@@ -16,6 +16,7 @@ class Limits:
         body_seconds: How long a client may take to send it.
         messages: The longest conversation, in messages.
         tools: The most tools.
+        tokens: The most tokens that an answer may be asked to have.
         heartbeat: Seconds between the comments that a stream sends until its first token.
         reader_seconds: How long a client may leave a piece of a stream unread.
         drain_seconds: How long answers may go on after the server was told to stop.
@@ -36,6 +37,7 @@ class Limits:
     body_seconds: float = 30.0
     messages: int = 10_000
     tools: int = 512
+    tokens: int = 1_000_000
     heartbeat: float = 1.0
     reader_seconds: float = 60.0
     drain_seconds: float = 30.0
