@@ -65,7 +65,7 @@ ONE_LIBRARY = {
     "wrap/function.py": {"cloudpickle"},
     "wrap/gguf/engine.py": {"xllamacpp"},
     "wrap/gguf/weights.py": {"huggingface_hub", "platformdirs"},
-    "wrap/jsonio.py": {"orjson"},
+    "wires/jsonio.py": {"orjson"},
     "cli/chat.py": {"platformdirs", "readline"},
 }
 SHARED = {"chatwright", "platformdirs", "pytest", "readline", "rich", "starlette"}

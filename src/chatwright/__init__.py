@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     )
     from chatwright.errors import (
         AuthenticationError,
+        BatchError,
         ChatwrightError,
         ContentError,
         DefinitionError,
@@ -81,6 +82,7 @@ _HOMES = {
     ),
     "chatwright.errors": (
         "AuthenticationError",
+        "BatchError",
         "ChatwrightError",
         "ContentError",
         "DefinitionError",
@@ -129,6 +131,7 @@ __all__ = [
     "MISTRAL",
     "REACT",
     "AuthenticationError",
+    "BatchError",
     "Block",
     "Capabilities",
     "ChatCommand",
