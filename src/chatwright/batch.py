@@ -129,6 +129,7 @@ def prepared(
     id_column: str | None = None,
     watch: "Callable[[Stats], None] | None" = None,
     form: str | None = None,
+    input_format: str | None = None,
     **options: Any,
 ) -> "Run":
     """Return a run that has not begun; `run_batch` tells of the arguments and the errors."""
@@ -156,6 +157,6 @@ def prepared(
         parameters=parameters or {},
         id_column=id_column,
     )
-    return Run(job, source_of(rows), path, Options(form=form, **options), watch)  # type: ignore[arg-type]
+    return Run(job, source_of(rows, format=input_format), path, Options(form=form, **options), watch)  # type: ignore[arg-type]
 
 

@@ -44,22 +44,13 @@ class Asker:
         """Work out what is the same for every row."""
         self._job = job
         self._seconds = seconds
-        self.model: ChatModel = without_retries(job.model)
+        self._model = _prepared(job.model)
         self.ignored: Counter[str] = Counter()
         plain = job.ask(Row(b"", None, "", ""))
-        self._given, self._untaken = parameters_of(self.model, plain)
+        given, self._untaken = self._parameters(plain)
+        # Settings of each call would have the model copied for each row.
+        self._plain_model, self._given = self._model.for_call(given)
         self._is_plain = plain.response_format is None
-
-    def size(self, row: Row) -> tuple[int, int]:
-        """Return how long a row's prompt is, in bytes of UTF-8, and how many messages it has."""
-        asked = row.asked
-        system = len((self._job.system or "").encode())
-        if type(asked) is str:
-            return len(asked.encode("utf-8", "replace")) + system, 2
-        if type(asked) is list:
-            return sum(len(str(each.content).encode()) for each in asked) + system, len(asked) + 1
-        told = json.dumps(asked[1], default=str, ensure_ascii=False)
-        return len(told.encode("utf-8", "replace")) + system, len(asked[1].get("messages", ())) + 1
 
     async def ask(self, row: Row) -> Said:
         """Return what the model says to a row.
@@ -71,7 +62,8 @@ class Asker:
         async with asyncio.timeout(self._seconds):
             if self._is_plain and type(row.asked) is str:
                 self.ignored.update(self._untaken)
-                return Said(await self._asked(self._plain(row.asked), self._given), None)
+                talk = self._plain(row.asked)
+                return Said(await _asked(self._plain_model, talk, self._given), None)
             return await self._ask(self._job.ask(row))
 
     def _plain(self, text: str) -> list[BaseMessage]:
@@ -80,23 +72,29 @@ class Asker:
         return said if system is None else [SystemMessage(system), *said]
 
     async def _ask(self, prompt: Prompt) -> Said:
-        given, untaken = parameters_of(self.model, prompt)
+        given, untaken = self._parameters(prompt)
         self.ignored.update(untaken)
         wanted = prompt.response_format
         if wanted is None:
-            return Said(await self._asked(prompt.messages, given), None)
+            return Said(await _asked(self._model, prompt.messages, given), None)
 
         async def ask(talk: Sequence[BaseMessage]) -> AIMessage:
-            return await self._asked(talk, given)
+            return await _asked(self._model, talk, given)
 
         message = await Conforming(wanted).asked(ask, prompt.messages)
         return Said(message, _parsed(message))
 
-    async def _asked(self, talk: Sequence[BaseMessage], given: dict[str, Any]) -> AIMessage:
-        message: Any = await self.model.ainvoke(talk, _CONFIG, **given)  # type: ignore[arg-type]  # a list
-        if not isinstance(message, AIMessage):
-            raise TypeError(f"the model answered with a {type(message).__name__}")
-        return message
+    def _parameters(self, prompt: Prompt) -> tuple[dict[str, Any], list[str]]:
+        given, untaken = parameters_of(self._model, prompt)
+        del given["include_stop"]  # it is the model's already
+        return given, untaken
+
+
+async def _asked(model: ChatModel, talk: Sequence[BaseMessage], given: Any) -> AIMessage:
+    message: Any = await model.ainvoke([*talk], _CONFIG, **given)
+    if not isinstance(message, AIMessage):
+        raise TypeError(f"the model answered with a {type(message).__name__}")
+    return message
 
 
 def _parsed(message: AIMessage) -> Any:
@@ -116,14 +114,11 @@ def _parsed(message: AIMessage) -> Any:
         ) from None
 
 
-def without_retries(model: ChatModel) -> ChatModel:
-    """Return a model that leaves it to the batch to ask again: so that it learns how fast to ask.
+def _prepared(model: ChatModel) -> ChatModel:
+    """Return a model as a batch asks it.
 
-    Args:
-        model: The model.
+    It leaves it to the batch to ask again, which learns so how fast to ask; and matched stop
+    sequences are no part of answers, as with the APIs whose files are read and written here.
     """
-    if getattr(model, "max_retries", None):
-        return model.model_copy(update={"max_retries": 0})
-    return model
-
-
+    again = {"max_retries": 0} if getattr(model, "max_retries", None) else {}
+    return model.model_copy(update={"include_stop": False, **again})

@@ -1,14 +1,16 @@
 """What a run may cost: reserved before it is spent, so that it is never overrun."""
 
 import asyncio
+import json
 
 from chatwright.errors import BatchError
 from chatwright.langchain import prices
-from chatwright.run.batch.row import Job
+from chatwright.run.batch.row import Job, Row
 from chatwright.run.conforming import ATTEMPTS
 
 __all__ = ["Budget"]
 
+_LENGTHS = ("max_tokens", "max_completion_tokens")
 _PER_MESSAGE = 16
 """Tokens that a message takes beside its text: marks of roles, and of its end."""
 
@@ -34,6 +36,8 @@ class Budget:
         self._settled = asyncio.Event()
         self._model = job.model
         self._most_tokens = job.parameters.get("max_tokens") or job.model.max_tokens
+        given = [*job.tools, job.schema, job.system]
+        self._system = len(json.dumps(given, default=str).encode())
         self._attempts = ATTEMPTS if job.schema is not None else 1
         if usd is None:
             return
@@ -58,19 +62,19 @@ class Budget:
         cost = prices.cost_of(usage, self._model.price, self._model.model_name)  # type: ignore[arg-type]  # a TypedDict
         return cost["total"] if cost and cost["currency"] == "USD" else None
 
-    async def reserve(self, size: int, messages: int) -> float | None:
-        """Set aside what a request may cost at most; None where so much is not left.
+    async def reserve(self, row: Row) -> float | None:
+        """Set aside what a row may cost at most; None where so much is not left.
 
         While others are being answered it waits for those, for they take less than was set aside.
 
         Args:
-            size: The prompt's length in bytes: it can't have more tokens.
-            messages: How many messages it has.
+            row: The row.
         """
         if self.usd is None:
             return 0.0
-        cost = self._cost(size + messages * _PER_MESSAGE, self._most_tokens or 0) or 0.0
-        cost *= self._attempts
+        most = max(self._most_tokens or 0, *(row.own(name) or 0 for name in _LENGTHS))
+        size = row.size + self._system + (row.messages + 1) * _PER_MESSAGE
+        cost = (self._cost(size, most) or 0.0) * self._attempts
         while self.spent + self._reserved + cost > self.usd:
             if not self._open:
                 return None

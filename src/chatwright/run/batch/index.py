@@ -43,16 +43,26 @@ class _Run(NamedTuple):
 
     def same(self, content: int, own: int) -> int:
         """Return what `Index.find` does of a mark whose content is here."""
+        low, at = self._at(content, own)
+        if at is None:
+            return int(self.places[low])
+        was_met = bool(self.met[at])
+        self.met[at] = True
+        return AGAIN if was_met else HERE
+
+    def place(self, content: int, own: int) -> int | None:
+        """Return where a result stands; None if it is not here."""
+        _, at = self._at(content, own)
+        return None if at is None else int(self.places[at])
+
+    def _at(self, content: int, own: int) -> tuple[int, int | None]:
+        """Return where marks of a content begin, and where a mark is, if it is here."""
         low, high = (
             int(np.searchsorted(self.contents, np.uint64(content), side))
             for side in ("left", "right")
         )
         at = low + int(np.searchsorted(self.owns[low:high], np.uint64(own)))
-        if at == high or int(self.owns[at]) != own:
-            return int(self.places[low])
-        was_met = bool(self.met[at])
-        self.met[at] = True
-        return AGAIN if was_met else HERE
+        return low, at if at < high and int(self.owns[at]) == own else None
 
 
 class Index:
@@ -110,6 +120,25 @@ class Index:
                 if found[n] not in {HERE, AGAIN}:
                     found[n] = run.same(int(contents[n]), int(owns[n]))
         return found
+
+    def places(self, marks: Sequence[bytes]) -> list[int | None]:
+        """Return where each result stands; None for one that is not there.
+
+        Args:
+            marks: Some marks.
+        """
+        found = [self._recent.get(each) for each in marks]
+        contents, owns = _columns(b"".join(marks))
+        for run in self._runs:
+            low = np.searchsorted(run.contents, contents)
+            for n in np.flatnonzero(low < len(run.contents)).tolist():
+                if found[n] is None:
+                    found[n] = run.place(int(contents[n]), int(owns[n]))
+        return found
+
+    def was_met(self, each: bytes) -> bool:
+        """Tell whether a mark that is there was met in this run."""
+        return self.find([each])[0] == AGAIN
 
     def _newly(self, each: bytes) -> int:
         if each in self._recent:

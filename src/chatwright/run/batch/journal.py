@@ -3,7 +3,7 @@
 import contextlib
 import os
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
@@ -156,6 +156,27 @@ class Journal:
             raise OSError(f"{self.path} was changed by somebody else while it was written")
         fields: dict[str, Any] = jsonio.loads(line)
         return fields
+
+    def rearrange(self, places: Iterable[int]) -> None:
+        """Put results into another order: whoever reads the file sees the old one or the new one.
+
+        Args:
+            places: Where they stand, in the new order: all of them.
+
+        Raises:
+            OSError: There is no room for both.
+        """
+        if not self.path.exists():
+            return
+        made = self.path.with_name(f"{self.path.name}.ordered")
+        with self.path.open("rb") as file, made.open("wb", _BUFFER) as new:
+            for place in places:
+                if file.tell() != place:
+                    file.seek(place)
+                new.write(file.readline())
+            _sync(new)
+        self.close()
+        made.replace(self.path)
 
     def close(self) -> None:
         """Close the file."""

@@ -129,8 +129,8 @@ class Local:
     async def _try(self, each: _Try) -> None:
         """Ask a row, and settle it or have it wait for another try."""
         row = each.row
-        size, messages = self._asker.size(row) if self._needs_size else (0, 0)
-        reserved = await self._budget.reserve(size, messages)
+        size = row.size if self._pace.counts_tokens else 0
+        reserved = await self._budget.reserve(row)
         if reserved is None:
             self._work.give_back(row)
             self._work.stop("the budget is spent")
@@ -155,10 +155,6 @@ class Local:
         finally:
             asked.pop(row.key, None)
             self._budget.settle(reserved, cost)
-
-    @property
-    def _needs_size(self) -> bool:
-        return self._budget.usd is not None or self._pace.counts_tokens
 
     def _took(self, each: _Try) -> Took:
         return Took(each.started, time.monotonic() - each.since, each.attempts)

@@ -156,6 +156,8 @@ def known(fields: Mapping[str, Any]) -> Known:
     key, name = told["key"], fields.get("custom_id") or fields.get("id")
     usage = told.get("usage") or {}
     own = None if name == key else name
+    if not told.get("attempts"):  # an equal row's
+        usage = {}
     tokens = (usage.get("input_tokens") or 0, usage.get("output_tokens") or 0)
     return Known(bytes.fromhex(key), own, told.get("cost") or 0.0, tokens)
 

@@ -60,6 +60,28 @@ class Row:
         return key if self.number == 1 else f"{key}-{self.number}"
 
     @property
+    def size(self) -> int:
+        """How long what it asks is, in bytes: what has no more tokens than that."""
+        asked = self.asked
+        if type(asked) is str:
+            return len(asked.encode("utf-8", "replace"))
+        if type(asked) is list:
+            return sum(len(str(each.content).encode("utf-8", "replace")) for each in asked)
+        return len(json.dumps(asked[1], default=str, ensure_ascii=False).encode("utf-8", "replace"))
+
+    def own(self, name: str) -> Any:
+        """Return a parameter that the row sets for itself; None where it does not."""
+        return self.asked[1].get(name) if type(self.asked) is tuple else None
+
+    @property
+    def messages(self) -> int:
+        """How many messages it has."""
+        asked = self.asked
+        if type(asked) is str:
+            return 1
+        return len(asked) if type(asked) is list else len(asked[1].get(_MESSAGES, ())) or 1
+
+    @property
     def mark(self) -> bytes:
         """What its result is known by."""
         return mark(self.key, None if self.id is None and self.number == 1 else self.name)

@@ -7,10 +7,12 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from chatwright.errors import BatchError
 from chatwright.run.batch.asking import Asker
 from chatwright.run.batch.budget import Budget
 from chatwright.run.batch.inputs import Source
 from chatwright.run.batch.local import Local
+from chatwright.run.batch.order import Order
 from chatwright.run.batch.pace import Pace
 from chatwright.run.batch.results import Format
 from chatwright.run.batch.row import Job
@@ -92,8 +94,13 @@ class Run:
     options: Options = field(default_factory=Options)
     watch: Callable[[Stats], None] | None = None
     every: float = 0.25
-    stats: Stats = field(default_factory=Stats)
-    _work: Work | None = None
+    stats: Stats = field(default_factory=Stats, init=False)
+    _work: Work | None = field(default=None, init=False)
+
+    @property
+    def is_stopping(self) -> bool:
+        """Whether no more is asked."""
+        return self._work is not None and self._work.is_stopped
 
     def stop(self, why: str) -> None:
         """Ask no more; what is being asked may end.
@@ -113,6 +120,8 @@ class Run:
             OSError: The output can't be read or written.
         """
         options = self.options
+        if options.ordered and options.form == "parquet":
+            raise BatchError("a folder of Parquet files has no order; name a .jsonl file instead")
         asker = Asker(self.job, options.timeout)
         store = Store(self.output, options.form)
         told = {"input": self.source.name, "started": time.time()}
@@ -127,13 +136,18 @@ class Run:
         outcome = "failed"
         try:
             budget = Budget(self.job, options.budget, kept.cost)
-            self._work = Work(self.job, self.source, store, self.stats, options.limit)
+            order = Order() if options.ordered else None
+            self._work = Work(
+                self.job, self.source, store, self.stats, limit=options.limit, order=order
+            )
             self.stats.total = await self._count()
             pace = Pace(options.concurrency, options.rate, options.token_rate)
             engine = Local(self._work, asker, pace, budget, options.form, options.max_retries)
             async with self._watched():
                 await self._ended(engine, self._work)
             self.stats.ignored = dict(asker.ignored)
+            if order is not None and not self._work.why_stopped:
+                await asyncio.to_thread(store.put_in_order, order)
             outcome = self._work.why_stopped or "done"
         finally:
             store.close(ended=time.time(), outcome=outcome, **self.stats.summary())

@@ -2,7 +2,7 @@
 
 import contextlib
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from chatwright.errors import BatchError
 from chatwright.run.batch.index import Index, mark
 from chatwright.run.batch.journal import Journal, line_of
 from chatwright.run.batch.manifest import Manifest
+from chatwright.run.batch.parts import Parts
 from chatwright.run.batch.results import Format, Known, Result, known
 
 __all__ = ["Kept", "Store"]
@@ -57,11 +58,11 @@ class Store:
         """Open nothing yet."""
         self.output = output
         self.form = form
-        stem = output.name.removesuffix(".jsonl")
+        stem = output.name.removesuffix(".jsonl").removesuffix(".parquet")
         self.failures_path = output.with_name(f"{stem}.failures.jsonl")
         self.manifest_path = output.with_name(f"{stem}.manifest.json")
         self._lock = FileLock(output.with_name(f"{stem}.lock"), timeout=0, thread_local=False)
-        self._answers = Journal(output)
+        self._answers: Journal | Parts = Parts(output) if form == "parquet" else Journal(output)
         self._failures = Journal(self.failures_path)
         self._index = Index()
 
@@ -100,9 +101,13 @@ class Store:
         self, job: Mapping[str, Any], *, fresh: bool, retry_failed: bool, **told: Any
     ) -> Kept:
         if fresh:
+            if self.form == "parquet" and self.output.is_dir():
+                shutil.rmtree(self.output)
             for path in (self.output, self.failures_path, self.manifest_path):
                 path.unlink(missing_ok=True)
         self.manifest = Manifest(self.manifest_path)
+        if self.form != "parquet" and self.output.is_dir():
+            raise BatchError(f"{self.output} is a folder; name a file, or one that ends in .parquet")
         if not self.manifest.fields and self.output.exists() and self.output.stat().st_size:
             raise BatchError(
                 f"{self.output} is there, and no manifest says of which batch; give another "
@@ -176,6 +181,27 @@ class Store:
         """
         for each, place in zip(results, places, strict=True):
             self._index.add(each.row.mark, place, met=True)
+
+    def put_in_order(self, order: Iterable[list[bytes]]) -> None:
+        """Put the answers into the input's order; those of rows that are not there any more go last.
+
+        Args:
+            order: The marks of the input's rows.
+
+        Raises:
+            OSError: There is no room for both the old file and the new one.
+        """
+
+        def places() -> Iterator[int]:
+            for marks in order:
+                found = self._index.places(marks)
+                yield from (each for each in found if each is not None and each < _FAILURES)
+            for place, fields in self._answers.scan():
+                each = known(fields)
+                if not self._index.was_met(mark(each.key, each.own)):
+                    yield place
+
+        self._answers.rearrange(places())
 
     def close(self, **told: Any) -> None:
         """Let the output go.

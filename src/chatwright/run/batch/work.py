@@ -11,6 +11,7 @@ from chatwright.errors import BatchError
 from chatwright.run.batch.failures import Trouble
 from chatwright.run.batch.index import AGAIN, HERE, NEW
 from chatwright.run.batch.inputs import Source
+from chatwright.run.batch.order import Order
 from chatwright.run.batch.results import NOTHING, Result, copied, failed
 from chatwright.run.batch.row import Job, Row
 from chatwright.run.batch.stats import Stats
@@ -54,16 +55,25 @@ class Work:
         store: What is done.
         stats: How far it has come.
         limit: How many rows are read at most; None for all.
+        order: Takes the marks of rows in the input's order; None where that is of no matter.
     """
 
     def __init__(
-        self, job: Job, source: Source, store: Store, stats: Stats, limit: int | None = None
+        self,
+        job: Job,
+        source: Source,
+        store: Store,
+        stats: Stats,
+        *,
+        limit: int | None = None,
+        order: Order | None = None,
     ) -> None:
         """Begin with nothing read."""
         self._job = job
         self._records = islice(iter(source), limit)
         self._store = store
         self.stats = stats
+        self.order = order
         self._ready: deque[Row] = deque()
         self._next: asyncio.Task[list[Row]] | None = None
         self._fetching = asyncio.Lock()
@@ -140,27 +150,29 @@ class Work:
 
     def _sort_out(self, rows: Sequence[Row]) -> None:
         """Find out which rows are done, which equal another one, and which are to be asked."""
-        firsts: dict[bytes, Row] = {}
-        others = []
+        marks = [*dict.fromkeys(row.mark for row in rows)]
+        found = dict(zip(marks, self._store.find(marks), strict=True))
+        new: list[Row] = []
         for row in rows:
-            (others.append(row) if row.mark in firsts else firsts.setdefault(row.mark, row))
-        found = self._store.find([*firsts])
-        new = []
-        for row, place in zip(firsts.values(), found, strict=True):
+            place = found.pop(row.mark, None)
+            if place is None:  # it stands in this chunk once more
+                place = self._store.find([row.mark])[0]
             self._sort(row, place, new)
-        for row in others:
-            self._sort(row, self._store.find([row.mark])[0], new)
         new.sort(key=_prefix)
         self._ready.extend(new)
 
     def _sort(self, row: Row, place: int, new: list[Row]) -> None:
         asked = self._asked.get(row.key)
+        if row.id is None and (place == AGAIN or (asked and place != HERE)):
+            self._sort(*self._numbered(row), new)
+            return
+        if place == AGAIN or (asked and row.name in asked.names):
+            self.stats.repeated += 1
+            return
+        if self.order is not None:
+            self.order.append(row.mark)
         if place == HERE:
             self.stats.found += 1
-        elif row.id is None and (place == AGAIN or asked):
-            self._sort(*self._numbered(row), new)
-        elif place == AGAIN or (asked and row.name in asked.names):
-            self.stats.repeated += 1
         elif asked:
             self._join(row, asked)
         elif place != NEW and (answer := self._store.answer_at(place, row.key)):
