@@ -213,10 +213,8 @@ _INTERRUPTED = "interrupted"
 
 async def _interruptible(run: "Run") -> "Summary":
     """Run it: one interrupt lets what is being asked end, a second one does not."""
-    from chatwright.run.batch.local import threads  # noqa: PLC0415  slow to import
-
     loop = asyncio.get_running_loop()
-    loop.set_default_executor(threads(run.options.concurrency or 512))
+    loop.set_default_executor(run.threads())
     task = asyncio.ensure_future(run.run())
     with _interrupted_by(loop, run, task):
         try:
@@ -248,5 +246,3 @@ def _interrupted_by(
         with contextlib.suppress(NotImplementedError):
             for each in signals:
                 loop.remove_signal_handler(each)
-
-

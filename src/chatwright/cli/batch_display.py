@@ -123,7 +123,9 @@ def _live(run: "Run") -> Iterator[None]:
             bar = ProgressBar(stats.total, ended, pulse=stats.total is None)
             errors = [f"  {name}: {why}"[:200] for name, why in stats.errors]
             told = [*lines(stats, speed), speed.sparkline, *errors]
-            live.update(Group(bar, *(Text(each, overflow="ellipsis") for each in told)), refresh=True)
+            live.update(
+                Group(bar, *(Text(each, overflow="ellipsis") for each in told)), refresh=True
+            )
 
         run.watch = watch
         yield
@@ -152,7 +154,9 @@ def end(summary: "Summary") -> None:
     for name, count in sorted(stats.ignored.items()):
         told.append(f"{name!r} has no effect on this model ({count} rows)")
     cost = "" if stats.cost is None else f", {stats.cost:.4f} USD"
-    spent = f"{stats.tokens[0]} tokens in, {stats.tokens[1]} out{cost}, " if any(stats.tokens) else ""
+    spent = (
+        f"{stats.tokens[0]} tokens in, {stats.tokens[1]} out{cost}, " if any(stats.tokens) else ""
+    )
     told.append(f"{spent}{_duration(stats.seconds)}")
     if summary.stopped:
         told.append(f"stopped: {summary.stopped}; the same command goes on from here")

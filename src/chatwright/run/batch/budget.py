@@ -36,9 +36,9 @@ class Budget:
         self._settled = asyncio.Event()
         self._model = job.model
         self._most_tokens = job.parameters.get("max_tokens") or job.model.max_tokens
-        given = [*job.tools, job.schema, job.system]
+        given = [*job.tools, job.response_format, job.system]
         self._system = len(json.dumps(given, default=str).encode())
-        self._attempts = ATTEMPTS if job.schema is not None else 1
+        self._attempts = ATTEMPTS if job.response_format is not None else 1
         if usd is None:
             return
         if self._cost(1, 1) is None:

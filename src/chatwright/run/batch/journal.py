@@ -101,7 +101,9 @@ class Journal:
                 file.truncate(torn)  # it is the tail alone
                 _sync(file)
             else:
-                self._rewrite(file, [0, *(end for _, end in damaged)], [*(s for s, _ in damaged), size])
+                self._rewrite(
+                    file, [0, *(end for _, end in damaged)], [*(s for s, _ in damaged), size]
+                )
         self.repair = Repair(len(damaged), kept)
 
     def _rewrite(self, file: BinaryIO, starts: Sequence[int], ends: Sequence[int]) -> None:
@@ -110,8 +112,8 @@ class Journal:
         with made.open("wb") as new:
             for start, end in zip(starts, ends, strict=True):
                 file.seek(start)
-                while start < end:
-                    start += new.write(file.read(min(_BUFFER, end - start)))
+                for at in range(start, end, _BUFFER):
+                    new.write(file.read(min(_BUFFER, end - at)))
             _sync(new)
         made.replace(self.path)
 

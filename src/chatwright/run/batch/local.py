@@ -5,7 +5,6 @@ import heapq
 import itertools
 import random
 import time
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from chatwright.run.batch.asking import Asker
@@ -16,7 +15,7 @@ from chatwright.run.batch.results import Format, Took, answered, failed
 from chatwright.run.batch.row import Row
 from chatwright.run.batch.work import Work
 
-__all__ = ["Local", "threads"]
+__all__ = ["Local"]
 
 _BYTES_PER_TOKEN = 4
 _FIRST_WAIT = 0.5
@@ -172,12 +171,3 @@ class Local:
             heapq.heappush(self._later, each)
             return
         self._work.settle(failed(each.row, trouble, self._took(each), self._form))
-
-
-def threads(most: int) -> ThreadPoolExecutor:
-    """Return threads for models that answer in one: LangChain has them wait for a loop's own few.
-
-    Args:
-        most: How many answers are made at once.
-    """
-    return ThreadPoolExecutor(most + 4, thread_name_prefix="chatwright-batch")

@@ -4,11 +4,11 @@ import asyncio
 import time
 from collections.abc import Callable
 
-__all__ = ["Pace"]
+__all__ = ["MOST", "Pace"]
 
 _FIRST = 4
 """At how many at once the search for the best begins."""
-_MOST = 512
+MOST = 512
 """At how many at once it ends."""
 _WINDOW = 16
 """How many answers a measurement takes at least."""
@@ -45,7 +45,7 @@ class Pace:
     ) -> None:
         """Begin low."""
         self.limit = concurrency or _FIRST
-        self.most = concurrency or _MOST
+        self.most = concurrency or MOST
         self._is_fixed = concurrency is not None
         self._gap = 60.0 / rate if rate else 0.0
         self._token_gap = 60.0 / token_rate if token_rate else 0.0
@@ -74,7 +74,7 @@ class Pace:
             tokens: How many tokens it may take.
         """
         if self._gap or self._token_gap or self._paused_until:
-            while (wait := self._wait()) > 0:
+            while (wait := self._wait()) > 0:  # noqa: ASYNC110  what it waits for moves on
                 await asyncio.sleep(wait)
             now = self._clock()
             self._next = max(now, self._next) + self._gap

@@ -13,7 +13,18 @@ from chatwright.run.batch.row import Row
 from chatwright.wires import WIRES
 from chatwright.wires.asked import Asked
 
-__all__ = ["FORMATS", "Format", "NOTHING", "Known", "Result", "Took", "answered", "copied", "failed", "known"]
+__all__ = [
+    "FORMATS",
+    "NOTHING",
+    "Format",
+    "Known",
+    "Result",
+    "Took",
+    "answered",
+    "copied",
+    "failed",
+    "known",
+]
 
 Format: TypeAlias = Literal["jsonl", "openai", "parquet"]
 FORMATS: tuple[Format, ...] = get_args(Format)
@@ -200,5 +211,3 @@ def _of_openai(row: Row, response: Any, error: Any, own: Mapping[str, Any]) -> d
     key = row.key.hex()
     told = {"id": f"batch_req_{key}", "custom_id": row.name}
     return {**told, "response": response, "error": error, _OWN: {"key": key, **own}}
-
-

@@ -96,7 +96,7 @@ class Job:
         name: What the model is called.
         prompt: A text with columns in braces, `"Translate: {text}"`; None for a row's own prompt.
         system: The system message of each row that has none.
-        schema: The JSON schema of the wanted answers; None for text.
+        response_format: What answers conform to, in OpenAI's form; None for text.
         tools: Tools in OpenAI's form, for each row that has none.
         parameters: Parameters of every call, such as `temperature`; a row's own come first.
         id_column: The column that holds a row's id. Default None: `custom_id`, or `id`.
@@ -106,10 +106,12 @@ class Job:
     name: str
     prompt: str | None = None
     system: str | None = None
-    schema: Mapping[str, Any] | None = None
+    response_format: Mapping[str, Any] | None = None
     tools: Sequence[Mapping[str, Any]] = ()
     parameters: Mapping[str, Any] = field(default_factory=dict)
     id_column: str | None = None
+    _template: Template | None = field(default=None, init=False, repr=False, compare=False)
+    _digest: bytes = field(default=b"", init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         """Look at the prompt.
@@ -129,7 +131,7 @@ class Job:
             "settings": _settings(self.model),
             "prompt": self.prompt,
             "system": self.system,
-            "schema": self.schema,
+            "response_format": self.response_format,
             "tools": [*self.tools],
             "parameters": {**self.parameters},
         }
@@ -176,23 +178,18 @@ class Job:
         own = own or Prompt(messages=messages)
         given = dict(self.parameters)
         stop = given.pop("stop", ())
-        wanted = own.response_format
-        if wanted is None and self.schema is not None:
-            described = {"name": self.schema.get("title") or "answer", "schema": self.schema}
-            wanted = {"type": "json_schema", "json_schema": described}
         return Prompt(
             messages=messages,
             tools=own.tools or self.tools,
             tool_choice=own.tool_choice,
-            response_format=wanted,
+            response_format=own.response_format or self.response_format,
             stop=own.stop or stop,
             parameters={**given, **own.parameters},
             ignored=own.ignored,
         )
 
     def _key(self, kind: bytes, said: bytes) -> bytes:
-        digest: bytes = self._digest  # type: ignore[attr-defined]  # set beside the fields
-        return hashlib.blake2b(said, digest_size=16, key=digest, person=kind).digest()
+        return hashlib.blake2b(said, digest_size=16, key=self._digest, person=kind).digest()
 
     def _id(self, value: Any) -> str | None:
         if not isinstance(value, Mapping):
@@ -209,9 +206,8 @@ class Job:
         return None
 
     def _asked(self, value: Any) -> Any:
-        template: Template | None = self._template  # type: ignore[attr-defined]  # likewise
-        if template is not None:
-            return template.filled(value)
+        if self._template is not None:
+            return self._template.filled(value)
         if isinstance(value, str):
             return value
         if isinstance(value, Mapping):
@@ -223,7 +219,8 @@ class Job:
     def _columns(self, value: Mapping[str, Any]) -> Any:
         if isinstance(body := value.get("body"), Mapping):
             return _of_batch(value, body)
-        if isinstance(talk := value.get(_MESSAGES), Sequence) and not isinstance(talk, str) and talk:
+        talk = value.get(_MESSAGES)
+        if isinstance(talk, list | tuple) and talk:
             if isinstance(talk[0], BaseMessage):
                 return _messages(talk)
             known = ChatCompletion.model_fields

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from chatwright.run.batch.budget import Budget
 from chatwright.run.batch.inputs import Source
 from chatwright.run.batch.local import Local
 from chatwright.run.batch.order import Order
-from chatwright.run.batch.pace import Pace
+from chatwright.run.batch.pace import MOST, Pace
 from chatwright.run.batch.results import Format
 from chatwright.run.batch.row import Job
 from chatwright.run.batch.stats import Stats
@@ -21,6 +22,9 @@ from chatwright.run.batch.store import Store
 from chatwright.run.batch.work import Work
 
 __all__ = ["Options", "Run", "Summary"]
+
+_OWN_THREADS = 4
+"""Threads that read and write."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,6 +115,11 @@ class Run:
         if self._work is not None:
             self._work.stop(why)
 
+    def threads(self) -> ThreadPoolExecutor:
+        """Return threads for a model without async code, which a loop has too few of."""
+        most = self.options.concurrency or MOST
+        return ThreadPoolExecutor(most + _OWN_THREADS, thread_name_prefix="chatwright-batch")
+
     async def run(self) -> Summary:
         """Ask what is left to ask.
 
@@ -196,5 +205,3 @@ class Run:
             stopped=self._work.why_stopped if self._work else "",
             stats=stats,
         )
-
-

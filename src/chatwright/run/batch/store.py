@@ -107,7 +107,7 @@ class Store:
                 path.unlink(missing_ok=True)
         self.manifest = Manifest(self.manifest_path)
         if self.form != "parquet" and self.output.is_dir():
-            raise BatchError(f"{self.output} is a folder; name a file, or one that ends in .parquet")
+            raise BatchError(f"{self.output} is a folder; only one in .parquet can be an output")
         if not self.manifest.fields and self.output.exists() and self.output.stat().st_size:
             raise BatchError(
                 f"{self.output} is there, and no manifest says of which batch; give another "
@@ -183,7 +183,7 @@ class Store:
             self._index.add(each.row.mark, place, met=True)
 
     def put_in_order(self, order: Iterable[list[bytes]]) -> None:
-        """Put the answers into the input's order; those of rows that are not there any more go last.
+        """Put answers into the input's order; those of rows that it does not have go last.
 
         Args:
             order: The marks of the input's rows.
@@ -216,5 +216,3 @@ class Store:
                 self.manifest.end(**told)
         finally:
             self._lock.release()
-
-

@@ -293,8 +293,8 @@ def _look_at(rows: Sequence[Row]) -> None:
         BatchError: None of them can be asked.
     """
     if len(rows) >= _SYSTEMIC and all(each.problem for each in rows):
-        first = rows[0]
-        raise BatchError(f"none of the first {len(rows)} rows can be asked: {first.place}: {first.problem}")
+        why = f"{rows[0].place}: {rows[0].problem}"
+        raise BatchError(f"none of the first {len(rows)} rows can be asked: {why}")
 
 
 def _prefix(row: Row) -> str:
