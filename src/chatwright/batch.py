@@ -147,7 +147,7 @@ def prepared(model: Any, rows: Any, output: str | Path, **options: Unpack[BatchO
         name=model if isinstance(model, str) else made.model_name,
         prompt=given.pop("prompt", None),
         system=given.pop("system", None),
-        response_format=None if schema is None else target_of(schema).response_format(),
+        response_format=None if schema is None else _format_of(schema),
         tools=as_tools(given.pop("tools", ())),
         parameters=given.pop("parameters", None) or {},
         id_column=given.pop("id_column", None),
@@ -155,3 +155,10 @@ def prepared(model: Any, rows: Any, output: str | Path, **options: Unpack[BatchO
     source = source_of(rows, format=given.pop("input_format", None))
     watch = given.pop("watch", None)
     return Run(job, source, path, Options(form=form, **given), watch)
+
+
+def _format_of(schema: Any) -> Mapping[str, Any]:
+    """Return what answers conform to; a JSON schema needs no title here."""
+    if isinstance(schema, Mapping) and not {"title", "name", "json_schema"} & schema.keys():
+        schema = {"title": "answer", **schema}
+    return target_of(schema).response_format()

@@ -27,6 +27,8 @@ IDS = ("custom_id", "id")
 _PROMPT = "prompt"
 _MESSAGES = "messages"
 _BODIES = {path.removeprefix("/v1"): api.body for api in APIS for path in api.paths}
+_OF_A_REQUEST = ChatCompletion.model_fields.keys() - {"model", "stream", "stream_options"}
+"""The columns beside `messages` that are a request's own fields; others are the user's."""
 _ONE_ANSWER = {"n": 1}
 
 
@@ -223,8 +225,7 @@ class Job:
         if isinstance(talk, list | tuple) and talk:
             if isinstance(talk[0], BaseMessage):
                 return _messages(talk)
-            known = ChatCompletion.model_fields
-            named = {k: v for k, v in value.items() if k in known and k != "model"}
+            named = {k: v for k, v in value.items() if k in _OF_A_REQUEST}
             return ChatCompletion, {**named, _MESSAGES: [*talk]}
         if _PROMPT in value or _MESSAGES in value:
             name = _PROMPT if _PROMPT in value else _MESSAGES

@@ -142,10 +142,10 @@ class Run:
             **told,
         )
         self.stats.kept = kept
+        order = Order() if options.ordered else None
         outcome = "failed"
         try:
             budget = Budget(self.job, options.budget, kept.cost)
-            order = Order() if options.ordered else None
             self._work = Work(
                 self.job, self.source, store, self.stats, limit=options.limit, order=order
             )
@@ -159,6 +159,8 @@ class Run:
                 await asyncio.to_thread(store.put_in_order, order)
             outcome = self._work.why_stopped or "done"
         finally:
+            if order is not None:
+                order.close()
             store.close(ended=time.time(), outcome=outcome, **self.stats.summary())
         return self._summary(store)
 

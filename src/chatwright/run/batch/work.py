@@ -85,6 +85,7 @@ class Work:
         self._news = asyncio.Event()
         self._room = asyncio.Event()
         self._writer: asyncio.Task[None] | None = None
+        self._is_ending = False
         self._held: list[Result] = []
         self.broken: BaseException | None = None
         self.why_stopped = ""
@@ -163,11 +164,11 @@ class Work:
 
     def _sort(self, row: Row, place: int, new: list[Row]) -> None:
         asked = self._asked.get(row.key)
-        if row.id is None and (place == AGAIN or (asked and place != HERE)):
-            self._sort(*self._numbered(row), new)
-            return
         if place == AGAIN or (asked and row.name in asked.names):
-            self.stats.repeated += 1
+            if row.id is None:
+                self._sort(*self._numbered(row), new)
+            else:
+                self.stats.repeated += 1
             return
         if self.order is not None:
             self.order.append(row.mark)
@@ -241,7 +242,7 @@ class Work:
 
     async def _write(self) -> None:
         """Write results in groups until there is an end."""
-        while True:
+        while not self._is_ending:
             await self._news.wait()
             await asyncio.sleep(_GROUP_SECONDS)
             await self._write_group()
@@ -253,7 +254,7 @@ class Work:
             return
         results = [each for each, _ in group]
         try:
-            places = await asyncio.shield(asyncio.to_thread(self._store.write, results))
+            places = await asyncio.to_thread(self._store.write, results)
         except OSError as error:
             self._results = group + self._results
             self.broken = self.broken or BatchError(
@@ -280,9 +281,10 @@ class Work:
                 await self._next
         if self.broken is None and not self.why_stopped:
             self._release()
-        if self._writer is not None:
-            self._writer.cancel()
-            await asyncio.wait({self._writer})
+        self._is_ending = True
+        self._news.set()
+        if self._writer is not None:  # it may be writing: what it wrote has to be noted
+            await self._writer
         await self._write_group()
 
 
