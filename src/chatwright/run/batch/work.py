@@ -23,7 +23,7 @@ _CHUNK = 512
 """How many rows are read, looked up and ordered together."""
 _UNWRITTEN = 4096
 """How many results, and equal rows, may wait until no more is read."""
-_GROUP_SECONDS = 0.05
+_GROUP_SECONDS = 0.01
 """How long results are gathered before they are written together."""
 _PREFIX = 2048
 """By how much of their prompts rows are ordered, so that those go together that begin alike."""
