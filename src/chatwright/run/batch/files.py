@@ -152,10 +152,10 @@ def files_of(path: str, format: str | None) -> list[File]:  # noqa: A002  as in 
                 is_kept=False,
             )
         ]
-    found = _remote(path, format) if "://" in path else _local(path, format)
+    found = _remote(path, format) if "://" in path else _local(path, format) if path else []
     if not found:
         raise LoadError(
-            f"{shown(path)}: there is no such file, or none in the folder whose suffix tells a "
+            f"{shown(path)!r}: there is no such file, or none in the folder whose suffix tells a "
             f"format ({', '.join(FORMATS)}); check the path"
         )
     return found

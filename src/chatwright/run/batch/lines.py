@@ -21,6 +21,8 @@ LIMIT = 64 << 20
 """Bytes: no line is longer."""
 ROW_LIMIT = 16 << 20
 """Bytes: no CSV row of many lines is longer; csv takes four times as much for a field."""
+CHEAP = 4 << 10
+"""Bytes that may be read again and again in search of the end of a CSV row."""
 BLOCK = 1 << 20
 """Bytes that are asked for at once."""
 SHOWN = 4 << 10
@@ -231,7 +233,7 @@ def _csv(rows: Iterator[bytes], name: str, delimiter: str) -> Iterator[Record]:
 
 
 class _TooLongError(Exception):
-    """A row goes on for too long: most likely a quoted field that never ends."""
+    """A row goes on for too long."""
 
 
 class _Rows:
@@ -248,7 +250,8 @@ class _Rows:
         self._size = 0
         self._fault = ""
         self._bound = ROW_LIMIT
-        self._reader = csv.reader(_Lines(self._line), delimiter=delimiter, strict=True)
+        self._delimiter = delimiter
+        self._reader = self._anew()
 
     def __iter__(self) -> Iterator[tuple[int, bytes, list[str], str]]:
         number = 1
@@ -261,12 +264,18 @@ class _Rows:
             except (csv.Error, _TooLongError) as error:
                 fields, self._fault = [], f"it is no CSV: {error}"
                 if len(self._taken) > 1:
-                    # Or a file of nothing but open quotes would be read to its end once a line.
-                    self._bound = max(self._bound // 2, ROW_LIMIT >> 4)
+                    if self._size > CHEAP:
+                        # Or a file of nothing but open quotes would be read once for each line.
+                        self._bound = max(self._bound // 2, CHEAP)
                     self._again.extendleft(reversed(self._taken[1:]))
                     del self._taken[1:]
+                self._reader = self._anew()
             yield number, b"\n".join(self._taken), fields, self._fault
             number += len(self._taken)
+
+    def _anew(self) -> Iterator[list[str]]:
+        """Return a reader for after an error: one that has come to the file's end stays there."""
+        return csv.reader(iter(self._line, None), delimiter=self._delimiter, strict=True)
 
     def _start(self) -> None:
         self._taken, self._size, self._fault = [], 0, ""
@@ -281,6 +290,7 @@ class _Rows:
                 raise
         self._again.extendleft(reversed(self._taken))
         self._start()
+        self._reader = self._anew()
         with _long_fields():
             return next(self._reader)
 
@@ -288,27 +298,15 @@ class _Rows:
         line = self._again.popleft() if self._again else next(self._rows)
         self._taken.append(line)
         self._size += len(line) + 1
-        bound = LIMIT if len(self._taken) == 1 else self._bound
-        if self._size > bound + 1:
-            raise _TooLongError(f"it is longer than {bound >> 20} MiB; is a quote never closed?")
+        if len(line) > LIMIT:
+            raise _TooLongError(_TOO_LONG)
+        if len(self._taken) > 1 and self._size > self._bound:
+            raise _TooLongError(f"a quote is not closed within {self._bound:,} bytes")
         try:
             return line.decode() + "\n"
         except UnicodeDecodeError as error:
             self._fault = self._fault or _not_utf8(error)
             return line.decode(errors="replace") + "\n"
-
-
-class _Lines:
-    """An iterator that goes on after an error, which a generator does not."""
-
-    def __init__(self, line: Callable[[], str]) -> None:
-        self.line = line
-
-    def __iter__(self) -> "_Lines":
-        return self
-
-    def __next__(self) -> str:
-        return self.line()
 
 
 _FIELD_LIMIT = threading.Lock()

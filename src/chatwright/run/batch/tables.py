@@ -115,14 +115,15 @@ def of_stream(stream: Any) -> Iterator[Record]:
     Raises:
         LoadError: It fails, or has columns that can't be read.
         MissingExtraError: pyarrow is not installed.
-        ParameterError: It is one column, not a table.
+        ParameterError: It is one column, not a table, or no stream can be made of it.
     """
     pa = pyarrow()
     try:
         reader = pa.RecordBatchReader.from_stream(stream)
-    except pa.ArrowInvalid as error:
+    except Exception as error:  # pyarrow's, or that of whoever makes the stream
         raise ParameterError(
-            f"rows can't be read as a table: {error}; of one column make a list: rows.to_list()"
+            f"rows can't be read as a table: {error}; give a list: of one column rows.to_list(), "
+            "of a table one of dicts"
         ) from error
     return _records(_sliced(reader), reader.schema)
 
