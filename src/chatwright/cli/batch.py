@@ -7,7 +7,7 @@ import json
 import re
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -73,6 +73,7 @@ _InputFormat = Annotated[
 @app.command("batch")
 @handled
 def batch(
+    ctx: typer.Context,
     paths: _Input,
     model: _Model = "smollm2",
     prompt: _Prompt = None,
@@ -103,39 +104,41 @@ def batch(
     if len(paths) < 2:  # noqa: PLR2004  an input and an output
         typer.echo("chatwright: it is: chatwright batch INPUT… OUTPUT", err=True)
         return 2
-    from chatwright.batch import prepared  # noqa: PLC0415  slow to import
-
     import_from_here()
-    *inputs, output = paths
-    given = {"temperature": temperature, "max_tokens": max_tokens, "stop": stop or None}
-    run = prepared(
-        model,
-        inputs if len(inputs) > 1 else inputs[0],
-        output,
-        prompt=_text(prompt),
-        system=_text(system),
-        schema=_json(schema),
-        tools=_json(tools) or (),
-        parameters={name: each for name, each in given.items() if each is not None},
-        id_column=id_column,
-        input_format=input_format,
-        form=form,
-        concurrency=_count(concurrency),
-        rate=_a_minute(rate, "--rate"),
-        token_rate=_a_minute(token_rate, "--token-rate"),
-        budget=budget,
-        max_retries=max_retries,
-        timeout=timeout,
-        retry_failed=retry_failed,
-        fresh=fresh,
-        limit=limit,
-        ordered=ordered,
-    )
+    run = _prepared(**ctx.params)
     if dry_run:
         return _dry(run)
     if sample is not None and not _sampled(run, sample, asks=not yes):
         return 0
     return _ran(run)
+
+
+_AS_THEY_ARE = (
+    *("id_column", "input_format", "form", "budget", "max_retries", "timeout", "retry_failed"),
+    *("fresh", "limit", "ordered"),
+)
+_OF_A_CALL = ("temperature", "max_tokens", "stop")
+
+
+def _prepared(paths: Sequence[str], model: str, **given: Any) -> "Run":
+    """Return the run that the options ask for."""
+    from chatwright.batch import prepared  # noqa: PLC0415  slow to import
+
+    *inputs, output = paths
+    return prepared(
+        model,
+        inputs if len(inputs) > 1 else inputs[0],
+        output,
+        prompt=_text(given["prompt"]),
+        system=_text(given["system"]),
+        schema=_json(given["schema"]),
+        tools=_json(given["tools"]) or (),
+        parameters={name: given[name] for name in _OF_A_CALL if given[name] not in (None, ())},
+        concurrency=_count(given["concurrency"]),
+        rate=_a_minute(given["rate"], "--rate"),
+        token_rate=_a_minute(given["token_rate"], "--token-rate"),
+        **{name: given[name] for name in _AS_THEY_ARE},
+    )
 
 
 def _text(given: str | None) -> str | None:

@@ -9,7 +9,7 @@ from pydantic import SecretStr
 
 from chatwright.errors import OutputError, ParameterError
 
-__all__ = ["dumps", "loads", "loads_apart", "sorted_dumps", "whole"]
+__all__ = ["dumps", "loads", "loads_apart", "quick", "sorted_dumps", "whole"]
 
 
 def loads(payload: bytes | str) -> Any:
@@ -36,6 +36,17 @@ def loads_apart(payload: bytes | str) -> tuple[Any, bool]:
         with contextlib.suppress(ValueError, RecursionError):
             return json.loads(text), True
         raise OutputError(f"this is no JSON: {error}") from None
+
+
+def quick(payload: bytes) -> Any:
+    """Return the value that a JSON text stands for; None where it is null, or no JSON at all.
+
+    Whole numbers of more than 64 bits come as floats (ijl/orjson#53).
+    """
+    try:
+        return orjson.loads(payload)
+    except orjson.JSONDecodeError:
+        return None
 
 
 def whole(value: Any) -> Any:

@@ -21,7 +21,8 @@ def journal(tmp_path):
 
 def read(path):
     journal = Journal(path)
-    return [{k: v for k, v in fields.items() if k != "sum"} for _, fields in journal.scan()], journal
+    found = [fields for _, fields in journal.scan()]
+    return [{k: v for k, v in fields.items() if k != "sum"} for fields in found], journal
 
 
 def test_each_line_is_json_by_itself(journal):
@@ -100,7 +101,11 @@ def test_what_is_changed_meanwhile_is_not_handed_on(journal):
 def test_a_write_that_fails_leaves_nothing_of_itself(journal, monkeypatch):
     before = journal.path.read_bytes()
     journal.append([])
-    monkeypatch.setattr(os, "fsync", lambda fd: (_ for _ in ()).throw(OSError(errno.ENOSPC, "full")))
+
+    def fail(fd):
+        raise OSError(errno.ENOSPC, "full")
+
+    monkeypatch.setattr(os, "fsync", fail)
     with pytest.raises(OSError, match="full"):
         journal.append([line_of({"id": "lost"})])
     monkeypatch.undo()

@@ -84,7 +84,7 @@ def test_a_part_that_was_half_written_counts_for_nothing(tmp_path):
 
 
 def test_a_damaged_part_is_named(tmp_path):
-    parts, _ = filled(tmp_path / "o", 3)
+    filled(tmp_path / "o", 3)
     (tmp_path / "o" / "part-00000.parquet").write_bytes(b"nonsense")
     with pytest.raises(BatchError, match=r"part-00000.parquet can't be read.*move it away"):
         [*Parts(tmp_path / "o").scan()]

@@ -143,7 +143,7 @@ def test_bad_rows_fail_by_name_and_the_rest_goes_on(tmp_path):
 
 def test_an_input_of_nothing_but_bad_rows_stops_at_once(tmp_path):
     model, asked = counting()
-    with pytest.raises(BatchError, match="none of the first 50 rows.*--prompt"):
+    with pytest.raises(BatchError, match=r"none of the first 50 rows.*--prompt"):
         run_batch(model, [{"q": 1, "a": n} for n in range(50)], tmp_path / "o.jsonl")
     assert not asked
     assert not (tmp_path / "o.failures.jsonl").exists()
@@ -160,7 +160,8 @@ def test_failures_are_asked_again_only_when_told(tmp_path):
 
     out = tmp_path / "out.jsonl"
     summary = run_batch(model, rows("a", "b", "c"), out)
-    assert by_id(summary.failures)["r1"]["error"] == {"type": "ValueError", "message": "not this one"}
+    error = by_id(summary.failures)["r1"]["error"]
+    assert error == {"type": "ValueError", "message": "not this one"}
     assert run_batch(model, rows("a", "b", "c"), out).stats.found == 3
     broken.clear()
     summary = run_batch(model, rows("a", "b", "c"), out, retry_failed=True)
@@ -241,10 +242,7 @@ def test_a_busy_side_is_asked_less_and_no_row_fails(tmp_path):
         finally:
             at_once -= 1
 
-    seen = []
-    summary = run_batch(
-        model, rows(*map(str, range(800))), tmp_path / "o.jsonl", watch=lambda s: seen.append(s.limit)
-    )
+    summary = run_batch(model, rows(*map(str, range(800))), tmp_path / "o.jsonl")
     assert (summary.answers, summary.failed) == (800, 0)
     assert refused
     assert most > 8
@@ -313,10 +311,9 @@ def test_another_job_is_refused_and_what_differs_is_said(tmp_path):
         run_batch(model, rows("a"), out, prompt="Cry {prompt}", parameters={"temperature": 0})
     with pytest.raises(BatchError, match=r"parameters.temperature was 0 and is 1"):
         run_batch(model, rows("a"), out, prompt="Say {prompt}", parameters={"temperature": 1})
+    same = {"prompt": "Say {prompt}", "parameters": {"temperature": 0}}
     with pytest.raises(BatchError, match=r"format was \"jsonl\" and is \"openai\""):
-        run_batch(
-            model, rows("a"), out, prompt="Say {prompt}", parameters={"temperature": 0}, form="openai"
-        )
+        run_batch(model, rows("a"), out, form="openai", **same)
     summary = run_batch(model, rows("b"), out, fresh=True)
     assert [each["text"] for each in lines(out)] == ["B"]
     assert summary.answers == 1
@@ -388,12 +385,13 @@ def test_a_budget_that_can_t_be_kept_to_is_refused(tmp_path):
 def test_the_input_s_order_on_request(tmp_path):
     @chat_model
     async def model(messages):
-        await asyncio.sleep(random.random() / 100)  # noqa: S311
+        await asyncio.sleep(random.random() / 100)
         return messages[-1].text
 
     out = tmp_path / "out.jsonl"
     run_batch(model, rows(*map(str, range(50))), out)
-    again = [{"id": "first", "prompt": "f"}, *reversed(rows(*map(str, range(40)))), {"id": "z", "prompt": "39"}]
+    moved = reversed(rows(*map(str, range(40))))
+    again = [{"id": "first", "prompt": "f"}, *moved, {"id": "z", "prompt": "39"}]
     run_batch(model, again, out, ordered=True)
     names = [each["id"] for each in lines(out)]
     assert names[:42] == [each["id"] for each in again]

@@ -11,9 +11,8 @@ from functools import partial
 from itertools import chain
 from typing import Any, NamedTuple
 
-import orjson
-
 from chatwright.errors import LoadError
+from chatwright.wires.jsonio import quick
 
 __all__ = ["READERS", "Record", "lines", "unreadable"]
 
@@ -115,13 +114,8 @@ def _split(read: Callable[[int], bytes], name: str) -> Iterator[bytes]:
 
 def _jsonl(rows: Iterator[bytes], name: str) -> Iterator[Record]:
     for number, line in enumerate(rows, 1):
-        value = None
-        # orjson reads whole numbers of more than 64 bits as floats (ijl/orjson#53).
-        if len(line) <= LIMIT and LONG_NUMBER not in line.translate(DIGITS):
-            try:
-                value = orjson.loads(line)
-            except orjson.JSONDecodeError:
-                value = None
+        is_quick = len(line) <= LIMIT and LONG_NUMBER not in line.translate(DIGITS)
+        value = quick(line) if is_quick else None
         if type(value) is not dict:
             if not line.strip():
                 continue

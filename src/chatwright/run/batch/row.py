@@ -128,15 +128,17 @@ class Job:
 
     def fingerprint(self) -> dict[str, Any]:
         """Return what tells this job from another one, for the manifest."""
-        return {
+        told = {
             "model": self.name,
             "settings": _settings(self.model),
             "prompt": self.prompt,
             "system": self.system,
             "response_format": self.response_format,
-            "tools": [*self.tools],
-            "parameters": {**self.parameters},
+            "tools": self.tools,
+            "parameters": self.parameters,
         }
+        plain: dict[str, Any] = json.loads(json.dumps(told, sort_keys=True, default=_plain))
+        return plain
 
     def row(self, record: Record) -> Row:
         """Return what a record asks: a row that says why, where it can't be asked."""
@@ -275,7 +277,8 @@ def _said(asked: Any) -> bytes:
             each["data"].pop("id", None)
         return b"m" + _dumped(told)
     reader, fields = asked
-    return b"r" + reader.__name__.encode() + _dumped(fields)
+    name: str = reader.__name__
+    return b"r" + name.encode() + _dumped(fields)
 
 
 def _dumped(value: Any) -> bytes:
@@ -309,9 +312,7 @@ def _settings(model: ChatModel) -> dict[str, Any]:
     told = dict(model._identifying_params)  # noqa: SLF001  core's own word for it
     if isinstance(inner, BaseChatModel):
         told |= dict(inner._identifying_params)  # noqa: SLF001  likewise
-    kept = {name: each for name, each in told.items() if name not in _NOT_ITS_ANSWERS}
-    plain: dict[str, Any] = json.loads(json.dumps(kept, sort_keys=True, default=_plain))
-    return plain
+    return {name: each for name, each in told.items() if name not in _NOT_ITS_ANSWERS}
 
 
 def _plain(value: Any) -> Any:
