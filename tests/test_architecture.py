@@ -26,14 +26,15 @@ MAY = {
         {"langchain_core"},
     ),
     "asgi": ({"errors", "run", "wrap"}, {"starlette"}),
+    "batch": ({"errors", "langchain", "run", "wrap"}, set()),
     "testing": ({"deltas", "langchain", "testing", "wires"}, {"pydantic"}),
     "cli": (
-        {"asgi", "checks", "cli", "errors", "run", "wrap"},
+        {"asgi", "batch", "checks", "cli", "errors", "run", "wrap"},
         {"chatwright", "langchain_core", "pydantic", "rich", "typer"},
     ),
     "__main__": ({"cli"}, set()),
     "__init__": (
-        {"asgi", "checks", "core", "deltas", "errors", "langchain", "wires", "wrap"},
+        {"asgi", "batch", "checks", "core", "deltas", "errors", "langchain", "wires", "wrap"},
         set(),
     ),
 }
@@ -43,6 +44,11 @@ ONE_LIBRARY = {
     "checks/probes/graphs.py": {"langgraph"},
     "checks/run/langchain_tests.py": {"langchain_tests", "pytest"},
     "langchain/prices.py": {"genai_prices"},
+    "run/batch/files.py": {"fsspec"},
+    "run/batch/index.py": {"numpy"},
+    "run/batch/parts.py": {"pyarrow"},
+    "run/batch/store.py": {"filelock"},
+    "run/batch/tables.py": {"pyarrow"},
     "run/serve/app.py": {"starlette"},
     "run/serve/exchange.py": {"starlette"},
     "run/serve/guard.py": {"starlette"},
@@ -65,10 +71,10 @@ ONE_LIBRARY = {
     "wrap/function.py": {"cloudpickle"},
     "wrap/gguf/engine.py": {"xllamacpp"},
     "wrap/gguf/weights.py": {"huggingface_hub", "platformdirs"},
-    "wrap/jsonio.py": {"orjson"},
+    "wires/jsonio.py": {"orjson"},
     "cli/chat.py": {"platformdirs", "readline"},
 }
-SHARED = {"chatwright", "platformdirs", "pytest", "readline", "rich", "starlette"}
+SHARED = {"chatwright", "platformdirs", "pyarrow", "pytest", "readline", "rich", "starlette"}
 """Libraries that several files import: ours, the command line's, and pytest's."""
 
 

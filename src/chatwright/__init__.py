@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from chatwright.asgi import create_app
+    from chatwright.batch import arun_batch, run_batch
     from chatwright.checks.run.engine import check
     from chatwright.core.protocols import HERMES, LLAMA3, MISTRAL, REACT, ToolProtocol
     from chatwright.core.tags import ReasoningTags
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     )
     from chatwright.errors import (
         AuthenticationError,
+        BatchError,
         ChatwrightError,
         ContentError,
         DefinitionError,
@@ -66,6 +68,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "chatwright.asgi": ("create_app",),
+    "chatwright.batch": ("arun_batch", "run_batch"),
     "chatwright.checks.run.engine": ("check",),
     "chatwright.core.protocols": ("HERMES", "LLAMA3", "MISTRAL", "REACT", "ToolProtocol"),
     "chatwright.core.tags": ("ReasoningTags",),
@@ -81,6 +84,7 @@ _HOMES = {
     ),
     "chatwright.errors": (
         "AuthenticationError",
+        "BatchError",
         "ChatwrightError",
         "ContentError",
         "DefinitionError",
@@ -129,6 +133,7 @@ __all__ = [
     "MISTRAL",
     "REACT",
     "AuthenticationError",
+    "BatchError",
     "Block",
     "Capabilities",
     "ChatCommand",
@@ -178,10 +183,12 @@ __all__ = [
     "Usage",
     "WeightsError",
     "WireSpec",
+    "arun_batch",
     "chat_model",
     "check",
     "create_app",
     "load",
+    "run_batch",
 ]
 
 

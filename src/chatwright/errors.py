@@ -8,6 +8,7 @@
     │   ├── SchemaError          (ValueError)   a schema that no answer can conform to
     │   ├── LoadError                           a model string that names nothing loadable
     │   │   └── WeightsError                    a weights file that can't be used
+    │   ├── BatchError                          a batch that can't be run, or not go on
     │   └── MissingExtraError    (ImportError)  an optional dependency is not installed
     └── SourceError              (ModelError)   the model's misbehaviour
         ├── OutputError          (TypeError)    it yielded what no source may yield
@@ -62,6 +63,7 @@ except ImportError:  # before langchain-core 1.7.5
 
 __all__ = [
     "AuthenticationError",
+    "BatchError",
     "ChatwrightError",
     "ContentError",
     "DefinitionError",
@@ -113,6 +115,10 @@ class LoadError(ChatwrightError):
 
 class WeightsError(LoadError):
     """A weights file that is missing, incomplete, of another format or not supported."""
+
+
+class BatchError(ChatwrightError):
+    """A batch that can't be run, or can't go on; what is done stays done."""
 
 
 class MissingExtraError(ChatwrightError, ImportError):

@@ -13,7 +13,7 @@ from chatwright.wires.framing import (
     TextDecoder,
     WholeDecoder,
 )
-from chatwright.wrap.jsonio import dumps, loads
+from chatwright.wires.jsonio import dumps, loads
 
 RECORDED = {
     "sse": (

@@ -96,6 +96,6 @@ def _options(
     pass
 
 
-from chatwright.cli import chat, check, explain, models, probe, pull, serve  # noqa: E402  they register
+from chatwright.cli import batch, chat, check, explain, models, probe, pull, serve  # noqa: E402  they register
 
-_ = (chat, check, explain, models, probe, pull, serve)
+_ = (batch, chat, check, explain, models, probe, pull, serve)

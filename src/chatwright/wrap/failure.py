@@ -19,8 +19,8 @@ from chatwright.errors import (
     SourceError,
     SourceTimeoutError,
 )
+from chatwright.wires.jsonio import dumps, loads
 from chatwright.wrap.hints import fix_for, lengths_in
-from chatwright.wrap.jsonio import dumps, loads
 from chatwright.wrap.masking import Mask
 from chatwright.wrap.reports import codes_in, is_report, plain, status_in, words_in
 

@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Hashable, Iterator, Sequence
 
 from chatwright.deltas import Delta, Finish, Reasoning, Refusal, ToolCallDelta
-from chatwright.wrap.jsonio import whole
+from chatwright.wires.jsonio import whole
 
 __all__ = ["Halves"]
 

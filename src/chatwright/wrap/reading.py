@@ -6,10 +6,10 @@ from typing import Any
 from chatwright.deltas import Delta, Finish, Usage
 from chatwright.errors import OutputError, SourceConnectionError, SourceError
 from chatwright.wires.framing import FRAMINGS, ErrorPayload
+from chatwright.wires.jsonio import loads_apart, whole
 from chatwright.wires.reader import Reader, Reported
 from chatwright.wrap.failure import SHOWN_BYTES, Came, reported, unanswered
 from chatwright.wrap.halves import Halves
-from chatwright.wrap.jsonio import loads_apart, whole
 from chatwright.wrap.masking import Mask
 from chatwright.wrap.reports import is_report, plain, words_in
 

@@ -12,7 +12,8 @@ from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
 from chatwright.deltas import Block, Delta, Finish, Reasoning
 from chatwright.langchain.incoming import Incoming
 from chatwright.langchain.model import ChatModel
-from chatwright.run.serve.conforming import Conforming
+from chatwright.run import parameters
+from chatwright.run.conforming import Conforming
 from chatwright.wires.openai.choices import Choice
 from chatwright.wires.prompt import Prompt
 
@@ -36,19 +37,9 @@ def parameters_of(model: ChatModel, prompt: Prompt, run_name: str) -> dict[str, 
         prompt: What is asked.
         run_name: The run's name.
     """
-    untaken = [name for name in prompt.parameters if not model.takes(name)]
-    given = {name: each for name, each in prompt.parameters.items() if name not in untaken}
-    given["include_stop"] = False  # as all of these APIs do
-    if ignored := [*prompt.ignored, *untaken]:
-        log.info("without effect in %s: %s", run_name, ", ".join(sorted(ignored)))
-    if prompt.stop:
-        given["stop"] = [*prompt.stop]
-    if prompt.tools:
-        given["tools"] = [*prompt.tools]
-    if prompt.tool_choice is not None:
-        given["tool_choice"] = prompt.tool_choice
-    if prompt.response_format is not None:
-        given["response_format"] = prompt.response_format
+    given, ignored = parameters.parameters_of(model, prompt)
+    if ignored:
+        log.info("without effect in %s: %s", run_name, ", ".join(ignored))
     return given
 
 

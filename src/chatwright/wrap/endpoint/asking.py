@@ -9,12 +9,12 @@ from langchain_core.messages import BaseMessage
 from chatwright.core.answer import Answer
 from chatwright.errors import LoadError, SourceConnectionError, SourceError, SourceTimeoutError
 from chatwright.langchain.request import Request
+from chatwright.wires.jsonio import loads
 from chatwright.wires.quirks import Quirks
 from chatwright.wires.wire import Ask, Written
 from chatwright.wrap.endpoint.exchange import Retries
 from chatwright.wrap.endpoint.model import ChatEndpoint
 from chatwright.wrap.failure import Came, failure
-from chatwright.wrap.jsonio import loads
 from chatwright.wrap.masking import Mask
 from chatwright.wrap.reading import Reading
 

@@ -11,10 +11,10 @@ from urllib.parse import urlsplit
 from pydantic import ConfigDict, SecretStr
 
 from chatwright.errors import AuthenticationError, OutputError
+from chatwright.wires.jsonio import loads
 from chatwright.wrap.endpoint.aside import given_by
 from chatwright.wrap.endpoint.http import Auth, BasicAuth, HttpRequest, HttpResponse
 from chatwright.wrap.failure import SHOWN_BYTES
-from chatwright.wrap.jsonio import loads
 from chatwright.wrap.masking import Mask
 
 __all__ = ["KeyAuth", "OAuth2ClientCredentials", "secret"]

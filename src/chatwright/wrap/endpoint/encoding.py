@@ -7,8 +7,8 @@ from urllib.parse import urlencode
 
 from pydantic import SecretStr
 
+from chatwright.wires.jsonio import dumps
 from chatwright.wires.wire import Written
-from chatwright.wrap.jsonio import dumps
 
 __all__ = ["Encoded", "encoded"]
 

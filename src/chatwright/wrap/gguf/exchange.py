@@ -12,7 +12,7 @@ from chatwright.errors import (
     PromptTooLongError,
     SourceTimeoutError,
 )
-from chatwright.wrap.jsonio import dumps, loads
+from chatwright.wires.jsonio import dumps, loads
 
 __all__ = ["Exchange", "as_exception"]
 

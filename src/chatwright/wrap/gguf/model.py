@@ -21,10 +21,10 @@ from chatwright.langchain.request import Request
 from chatwright.langchain.run import Inside
 from chatwright.langchain.schemas import bounded
 from chatwright.langchain.structured import Method, StructuredOutput
+from chatwright.wires.jsonio import loads
 from chatwright.wrap.gguf import weights
 from chatwright.wrap.gguf.engine import Engine, EngineOptions, library, shared
 from chatwright.wrap.gguf.grammar import checked, grammar_of
-from chatwright.wrap.jsonio import loads
 
 __all__ = ["ChatGGUF"]
 

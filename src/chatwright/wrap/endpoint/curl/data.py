@@ -6,8 +6,8 @@ from typing import Any
 from urllib.parse import parse_qsl, quote_plus
 
 from chatwright.errors import LoadError, SourceError
+from chatwright.wires.jsonio import loads
 from chatwright.wrap.endpoint.curl.shell import Input, file_text
-from chatwright.wrap.jsonio import loads
 
 __all__ = ["Data"]
 

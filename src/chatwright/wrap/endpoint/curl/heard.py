@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 from chatwright.core.finish import normalized_reason
 from chatwright.errors import SourceError
 from chatwright.wires.framing import FRAMINGS, ErrorPayload
+from chatwright.wires.jsonio import loads
 from chatwright.wrap.endpoint.asking import Body
-from chatwright.wrap.jsonio import loads
 
 __all__ = ["Heard", "Path", "Spot", "changed", "heard", "leaves", "written"]
 

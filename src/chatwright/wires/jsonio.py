@@ -9,7 +9,7 @@ from pydantic import SecretStr
 
 from chatwright.errors import OutputError, ParameterError
 
-__all__ = ["dumps", "loads", "loads_apart", "whole"]
+__all__ = ["dumps", "loads", "loads_apart", "quick", "sorted_dumps", "whole"]
 
 
 def loads(payload: bytes | str) -> Any:
@@ -36,6 +36,17 @@ def loads_apart(payload: bytes | str) -> tuple[Any, bool]:
         with contextlib.suppress(ValueError, RecursionError):
             return json.loads(text), True
         raise OutputError(f"this is no JSON: {error}") from None
+
+
+def quick(payload: bytes) -> Any:
+    """Return the value that a JSON text stands for; None where it is null, or no JSON at all.
+
+    Whole numbers of more than 64 bits come as floats (ijl/orjson#53).
+    """
+    try:
+        return orjson.loads(payload)
+    except orjson.JSONDecodeError:
+        return None
 
 
 def whole(value: Any) -> Any:
@@ -70,3 +81,16 @@ def dumps(value: Any) -> bytes:
         with contextlib.suppress(TypeError, ValueError):  # whole numbers of more than 64 bits
             return json.dumps(value, default=_revealed, ensure_ascii=False).encode()
         raise ParameterError(f"the request can't be written as JSON: {error}") from error
+
+
+def sorted_dumps(value: Any) -> bytes:
+    """Return a value as JSON with sorted keys: equal for equal values, for hashes.
+
+    Raises:
+        TypeError: It can't be written as JSON.
+        ValueError: Likewise: it holds itself, say.
+    """
+    try:
+        return orjson.dumps(value, option=orjson.OPT_SORT_KEYS | orjson.OPT_NON_STR_KEYS)
+    except TypeError:  # lone surrogates, and whole numbers of more than 64 bits
+        return json.dumps(value, sort_keys=True).encode()

@@ -12,9 +12,9 @@ from chatwright.errors import StructureError
 from chatwright.langchain.parsed import complaint, refusal_in
 from chatwright.langchain.validation import check_schema, validated
 
-__all__ = ["Conforming"]
+__all__ = ["ATTEMPTS", "Conforming"]
 
-_ATTEMPTS = 3
+ATTEMPTS = 3
 """How often a whole answer is asked for; a stream can't be taken back."""
 _CUT = frozenset({"content_filter", "length"})
 """How answers end that were not finished; clients are told, and look at that."""
@@ -76,7 +76,7 @@ class Conforming:
             StructureError: No answer conforms.
         """
         talk, usage = [*messages], None
-        for left in reversed(range(_ATTEMPTS)):
+        for left in reversed(range(ATTEMPTS)):
             message = await ask(talk)
             if not isinstance(message, AIMessage):
                 return message

@@ -1,0 +1,1 @@
+"""`chatwright batch`: a chat model answers rows by the million, and nothing is lost."""

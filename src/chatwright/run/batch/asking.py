@@ -1,0 +1,124 @@
+"""One row is asked, and what comes of it."""
+
+import asyncio
+import json
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage
+
+from chatwright.errors import StructureError
+from chatwright.langchain.model import ChatModel
+from chatwright.run.batch.row import Job, Row
+from chatwright.run.conforming import Conforming
+from chatwright.run.parameters import parameters_of
+from chatwright.wires.prompt import Prompt
+
+__all__ = ["Asker", "Said"]
+
+_CONFIG: Any = {"run_name": "chatwright batch"}
+
+
+class Said(NamedTuple):
+    """What a model said.
+
+    Args:
+        message: The answer.
+        parsed: The value that it holds, where JSON was asked for.
+    """
+
+    message: AIMessage
+    parsed: Any
+
+
+class Asker:
+    """Asks a model rows.
+
+    Args:
+        job: What is asked of which model.
+        seconds: How long one answer may take.
+    """
+
+    def __init__(self, job: Job, seconds: float) -> None:
+        """Work out what is the same for every row."""
+        self._job = job
+        self._seconds = seconds
+        self._model = _prepared(job.model)
+        self.ignored: Counter[str] = Counter()
+        plain = job.ask(Row(b"", None, "", ""))
+        given, self._untaken = self._parameters(plain)
+        # Settings of each call would have the model copied for each row.
+        self._plain_model, self._given = self._model.for_call(given)
+        self._is_plain = plain.response_format is None
+
+    async def ask(self, row: Row) -> Said:
+        """Return what the model says to a row.
+
+        Raises:
+            TimeoutError: It took too long.
+            Exception: Whatever the model raises.
+        """
+        async with asyncio.timeout(self._seconds):
+            if self._is_plain and type(row.asked) is str:
+                self.ignored.update(self._untaken)
+                talk = self._plain(row.asked)
+                return Said(await _asked(self._plain_model, talk, self._given), None)
+            return await self._ask(self._job.ask(row))
+
+    def _plain(self, text: str) -> list[BaseMessage]:
+        system = self._job.system
+        said: list[BaseMessage] = [HumanMessage(text)]
+        return said if system is None else [SystemMessage(system), *said]
+
+    async def _ask(self, prompt: Prompt) -> Said:
+        given, untaken = self._parameters(prompt)
+        self.ignored.update(untaken)
+        wanted = prompt.response_format
+        if wanted is None:
+            return Said(await _asked(self._model, prompt.messages, given), None)
+
+        async def ask(talk: Sequence[BaseMessage]) -> AIMessage:
+            return await _asked(self._model, talk, given)
+
+        message = await Conforming(wanted).asked(ask, prompt.messages)
+        return Said(message, _parsed(message))
+
+    def _parameters(self, prompt: Prompt) -> tuple[dict[str, Any], list[str]]:
+        given, untaken = parameters_of(self._model, prompt)
+        del given["include_stop"]  # it is the model's already
+        return given, untaken
+
+
+async def _asked(model: ChatModel, talk: Sequence[BaseMessage], given: Any) -> AIMessage:
+    message: Any = await model.ainvoke([*talk], _CONFIG, **given)
+    if not isinstance(message, AIMessage):
+        raise TypeError(f"the model answered with a {type(message).__name__}")
+    return message
+
+
+def _parsed(message: AIMessage) -> Any:
+    """Return the value that an answer holds; None where it calls tools instead.
+
+    Raises:
+        StructureError: It was cut, or refuses.
+    """
+    try:
+        return json.loads(message.text)
+    except ValueError:
+        if message.tool_calls:
+            return None
+        reason = message.response_metadata.get("finish_reason")
+        raise StructureError(
+            f"the answer holds no JSON; it ended with {reason!r}", llm_output=message.text
+        ) from None
+
+
+def _prepared(model: ChatModel) -> ChatModel:
+    """Return a model as a batch asks it.
+
+    It leaves it to the batch to ask again, which learns so how fast to ask; and matched stop
+    sequences are no part of answers, as with the APIs whose files are read and written here.
+    """
+    again = {"max_retries": 0} if getattr(model, "max_retries", None) else {}
+    return model.model_copy(update={"include_stop": False, **again})

@@ -1,0 +1,209 @@
+"""A whole run: what is done is kept, what is left is asked, and the end is told."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from chatwright.errors import BatchError
+from chatwright.run.batch.asking import Asker
+from chatwright.run.batch.budget import Budget
+from chatwright.run.batch.inputs import Source
+from chatwright.run.batch.local import Local
+from chatwright.run.batch.order import Order
+from chatwright.run.batch.pace import MOST, Pace
+from chatwright.run.batch.results import Format
+from chatwright.run.batch.row import Job
+from chatwright.run.batch.stats import Stats
+from chatwright.run.batch.store import Store
+from chatwright.run.batch.work import Work
+
+__all__ = ["Options", "Run", "Summary"]
+
+_OWN_THREADS = 4
+"""Threads that read and write."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """How a run goes.
+
+    Args:
+        form: The output's format.
+        concurrency: How many rows are asked at once; None to find out.
+        rate: Requests a minute; None for any number.
+        token_rate: Tokens a minute; None for any number.
+        budget: What all answers together may cost, in USD; None for any amount.
+        max_retries: How often a row is asked again that may go well another time.
+        timeout: How many seconds one answer may take.
+        retry_failed: Whether rows that failed in an earlier run are asked again.
+        fresh: Whether to start anew, without what an earlier run left.
+        limit: How many rows are read at most; None for all.
+        ordered: Whether the output is put into the input's order at the end.
+    """
+
+    form: Format = "jsonl"
+    concurrency: int | None = None
+    rate: float | None = None
+    token_rate: float | None = None
+    budget: float | None = None
+    max_retries: int = 5
+    timeout: float = 600.0
+    retry_failed: bool = False
+    fresh: bool = False
+    limit: int | None = None
+    ordered: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Summary:
+    """What came of a run.
+
+    Attributes:
+        output: Where the answers stand.
+        failures: Where the rows that failed stand, and why; None where none did.
+        answers: How many answers stand there now.
+        failed: How many rows that failed.
+        stopped: Why it stopped before the end; empty where it did not.
+        stats: What this run did.
+    """
+
+    output: Path
+    failures: Path | None
+    answers: int
+    failed: int
+    stopped: str
+    stats: Stats
+
+
+@dataclass
+class Run:
+    """One run of a job.
+
+    Args:
+        job: What is asked of which model.
+        source: The rows.
+        output: Where answers go.
+        options: How it goes.
+        watch: Is called with how far it has come: at the beginning, at the end, and in between.
+        every: How many seconds lie between.
+    """
+
+    job: Job
+    source: Source
+    output: Path
+    options: Options = field(default_factory=Options)
+    watch: Callable[[Stats], None] | None = None
+    every: float = 0.25
+    stats: Stats = field(default_factory=Stats, init=False)
+    _work: Work | None = field(default=None, init=False)
+
+    @property
+    def is_stopping(self) -> bool:
+        """Whether no more is asked."""
+        return self._work is not None and self._work.is_stopped
+
+    def stop(self, why: str) -> None:
+        """Ask no more; what is being asked may end.
+
+        Args:
+            why: For people.
+        """
+        if self._work is not None:
+            self._work.stop(why)
+
+    def threads(self) -> ThreadPoolExecutor:
+        """Return threads for a model without async code, which a loop has too few of."""
+        most = self.options.concurrency or MOST
+        return ThreadPoolExecutor(most + _OWN_THREADS, thread_name_prefix="chatwright-batch")
+
+    async def run(self) -> Summary:
+        """Ask what is left to ask.
+
+        Raises:
+            BatchError: It can't be run, or can't go on; what is done is kept.
+            LoadError: The input can't be read, or not any further.
+            OSError: The output can't be read or written.
+        """
+        options = self.options
+        if options.ordered and options.form == "parquet":
+            raise BatchError("a folder of Parquet files has no order; name a .jsonl file instead")
+        asker = Asker(self.job, options.timeout)
+        store = Store(self.output, options.form)
+        told = {"input": self.source.name, "started": time.time()}
+        kept = await asyncio.to_thread(
+            store.open,
+            self.job.fingerprint(),
+            fresh=options.fresh,
+            retry_failed=options.retry_failed,
+            **told,
+        )
+        self.stats.kept = kept
+        order = Order() if options.ordered else None
+        outcome = "failed"
+        try:
+            budget = Budget(self.job, options.budget, kept.cost)
+            self._work = Work(
+                self.job, self.source, store, self.stats, limit=options.limit, order=order
+            )
+            self.stats.total = await self._count()
+            pace = Pace(options.concurrency, options.rate, options.token_rate)
+            engine = Local(self._work, asker, pace, budget, options.form, options.max_retries)
+            async with self._watched():
+                await self._ended(engine, self._work)
+            self.stats.ignored = dict(asker.ignored)
+            if order is not None and not self._work.why_stopped:
+                await asyncio.to_thread(store.put_in_order, order)
+            outcome = self._work.why_stopped or "done"
+        finally:
+            if order is not None:
+                order.close()
+            store.close(ended=time.time(), outcome=outcome, **self.stats.summary())
+        return self._summary(store)
+
+    async def _count(self) -> int | None:
+        total = await asyncio.to_thread(self.source.count)
+        limit = self.options.limit
+        return limit if total is None or (limit is not None and limit < total) else total
+
+    async def _ended(self, engine: Local, work: Work) -> None:
+        try:
+            await engine.run()
+        finally:
+            await work.end()
+        if work.broken is not None:
+            raise work.broken
+
+    @contextlib.asynccontextmanager
+    async def _watched(self) -> AsyncIterator[None]:
+        if self.watch is None:
+            yield
+            return
+
+        async def tell(watch: Callable[[Stats], None]) -> None:
+            while True:
+                watch(self.stats)
+                await asyncio.sleep(self.every)
+
+        task = asyncio.ensure_future(tell(self.watch))
+        try:
+            yield
+        finally:
+            task.cancel()
+            await asyncio.wait({task})
+            self.watch(self.stats)
+
+    def _summary(self, store: Store) -> Summary:
+        stats, kept = self.stats, self.stats.kept
+        failed = kept.failures + stats.failed
+        return Summary(
+            output=self.output,
+            failures=store.failures_path if failed else None,
+            answers=kept.answers + stats.done,
+            failed=failed,
+            stopped=self._work.why_stopped if self._work else "",
+            stats=stats,
+        )
