@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from benchmarks import endpoint, engine, imports, memory, serving, streaming, tools
+from benchmarks import batch, endpoint, engine, imports, memory, serving, streaming, tools
 from benchmarks.harness import Row, machine, table
 
 GROUPS = {
@@ -14,6 +14,7 @@ GROUPS = {
     "endpoint": endpoint,
     "engine": engine,
     "serving": serving,
+    "batch": batch,
 }
 TARGET = Path(__file__).parents[1] / "docs" / "benchmarks.md"
 

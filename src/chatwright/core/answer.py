@@ -8,7 +8,7 @@ from typing import Any
 
 from chatwright.core.attempts import CallFirst
 from chatwright.core.calls import CALL_EXTRAS, CallRepair, Unreadable
-from chatwright.core.finish import normalized_reason
+from chatwright.core.finish import finish_state, normalized_reason
 from chatwright.core.piece import Filter, Piece
 from chatwright.core.reading.calltext import CUT
 from chatwright.core.stop import StopFilter
@@ -82,6 +82,26 @@ class Answer:
     def stop_sequence(self) -> str | None:
         """The stop sequence that has ended the text, if one has."""
         return next((f.matched for f in self._filters if isinstance(f, StopFilter)), None)
+
+    @property
+    def ending(self) -> dict[str, str]:
+        """Why it ended: the reason as it was given, and what that means."""
+        reason = self.finish_reason or "stop"
+        normalized = normalized_reason(reason)
+        ending: dict[str, str] = {}
+        if stop := self.stop_sequence:
+            reason = normalized = "stop"
+            ending["stop_sequence"] = stop
+        elif self.refused:
+            reason, normalized = ("refusal" if normalized == "stop" else reason), "refusal"
+        elif self.called and normalized == "stop":
+            reason = normalized = "tool_calls"
+        return {
+            **ending,
+            "finish_reason": reason,
+            "normalized_finish_reason": normalized,
+            "finish_state": finish_state(normalized),
+        }
 
     def feed(self, item: object) -> Sequence[Piece]:
         """Take the next item that the source yielded and return what can go out now.

@@ -17,7 +17,6 @@ from langchain_core.utils.utils import LC_ID_PREFIX
 
 from chatwright.core.answer import Answer
 from chatwright.core.bridge import is_async
-from chatwright.core.finish import finish_state, normalized_reason
 from chatwright.core.threads import threads
 from chatwright.langchain import prices
 from chatwright.langchain.abilities import Abilities
@@ -33,6 +32,7 @@ from chatwright.langchain.render import (
 from chatwright.langchain.request import Request
 from chatwright.langchain.run import RUN, Inside, Run
 from chatwright.langchain.settings import CONFIGURED, PROVIDER
+from chatwright.langchain.unheard import unheard
 
 __all__ = ["ChatModel"]
 
@@ -89,7 +89,13 @@ class ChatModel(Abilities):
         **kwargs: Any,
     ) -> AIMessage:
         """Do what core does."""
-        return super().invoke(input, config, stop=stop, **self._with(kwargs, self._run(config)))
+        run = self._run(config)
+        told = self._with(kwargs, run)
+        call = unheard(self, input, run.config, told, CallbackManagerForLLMRun)
+        if call is None:
+            return super().invoke(input, config, stop=stop, **told)
+        messages, manager, told = call
+        return _said(self._generate_with_cache(messages, stop, manager, **told))
 
     async def ainvoke(
         self,
@@ -100,9 +106,13 @@ class ChatModel(Abilities):
         **kwargs: Any,
     ) -> AIMessage:
         """Do what core does."""
-        return await super().ainvoke(
-            input, config, stop=stop, **self._with(kwargs, self._run(config))
-        )
+        run = self._run(config)
+        told = self._with(kwargs, run)
+        call = unheard(self, input, run.config, told, AsyncCallbackManagerForLLMRun)
+        if call is None:
+            return await super().ainvoke(input, config, stop=stop, **told)
+        messages, manager, told = call
+        return _said(await self._agenerate_with_cache(messages, stop, manager, **told))
 
     def stream(
         self,
@@ -319,7 +329,7 @@ class ChatModel(Abilities):
             "model_name": models.pop() if len(models) == 1 else self.model_name,
             **answer.metadata,
             "model_provider": PROVIDER,
-            **_ending(answer),
+            **answer.ending,
         }
         if answer.attempts > 1:
             metadata["attempts"] = answer.attempts
@@ -366,27 +376,11 @@ class ChatModel(Abilities):
         return usage, estimated
 
 
-def _ending(answer: Answer) -> dict[str, str]:
-    """Return why an answer ended: the reason as it was given, and what it means."""
-    reason = answer.finish_reason or "stop"
-    normalized = normalized_reason(reason)
-    ending: dict[str, str] = {}
-    if stop := answer.stop_sequence:
-        reason = normalized = "stop"
-        ending["stop_sequence"] = stop
-    elif answer.refused:
-        reason, normalized = ("refusal" if normalized == "stop" else reason), "refusal"
-    elif answer.called and normalized == "stop":
-        reason = normalized = "tool_calls"
-    return {
-        **ending,
-        "finish_reason": reason,
-        "normalized_finish_reason": normalized,
-        "finish_state": finish_state(normalized),
-    }
-
-
 _is_async = functools.lru_cache(is_async)
+
+
+def _said(result: ChatResult) -> AIMessage:
+    return cast("AIMessage", result.generations[0].message)
 
 
 def _as_result(message: AIMessage) -> ChatResult:

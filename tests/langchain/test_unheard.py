@@ -1,0 +1,178 @@
+"""Calls that nobody listens to are answered as those that somebody listens to."""
+
+import contextvars
+import uuid
+
+import pytest
+from langchain_core.callbacks import BaseCallbackHandler, get_usage_metadata_callback
+from langchain_core.language_models import BaseChatModel
+
+from chatwright import Finish, Reasoning, ToolCallDelta, Usage, chat_model
+from chatwright.langchain import unheard
+
+
+class Listens(BaseCallbackHandler):
+    def __init__(self):
+        self.heard = []
+
+    def on_chat_model_start(self, serialized, messages, *, tags=None, metadata=None, **kwargs):
+        self.heard.append((tags, metadata))
+
+
+@chat_model
+async def rich(messages):
+    yield Reasoning("hm")
+    yield "It is "
+    yield f"{len(messages)}."
+    yield ToolCallDelta(0, id="c", name="add", args='{"a": 1}')
+    yield Usage(3, 4)
+    yield Finish("tool_calls")
+
+
+@chat_model
+def plain(messages):
+    return messages[-1].text.upper()
+
+
+@pytest.fixture
+def left_out(monkeypatch):
+    """Count the calls for which core's work for listeners was left out."""
+    counted = []
+    made = unheard.unheard
+
+    def count(*args):
+        found = made(*args)
+        counted.append(found is not None)
+        return found
+
+    monkeypatch.setattr("chatwright.langchain.model.unheard", count)
+    return counted
+
+
+def known(message):
+    return message.model_dump(exclude={"id"})
+
+
+@pytest.mark.parametrize("model", [rich, plain])
+async def test_an_answer_is_the_same_whether_anybody_listens(model, left_out):
+    config = {"callbacks": [Listens()]}
+    alone = [model.invoke("hello"), await model.ainvoke("hello")]
+    heard = [model.invoke("hello", config), await model.ainvoke("hello", config)]
+    assert left_out == [True, True, False, False]
+    assert [known(each) for each in alone] == [known(each) for each in heard]
+    assert all(each.id.startswith("lc_run--") for each in alone + heard)
+
+
+async def test_a_run_id_is_the_message_s(left_out):
+    run_id = uuid.uuid4()
+    for message in (
+        plain.invoke("a", {"run_id": run_id}),
+        await plain.ainvoke("a", {"run_id": run_id}),
+    ):
+        assert message.id.startswith(f"lc_run--{run_id}")
+    assert left_out == [True, True]
+
+
+def test_whoever_listens_is_told_wherever_it_is_set(left_out):
+    in_config, on_model = Listens(), Listens()
+    plain.invoke("a", {"callbacks": [in_config]})
+    plain.model_copy(update={"callbacks": [on_model]}).invoke("a")
+    plain.with_config(callbacks=[in_config]).invoke("a")
+    assert (len(in_config.heard), len(on_model.heard)) == (2, 1)
+    with get_usage_metadata_callback() as spent:
+        rich.invoke("a")
+    assert spent.usage_metadata["rich"]["total_tokens"] == 7
+    assert not any(left_out)
+
+
+def test_tracing_is_heard(left_out, monkeypatch):
+    from langsmith import Client
+    from langsmith.run_helpers import tracing_context
+
+    seen = []
+    monkeypatch.setattr(Client, "create_run", lambda self, *args, **kwargs: seen.append(args))
+    monkeypatch.setattr(Client, "update_run", lambda self, *args, **kwargs: None)
+    client = Client(api_url="http://127.0.0.1:9", api_key="k", auto_batch_tracing=False)
+
+    def traced():
+        with tracing_context(enabled=True, client=client):
+            plain.invoke("a")
+
+    contextvars.copy_context().run(traced)  # langsmith does not put all back
+    assert seen
+    assert left_out == [False]
+
+
+@pytest.mark.parametrize("name", ["invoke", "generate", "generate_prompt"])
+def test_code_in_the_place_of_core_s_own_is_called(name, monkeypatch, left_out):
+    cores, seen = getattr(BaseChatModel, name), []
+
+    def instead(self, *args, **kwargs):
+        seen.append(name)
+        return cores(self, *args, **kwargs)
+
+    monkeypatch.setattr(BaseChatModel, name, instead)
+    assert plain.invoke("a").text == "A"
+    assert seen == [name]
+
+
+@pytest.mark.parametrize("name", ["ainvoke", "agenerate", "agenerate_prompt"])
+async def test_async_code_in_the_place_of_core_s_own_is_called(name, monkeypatch):
+    cores, seen = getattr(BaseChatModel, name), []
+
+    async def instead(self, *args, **kwargs):
+        seen.append(name)
+        return await cores(self, *args, **kwargs)
+
+    monkeypatch.setattr(BaseChatModel, name, instead)
+    assert (await plain.ainvoke("a")).text == "A"
+    assert seen == [name]
+
+
+def test_a_subclass_that_overrides_generate_is_asked(monkeypatch):
+    seen = []
+
+    class Own(type(plain)):
+        def generate(self, *args, **kwargs):
+            seen.append(1)
+            return super().generate(*args, **kwargs)
+
+    assert Own(function=plain.function).invoke("a").text == "A"
+    assert seen == [1]
+
+
+def test_runs_inside_are_children_with_tags_and_metadata_and_count(left_out):
+    inner = Listens()
+
+    @chat_model
+    def outer(messages):
+        yield rich.model_copy(update={"callbacks": [inner]}).invoke(messages).text
+
+    config = {"tags": ["t"], "metadata": {"k": "v"}}
+    message = outer.invoke("a", config)
+    assert left_out[0]
+    assert message.usage_metadata["total_tokens"] == 7
+    [(tags, metadata)] = inner.heard
+    assert tags == ["t"]
+    assert metadata["k"] == "v"
+
+
+def test_what_is_for_traces_alone_does_not_reach_the_source(left_out):
+    schema = {"title": "N", "type": "object", "properties": {"n": {"type": "integer"}}}
+
+    @chat_model
+    def model(messages, response_format=None):
+        return '{"n": 1}'
+
+    assert model.with_structured_output(schema).invoke("a") == {"n": 1}
+    assert left_out == [True]
+
+
+def test_an_error_is_the_same(left_out):
+    @chat_model
+    def model(messages):
+        raise ValueError("no")
+
+    with pytest.raises(ValueError, match="no"):
+        model.invoke("a")
+    assert left_out == [True]
