@@ -780,6 +780,18 @@ def test_a_filesystem_that_is_not_to_be_had_is_an_error_that_shows_no_secret():
         source_of("nosuch://user:secret@host/in.jsonl")
 
 
+def test_an_error_of_a_filesystem_shows_no_secret():
+    class Closed(fsspec.AbstractFileSystem):
+        protocol = "closed"
+
+        def info(self, path):
+            raise OSError("no way to closed://user:secret@host/in.jsonl")
+
+    fsspec.register_implementation("closed", Closed, clobber=True)
+    with pytest.raises(LoadError, match=r"no way to closed://host/in\.jsonl"):
+        source_of("closed://user:secret@host/in.jsonl")
+
+
 def test_web_addresses_are_read_and_shown_without_their_queries(httpserver):
     pytest.importorskip("aiohttp")
     httpserver.expect_request("/in.jsonl").respond_with_data(jsonl(2))
