@@ -206,11 +206,11 @@ def _near(path: Path, format: str | None) -> File:  # noqa: A002
 
 def _remote(url: str, format: str | None) -> list[File]:  # noqa: A002
     try:
-        import fsspec  # noqa: PLC0415  an optional dependency
+        from fsspec.core import url_to_fs  # noqa: PLC0415  an optional dependency
     except ImportError as error:
         raise MissingExtraError("fsspec", "batch") from error
     try:
-        system, path = fsspec.url_to_fs(url)
+        system, path = url_to_fs(url)
         found = _listed(system, path, format)
     except Exception as error:  # whatever the library behind a filesystem raises
         raise LoadError(f"{shown(url)} can't be found: {shown(str(error))}") from error

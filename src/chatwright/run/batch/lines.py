@@ -68,7 +68,7 @@ def unreadable(place: str, raw: bytes, problem: str) -> Record:
 def lines(read: Callable[[int], bytes], name: str) -> Iterator[bytes]:
     r"""Yield a file's lines without their ends, which are \n alone, and without a byte order mark.
 
-    Of a line that is longer than 64 MiB one byte more than that comes; the rest is skipped.
+    Of a line that is longer than 64 MiB only a start comes, which is a little longer than that.
 
     Args:
         read: Returns some bytes, at most as many as it is told; none at the end.
@@ -101,7 +101,7 @@ def _split(read: Callable[[int], bytes], name: str) -> Iterator[bytes]:
             break
         *ended, last = block.split(b"\n")
         if ended:
-            ended[0] = b"".join([*begun, ended[0]])[: LIMIT + 1]
+            ended[0] = b"".join([*begun, ended[0]])
             number += len(ended)
             yield from ended
             begun, size = [], 0
@@ -109,7 +109,7 @@ def _split(read: Callable[[int], bytes], name: str) -> Iterator[bytes]:
             begun.append(last)
             size += len(last)
     if size:
-        yield b"".join(begun)[: LIMIT + 1]
+        yield b"".join(begun)
 
 
 def _jsonl(rows: Iterator[bytes], name: str) -> Iterator[Record]:

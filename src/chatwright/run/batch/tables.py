@@ -146,9 +146,16 @@ def _rows_at_once(size: int, rows: int) -> int:
     return max(1, min(ROWS, SIZE * rows // max(size, 1)))
 
 
+def _bytes(batch: Any) -> int:
+    try:
+        return int(batch.nbytes)
+    except pyarrow().ArrowTypeError:  # pyarrow 17 can't tell it of views
+        return int(batch.get_total_buffer_size())
+
+
 def _sliced(batches: Iterable[Any]) -> Iterator[Any]:
     for batch in batches:
-        step = _rows_at_once(batch.nbytes, batch.num_rows)
+        step = _rows_at_once(_bytes(batch), batch.num_rows)
         for start in range(0, batch.num_rows, step):
             yield batch.slice(start, step)
 
