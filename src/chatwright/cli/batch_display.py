@@ -109,9 +109,10 @@ def _plain() -> Any:
 
 
 def _live(run: "Run") -> Iterator[None]:
-    from rich.console import Console, Group  # noqa: PLC0415  slow to import
+    from rich.console import Console  # noqa: PLC0415  slow to import
     from rich.live import Live  # noqa: PLC0415  likewise
     from rich.progress_bar import ProgressBar  # noqa: PLC0415  likewise
+    from rich.table import Table  # noqa: PLC0415  likewise
     from rich.text import Text  # noqa: PLC0415  likewise
 
     speed = _Speed()
@@ -120,12 +121,12 @@ def _live(run: "Run") -> Iterator[None]:
         def watch(stats: "Stats") -> None:
             speed.feed(stats)
             ended = stats.found + stats.done + stats.failed
-            bar = ProgressBar(stats.total, ended, pulse=stats.total is None)
-            errors = [f"  {name}: {why}"[:200] for name, why in stats.errors]
-            told = [*lines(stats, speed), speed.sparkline, *errors]
-            live.update(
-                Group(bar, *(Text(each, overflow="ellipsis") for each in told)), refresh=True
-            )
+            grid = Table.grid()
+            grid.add_row(ProgressBar(stats.total, ended, 60, pulse=stats.total is None))
+            errors = [f"  {name}: {why}" for name, why in stats.errors]
+            for each in [*lines(stats, speed), speed.sparkline, *errors]:
+                grid.add_row(Text(each, no_wrap=True, overflow="ellipsis"))
+            live.update(grid, refresh=True)
 
         run.watch = watch
         yield

@@ -20,6 +20,8 @@ __all__ = ["Local"]
 _BYTES_PER_TOKEN = 4
 _FIRST_WAIT = 0.5
 _LONGEST_WAIT = 60.0
+_TURN = 0.005
+"""For how many seconds answers may follow on each other until others have their turn."""
 _PATIENCE = 600.0
 """For how many seconds without any answer the other side may say that it is busy."""
 
@@ -62,6 +64,7 @@ class Local:
         self._order = itertools.count()
         self._workers: set[asyncio.Task[None]] = set()
         self._working = 0
+        self._turn = time.monotonic()
         self._error: BaseException | None = None
         self._last_answer = time.monotonic()
 
@@ -96,6 +99,9 @@ class Local:
         try:
             while self._working <= self._pace.limit and (each := await self._next()):
                 await self._try(each)
+                if time.monotonic() - self._turn > _TURN:  # a model may wait for nothing at all
+                    await asyncio.sleep(0)
+                    self._turn = time.monotonic()
                 if self._working < self._pace.limit and not self._work.is_stopped:
                     self._grow()
         except Exception as error:  # noqa: BLE001  raised at the end

@@ -23,6 +23,8 @@ _CHUNK = 512
 """How many rows are read, looked up and ordered together."""
 _UNWRITTEN = 4096
 """How many results, and equal rows, may wait until no more is read."""
+_GROUP = 256
+"""How many results are written together at most."""
 _GROUP_SECONDS = 0.01
 """How long results are gathered before they are written together."""
 _PREFIX = 2048
@@ -86,6 +88,7 @@ class Work:
         self._room = asyncio.Event()
         self._writer: asyncio.Task[None] | None = None
         self._is_ending = False
+        self._group = _GROUP
         self._held: list[Result] = []
         self.broken: BaseException | None = None
         self.why_stopped = ""
@@ -249,26 +252,33 @@ class Work:
 
     async def _write_group(self) -> None:
         self._news.clear()
-        group, self._results = self._results, []
-        if not group:
-            return
+        while self._results and await self._write_some():
+            pass
+
+    async def _write_some(self) -> bool:
+        """Write some of the results; tell whether that went well."""
+        group, self._results = self._results[: self._group], self._results[self._group :]
         results = [each for each, _ in group]
         try:
             places = await asyncio.to_thread(self._store.write, results)
         except OSError as error:
             self._results = group + self._results
+            if len(group) > 1:  # some of them may fit
+                self._group = len(group) // 2
+                return True
             self.broken = self.broken or BatchError(
                 f"results can't be written: {error}; what stands in the output is kept, and the "
                 "rest is asked when this is resumed"
             )
             self._room.set()
-            return
+            return False
         self._store.note(results, places)
         for result, is_copy in group:
             self.stats.add(result, is_copy=is_copy)
             if not is_copy:
                 self._asked.pop(result.row.key, None)
         self._room.set()
+        return True
 
     async def end(self) -> None:
         """Write what is left.
