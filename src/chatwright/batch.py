@@ -99,17 +99,9 @@ def run_batch(
     try:
         asyncio.get_running_loop()
     except RuntimeError:
-        return asyncio.run(_in_threads(model, rows, output, options))
+        run = prepared(model, rows, output, **options)
+        return run.run_alone(run.run)
     raise BatchError("a loop runs here, as in a notebook: await arun_batch(…) instead")
-
-
-async def _in_threads(
-    model: Any, rows: Any, output: str | Path, options: BatchOptions
-) -> "Summary":
-    """Run on a loop of our own, which has as many threads as answers are made at once."""
-    run = prepared(model, rows, output, **options)
-    asyncio.get_running_loop().set_default_executor(run.threads())
-    return await run.run()
 
 
 async def arun_batch(

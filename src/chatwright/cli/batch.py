@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import dataclasses
+import functools
 import json
 import re
 import signal
@@ -204,7 +205,7 @@ def _ran(run: "Run") -> int:
     from chatwright.cli.batch_display import display, end  # noqa: PLC0415  slow to import
 
     with display(run):
-        summary = asyncio.run(_interruptible(run))
+        summary = run.run_alone(functools.partial(_interruptible, run))
     end(summary)
     if summary.stopped == _INTERRUPTED:
         return 130
@@ -217,7 +218,6 @@ _INTERRUPTED = "interrupted"
 async def _interruptible(run: "Run") -> "Summary":
     """Run it: one interrupt lets what is being asked end, a second one does not."""
     loop = asyncio.get_running_loop()
-    loop.set_default_executor(run.threads())
     task = asyncio.ensure_future(run.run())
     with _interrupted_by(loop, run, task):
         try:

@@ -12,13 +12,16 @@ from langchain_core.callbacks import (
     CallbackManager,
     CallbackManagerForLLMRun,
 )
+from langchain_core.globals import get_llm_cache
 from langchain_core.language_models import BaseChatModel, chat_models
 from langchain_core.language_models._utils import _normalize_messages
-from langchain_core.messages import BaseMessage
+from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.runnables import RunnableConfig
+from langchain_core.runnables.config import ensure_config
+from langchain_core.utils.utils import LC_ID_PREFIX
 from langchain_core.utils.uuid import uuid7
 
-__all__ = ["Unheard", "unheard"]
+__all__ = ["Unheard", "aquietly", "is_unheard", "unheard"]
 
 _WAY = ("invoke", "generate_prompt", "generate", "ainvoke", "agenerate_prompt", "agenerate")
 """The methods that are left out."""
@@ -105,3 +108,36 @@ def unheard(
     if not _FOR_TRACES.isdisjoint(parameters):
         parameters = {k: v for k, v in parameters.items() if k not in _FOR_TRACES}
     return Unheard(talk, manager, parameters)
+
+
+def is_unheard(model: BaseChatModel) -> bool:
+    """Tell whether nobody would listen to calls of a model here and now.
+
+    Args:
+        model: The model.
+    """
+    return unheard(model, "", ensure_config(), {}, AsyncCallbackManagerForLLMRun) is not None
+
+
+async def aquietly(
+    model: Any, messages: list[BaseMessage], stop: list[str] | None, parameters: dict[str, Any]
+) -> AIMessage:
+    """Answer one of many calls of which it is known that nobody listens: `unheard` has said so.
+
+    Args:
+        model: A `ChatModel`.
+        messages: The messages.
+        stop: The stop sequences.
+        parameters: The call's other parameters.
+    """
+    run_id = uuid7()
+    manager = AsyncCallbackManagerForLLMRun(run_id=run_id, handlers=[], inheritable_handlers=[])
+    has_cache = model.cache is not False and (model.cache or get_llm_cache() is not None)
+    if has_cache or model.rate_limiter or model.streaming or model.disable_streaming:
+        result = await model._agenerate_with_cache(messages, stop, manager, **parameters)  # noqa: SLF001  ours
+    else:
+        result = await model._agenerate(messages, stop, manager, **parameters)  # noqa: SLF001  likewise
+    message: AIMessage = result.generations[0].message
+    if message.id is None:
+        message.id = f"{LC_ID_PREFIX}-{run_id}-0"
+    return message

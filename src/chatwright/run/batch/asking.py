@@ -10,6 +10,7 @@ from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, System
 
 from chatwright.errors import StructureError
 from chatwright.langchain.model import ChatModel
+from chatwright.langchain.unheard import aquietly, is_unheard
 from chatwright.run.batch.row import Job, Row
 from chatwright.run.conforming import Conforming
 from chatwright.run.parameters import parameters_of
@@ -48,6 +49,7 @@ class Asker:
         self.ignored: Counter[str] = Counter()
         plain = job.ask(Row(b"", None, "", ""))
         given, self._untaken = self._parameters(plain)
+        self._is_unheard = is_unheard(self._model)
         # Settings of each call would have the model copied for each row.
         self._plain_model, self._given = self._model.for_call(given)
         self._is_plain = plain.response_format is None
@@ -63,7 +65,7 @@ class Asker:
             if self._is_plain and type(row.asked) is str:
                 self.ignored.update(self._untaken)
                 talk = self._plain(row.asked)
-                return Said(await _asked(self._plain_model, talk, self._given), None)
+                return Said(await self._asked(self._plain_model, talk, self._given), None)
             return await self._ask(self._job.ask(row))
 
     def _plain(self, text: str) -> list[BaseMessage]:
@@ -76,10 +78,10 @@ class Asker:
         self.ignored.update(untaken)
         wanted = prompt.response_format
         if wanted is None:
-            return Said(await _asked(self._model, prompt.messages, given), None)
+            return Said(await self._asked(self._model, prompt.messages, given), None)
 
         async def ask(talk: Sequence[BaseMessage]) -> AIMessage:
-            return await _asked(self._model, talk, given)
+            return await self._asked(self._model, talk, given)
 
         message = await Conforming(wanted).asked(ask, prompt.messages)
         return Said(message, _parsed(message))
@@ -89,12 +91,18 @@ class Asker:
         del given["include_stop"]  # it is the model's already
         return given, untaken
 
-
-async def _asked(model: ChatModel, talk: Sequence[BaseMessage], given: Any) -> AIMessage:
-    message: Any = await model.ainvoke([*talk], _CONFIG, **given)
-    if not isinstance(message, AIMessage):
-        raise TypeError(f"the model answered with a {type(message).__name__}")
-    return message
+    async def _asked(
+        self, model: ChatModel, talk: Sequence[BaseMessage], given: dict[str, Any]
+    ) -> AIMessage:
+        message: Any
+        if self._is_unheard:
+            told = {name: each for name, each in given.items() if name != "stop"}
+            message = await aquietly(model, [*talk], given.get("stop"), told)
+        else:
+            message = await model.ainvoke([*talk], _CONFIG, **given)
+        if not isinstance(message, AIMessage):
+            raise TypeError(f"the model answered with a {type(message).__name__}")
+        return message
 
 
 def _parsed(message: AIMessage) -> Any:

@@ -3,10 +3,11 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from chatwright.errors import BatchError
 from chatwright.run.batch.asking import Asker
@@ -20,6 +21,7 @@ from chatwright.run.batch.row import Job
 from chatwright.run.batch.stats import Stats
 from chatwright.run.batch.store import Store
 from chatwright.run.batch.work import Work
+from chatwright.run.garbage import rarely_collected
 
 __all__ = ["Options", "Run", "Summary"]
 
@@ -115,7 +117,21 @@ class Run:
         if self._work is not None:
             self._work.stop(why)
 
-    def threads(self) -> ThreadPoolExecutor:
+    def run_alone(self, work: Callable[[], Coroutine[Any, Any, Summary]]) -> Summary:
+        """Run on a loop of its own, to the end.
+
+        Args:
+            work: Awaits `run`.
+        """
+
+        async def with_threads() -> Summary:
+            asyncio.get_running_loop().set_default_executor(self._threads())
+            return await work()
+
+        with rarely_collected():
+            return asyncio.run(with_threads())
+
+    def _threads(self) -> ThreadPoolExecutor:
         """Return threads for a model without async code, which a loop has too few of."""
         most = self.options.concurrency or MOST
         return ThreadPoolExecutor(most + _OWN_THREADS, thread_name_prefix="chatwright-batch")

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import gc
 import logging
 import signal
 import socket
@@ -13,6 +12,8 @@ from typing import Any
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from chatwright.run.garbage import rarely_collected
+
 __all__ = ["in_background", "run"]
 
 log = logging.getLogger("chatwright.serve")
@@ -20,8 +21,6 @@ log = logging.getLogger("chatwright.serve")
 _HEAD_SECONDS = 15.0
 """How long a client may take to send a request's head."""
 _HEAD_BYTES = 64 * 2**10
-_YOUNG = 20_000
-"""How many new objects there may be before garbage is looked for."""
 
 
 class _Bounded(HttpToolsProtocol):
@@ -95,18 +94,14 @@ def run(
         on_hangup: Is called on SIGHUP; None to ignore that.
     """
     server = _server(app, drain_seconds)
-    # Chunks live until their answers end: at Python's own thresholds most of the time of a hundred
-    # streams went into looking for garbage among them, and among all modules.
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(_YOUNG, 20, 20)
 
     async def serve() -> None:
         if on_hangup is not None and hasattr(signal, "SIGHUP"):
             asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, on_hangup)
         await server.serve([listener])
 
-    with asyncio.Runner(loop_factory=server.config.get_loop_factory()) as runner:
+    loop_factory = server.config.get_loop_factory()
+    with rarely_collected(), asyncio.Runner(loop_factory=loop_factory) as runner:
         runner.run(serve())
 
 
