@@ -176,3 +176,99 @@ def test_an_error_is_the_same(left_out):
     with pytest.raises(ValueError, match="no"):
         model.invoke("a")
     assert left_out == [True]
+
+
+async def chunks_of(model, config=None, **parameters):
+    sync = [*model.stream("hello you", config, **parameters)]
+    return sync, [each async for each in model.astream("hello you", config, **parameters)]
+
+
+@pytest.mark.parametrize("model", [rich, plain])
+async def test_a_stream_is_the_same_whether_anybody_listens(model):
+    alone = await chunks_of(model)
+    heard = await chunks_of(model, {"callbacks": [Listens()]})
+    for quiet, told in zip(alone, heard, strict=True):
+        assert [known(each) for each in quiet] == [known(each) for each in told]
+        assert len({each.id for each in quiet}) == 1
+        assert quiet[0].id.startswith("lc_run--")
+        assert quiet[-1].chunk_position == "last"
+
+
+@pytest.fixture
+def quiet(monkeypatch):
+    """Count the streams for which core's work for listeners was left out."""
+    counted = []
+    made = unheard.UnheardStream.of
+
+    def count(*args, **kwargs):
+        found = made(*args, **kwargs)
+        counted.append(found is not None)
+        return found
+
+    monkeypatch.setattr(unheard.UnheardStream, "of", count)
+    return counted
+
+
+async def test_streams_that_somebody_hears_or_that_core_forms_are_core_s(quiet):
+    heard = Listens()
+    await chunks_of(plain)
+    assert quiet == [True, True]
+    await chunks_of(plain, {"callbacks": [heard]})
+    await chunks_of(plain.model_copy(update={"output_version": "v1"}))
+    await chunks_of(plain.model_copy(update={"disable_streaming": True}))
+    assert quiet == [True, True] + [False] * 6
+    assert len(heard.heard) == 2
+
+
+@pytest.mark.parametrize("name", ["stream", "astream"])
+async def test_code_in_the_place_of_core_s_streams_is_called(name, monkeypatch, quiet):
+    cores, seen = getattr(BaseChatModel, name), []
+
+    def instead(self, *args, **kwargs):
+        seen.append(name)
+        return cores(self, *args, **kwargs)
+
+    monkeypatch.setattr(BaseChatModel, name, instead)
+    await chunks_of(plain)
+    assert seen == [name]
+    assert quiet == [False, False]
+
+
+async def test_a_stream_without_chunks_is_the_same_error(monkeypatch, quiet):
+    def nothing(*args, **kwargs):
+        yield from ()
+
+    monkeypatch.setattr(type(plain), "_stream", nothing)
+    for config in (None, {"callbacks": [Listens()]}):
+        with pytest.raises(ValueError, match="No generation chunks were returned"):
+            [*plain.stream("a", config)]
+    assert quiet == [True, False]
+
+
+async def test_a_stream_that_is_left_closes_its_source(quiet):
+    closed = []
+
+    @chat_model
+    def sync(messages):
+        try:
+            yield "a"
+            yield "b"
+        finally:
+            closed.append("sync")
+
+    @chat_model
+    async def other(messages):
+        try:
+            yield "a"
+            yield "b"
+        finally:
+            closed.append("async")
+
+    stream = sync.stream("x")
+    next(stream)
+    stream.close()
+    astream = other.astream("x")
+    await anext(astream)
+    await astream.aclose()
+    assert closed == ["sync", "async"]
+    assert quiet == [True, True]

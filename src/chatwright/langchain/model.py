@@ -32,7 +32,7 @@ from chatwright.langchain.render import (
 from chatwright.langchain.request import Request
 from chatwright.langchain.run import RUN, Inside, Run
 from chatwright.langchain.settings import CONFIGURED, PROVIDER
-from chatwright.langchain.unheard import unheard
+from chatwright.langchain.unheard import UnheardStream, unheard
 
 __all__ = ["ChatModel"]
 
@@ -124,7 +124,10 @@ class ChatModel(Abilities):
     ) -> Iterator[AIMessageChunk]:
         """Do what core does."""
         run = self._run(config)
-        return super().stream(input, run.streamed(), stop=stop, **self._with(kwargs, run))
+        told, config = self._with(kwargs, run), run.streamed()
+        if quiet := UnheardStream.of(self, config, told, is_async=False):
+            return quiet.drive(self._stream, input, stop, told)
+        return super().stream(input, config, stop=stop, **told)
 
     def astream(
         self,
@@ -136,7 +139,10 @@ class ChatModel(Abilities):
     ) -> AsyncIterator[AIMessageChunk]:
         """Do what core does."""
         run = self._run(config)
-        return super().astream(input, run.streamed(), stop=stop, **self._with(kwargs, run))
+        told, config = self._with(kwargs, run), run.streamed()
+        if quiet := UnheardStream.of(self, config, told, is_async=True):
+            return quiet.adrive(self._astream, input, stop, told)
+        return super().astream(input, config, stop=stop, **told)
 
     def _chat_model_stream_v3(
         self,

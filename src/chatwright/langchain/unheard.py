@@ -5,7 +5,10 @@
 itself in the place of core's own, nothing of that is seen by anybody, and it is left out.
 """
 
-from typing import Any, NamedTuple
+import contextlib
+import uuid
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from typing import Any, NamedTuple, cast
 
 from langchain_core.callbacks import (
     AsyncCallbackManagerForLLMRun,
@@ -15,15 +18,19 @@ from langchain_core.callbacks import (
 from langchain_core.globals import get_llm_cache
 from langchain_core.language_models import BaseChatModel, chat_models
 from langchain_core.language_models._utils import _normalize_messages
-from langchain_core.messages import AIMessage, BaseMessage
+from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
+from langchain_core.outputs import ChatGenerationChunk
 from langchain_core.runnables import RunnableConfig
 from langchain_core.runnables.config import ensure_config
 from langchain_core.utils.utils import LC_ID_PREFIX
 from langchain_core.utils.uuid import uuid7
 
-__all__ = ["Unheard", "aquietly", "is_unheard", "unheard"]
+__all__ = ["Unheard", "UnheardStream", "aquietly", "is_unheard", "unheard"]
 
-_WAY = ("invoke", "generate_prompt", "generate", "ainvoke", "agenerate_prompt", "agenerate")
+_WAY = (
+    *("invoke", "generate_prompt", "generate", "stream"),
+    *("ainvoke", "agenerate_prompt", "agenerate", "astream"),
+)
 """The methods that are left out."""
 _CORES = {name: getattr(BaseChatModel, name) for name in _WAY}
 _ARE_CORES = all(
@@ -43,6 +50,8 @@ def _is_cores(model: type[BaseChatModel]) -> bool:
         _ARE_CORES
         and base.invoke is _CORES["invoke"]
         and base.ainvoke is _CORES["ainvoke"]
+        and base.stream is _CORES["stream"]
+        and base.astream is _CORES["astream"]
         and model.generate is _CORES["generate"]
         and model.agenerate is _CORES["agenerate"]
         and model.generate_prompt is _CORES["generate_prompt"]
@@ -51,7 +60,7 @@ def _is_cores(model: type[BaseChatModel]) -> bool:
 
 
 class Unheard(NamedTuple):
-    """What core hands to `_generate` in a call that nobody listens to.
+    """What core hands to a model's own methods in a call that nobody listens to.
 
     Args:
         messages: The messages.
@@ -80,18 +89,7 @@ def unheard(
         parameters: Its parameters.
         kind: The manager's class: sync or async.
     """
-    if not _is_cores(type(model)):
-        return None
-    heard = CallbackManager.configure(
-        config.get("callbacks"),
-        model.callbacks,
-        model.verbose,
-        config.get("tags"),
-        model.tags,
-        config.get("metadata"),
-        model.metadata,
-    )
-    if heard.handlers:
+    if (heard := _listeners(model, config)) is None:
         return None
     manager = kind(
         run_id=config.pop("run_id", None) or uuid7(),
@@ -103,11 +101,117 @@ def unheard(
         metadata=heard.metadata,
         inheritable_metadata=heard.inheritable_metadata,
     )
-    messages = model._convert_input(asked).to_messages()  # noqa: SLF001  core's own way
-    talk = _normalize_messages(messages)
     if not _FOR_TRACES.isdisjoint(parameters):
         parameters = {k: v for k, v in parameters.items() if k not in _FOR_TRACES}
-    return Unheard(talk, manager, parameters)
+    return Unheard(_messages(model, asked), manager, parameters)
+
+
+def _listeners(model: BaseChatModel, config: RunnableConfig) -> CallbackManager | None:
+    """Return the manager of a call that nobody listens to, and None if somebody does."""
+    if not _is_cores(type(model)):
+        return None
+    heard = CallbackManager.configure(
+        config.get("callbacks"),
+        model.callbacks,
+        model.verbose,
+        config.get("tags"),
+        model.tags,
+        config.get("metadata"),
+        model.metadata,
+    )
+    return None if heard.handlers else heard
+
+
+def _messages(model: BaseChatModel, asked: Any) -> list[BaseMessage]:
+    return _normalize_messages(model._convert_input(asked).to_messages())  # noqa: SLF001  core's own way
+
+
+class UnheardStream:
+    """A stream that nobody listens to but its caller: what core makes of the chunks.
+
+    Args:
+        model: A `ChatModel`.
+        run_id: The run's id.
+    """
+
+    def __init__(self, model: Any, run_id: uuid.UUID) -> None:
+        """Begin with nothing."""
+        self._model = model
+        self._id = f"{LC_ID_PREFIX}-{run_id}"
+        self._last: AIMessageChunk | None = None
+
+    @classmethod
+    def of(
+        cls, model: Any, config: RunnableConfig, parameters: Mapping[str, Any], *, is_async: bool
+    ) -> "UnheardStream | None":
+        """Return one for a call; None where somebody listens, or core has more to do.
+
+        Args:
+            model: A `ChatModel`.
+            config: The call's whole config, with a `run_id`.
+            parameters: The call's parameters.
+            is_async: Whether it is async.
+        """
+        streams = model._should_stream(async_api=is_async, **{**parameters, "stream": True})  # noqa: SLF001  core's own
+        is_plain = streams and not model.rate_limiter and model.output_version != "v1"
+        if not is_plain or _listeners(model, config) is None:
+            return None
+        return cls(model, config["run_id"])  # type: ignore[arg-type]  # it has one
+
+    def drive(
+        self, way: Callable[..., Any], asked: Any, stop: list[str] | None, told: Mapping[str, Any]
+    ) -> Iterator[AIMessageChunk]:
+        """Yield the chunks of a model's `_stream` as the caller gets them.
+
+        Args:
+            way: The method.
+            asked: What the call is given.
+            stop: The stop sequences.
+            told: The call's other parameters.
+        """
+        with contextlib.closing(self._asked(way, asked, stop, told)) as chunks:
+            for chunk in chunks:
+                yield self._fed(chunk)
+        yield from self._end()
+
+    async def adrive(
+        self, way: Callable[..., Any], asked: Any, stop: list[str] | None, told: Mapping[str, Any]
+    ) -> AsyncIterator[AIMessageChunk]:
+        """Yield the chunks of a model's `_astream`, as `drive` does."""
+        async with contextlib.aclosing(self._asked(way, asked, stop, told)) as chunks:
+            async for chunk in chunks:
+                yield self._fed(chunk)
+        for last in self._end():
+            yield last
+
+    def _asked(
+        self, way: Callable[..., Any], asked: Any, stop: list[str] | None, told: Mapping[str, Any]
+    ) -> Any:
+        given = {name: each for name, each in told.items() if name not in _FOR_TRACES}
+        return way(_messages(self._model, asked), stop=stop, **given)
+
+    def _fed(self, chunk: ChatGenerationChunk) -> AIMessageChunk:
+        """Return a chunk as the caller gets it."""
+        message = cast("AIMessageChunk", chunk.message)
+        if message.id is None:
+            message.id = self._id
+        if chunk.generation_info:
+            message.response_metadata = {**chunk.generation_info, **message.response_metadata}
+        self._last = message
+        return message
+
+    def _end(self) -> list[AIMessageChunk]:
+        """Return the chunk that says that nothing more comes, if none has.
+
+        Raises:
+            ValueError: There was none at all.
+        """
+        if self._last is None:
+            raise ValueError("No generation chunks were returned")
+        if self._last.chunk_position:
+            return []
+        empty: Any = "" if isinstance(self._last.content, str) else []
+        return [AIMessageChunk(content=empty, chunk_position="last", id=self._id)]
 
 
 def is_unheard(model: BaseChatModel) -> bool:
