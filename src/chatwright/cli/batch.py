@@ -205,7 +205,7 @@ def _ran(run: "Run") -> int:
     from chatwright.cli.batch_display import display, end  # noqa: PLC0415  slow to import
 
     with display(run):
-        summary = run.run_alone(functools.partial(_interruptible, run))
+        summary = run.run_alone(functools.partial(_interruptible, run), is_ours=True)
     end(summary)
     if summary.stopped == _INTERRUPTED:
         return 130

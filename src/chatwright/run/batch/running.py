@@ -117,18 +117,21 @@ class Run:
         if self._work is not None:
             self._work.stop(why)
 
-    def run_alone(self, work: Callable[[], Coroutine[Any, Any, Summary]]) -> Summary:
+    def run_alone(
+        self, work: Callable[[], Coroutine[Any, Any, Summary]], *, is_ours: bool = False
+    ) -> Summary:
         """Run on a loop of its own, to the end.
 
         Args:
             work: Awaits `run`.
+            is_ours: Whether the process is there for this alone.
         """
 
         async def with_threads() -> Summary:
             asyncio.get_running_loop().set_default_executor(self._threads())
             return await work()
 
-        with rarely_collected():
+        with rarely_collected(is_ours=is_ours):
             return asyncio.run(with_threads())
 
     def _threads(self) -> ThreadPoolExecutor:

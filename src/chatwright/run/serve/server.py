@@ -101,7 +101,7 @@ def run(
         await server.serve([listener])
 
     loop_factory = server.config.get_loop_factory()
-    with rarely_collected(), asyncio.Runner(loop_factory=loop_factory) as runner:
+    with rarely_collected(is_ours=True), asyncio.Runner(loop_factory=loop_factory) as runner:
         runner.run(serve())
 
 
