@@ -14,7 +14,7 @@ _HALF = 8
 
 _RECENT = 2**14
 """How many marks wait in a dict until they are sorted in."""
-_LARGEST = 2**18
+_LARGEST = 2**16
 """How many marks a sorted run holds at most: merging takes as much again."""
 
 Numbers = npt.NDArray[np.uint64]

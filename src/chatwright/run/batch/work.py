@@ -154,14 +154,18 @@ class Work:
 
     def _sort_out(self, rows: Sequence[Row]) -> None:
         """Find out which rows are done, which equal another one, and which are to be asked."""
-        marks = [*dict.fromkeys(row.mark for row in rows)]
-        found = dict(zip(marks, self._store.find(marks), strict=True))
+        marks = [row.mark for row in rows]
+        firsts = [*dict.fromkeys(marks)]
+        found = dict(zip(firsts, self._store.find(firsts), strict=True))
         new: list[Row] = []
-        for row in rows:
-            place = found.pop(row.mark, None)
+        for row, mark in zip(rows, marks, strict=True):
+            place = found.pop(mark, None)
             if place is None:  # it stands in this chunk once more
-                place = self._store.find([row.mark])[0]
-            self._sort(row, place, new)
+                place = self._store.find([mark])[0]
+            if place == HERE and self.order is None:
+                self.stats.found += 1
+            else:
+                self._sort(row, place, new)
         new.sort(key=_prefix)
         self._ready.extend(new)
 
