@@ -371,13 +371,13 @@ def passed_on(trial: Trial) -> None:
             continue
         request = requests(trial, call)[0].body
         strict, single = _found(request, wire(trial, call))
+        whole = f"{way}: strict is a parameter of the whole request"
         if "strict" in request and not takes:
-            refused = refused or f"{way}: strict goes out as a parameter of the whole request"
+            refused = refused or whole
         elif not strict and "strict" in given:
-            tell = fail if spoken in {"openai", "responses"} else warn
-            tell(f"{way}: strict is not in the tools: {request.get('tools')}", "it is")
+            _lost(spoken, f"{way}: strict is not in the tools: {request.get('tools')}")
         else:
-            expect("strict" not in request, f"{way}: strict is a parameter of the whole request")
+            expect("strict" not in request, whole, "a part of each tool")
         sole = single or "parallel_tool_calls" not in given
         expect(sole, f"{way}: parallel_tool_calls=False is lost", sent=request)
     if refused:
@@ -386,6 +386,10 @@ def passed_on(trial: Trial) -> None:
         skip("there is no request: how the source is told can't be seen")
     if spoken == "ollama":
         skip("Ollama's wire has neither")
+
+
+def _lost(spoken: str, got: str) -> None:
+    (fail if spoken in {"openai", "responses"} else warn)(got, "it is")
 
 
 def _found(request: Any, spoken: str) -> tuple[bool, bool]:

@@ -265,9 +265,7 @@ def nothing_is_remembered(trial: Trial) -> None:
             sent = arrived(received)
             got = f"after {way}: the next conversation's request has what was said in the last one"
             expect(word not in sent, got, "its own messages", sent=sent)
-            got = (
-                f"after {way}: the next conversation's request has the id of the last one's answer"
-            )
+            got = f"after {way}: the id of its answer is sent with the next conversation"
             expect(not told & {*strings(received.body)}, got, "its own messages", sent=sent)
         text = call.message.text
         expect(word not in text, f"after {way}: {text!r}, of another conversation", "unknown")
