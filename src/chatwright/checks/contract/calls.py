@@ -6,22 +6,19 @@ from typing import Any
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
 
 from chatwright.checks.calls.modes import STREAMING, Call
-from chatwright.checks.outcome import expect, fail, skip, warn
+from chatwright.checks.outcome import expect, warn
 from chatwright.checks.probes.inspection import (
     ANSWERING,
     TEXT_ALONE,
     arrived,
     bound,
     calls_of,
-    claims,
-    describes,
     is_refusal,
     misfit,
     requests,
     said,
     speaks_v3,
     strings,
-    told,
     ways,
     wire,
 )
@@ -31,8 +28,6 @@ from chatwright.checks.probes.tools import (
     CLOCK,
     TWO,
     WORD,
-    form_tool,
-    other_tool,
 )
 from chatwright.checks.rulebook import rule
 from chatwright.checks.trial import Trial
@@ -331,72 +326,3 @@ def foreign_histories(trial: Trial) -> None:
                 expect("tool_use" not in text, f"{way}: `tool_use` is sent", "no block", sent=text)
     if lost:
         warn(f"{lost}: the API refuses text beside calls", "all of the history")
-
-
-@rule(
-    "T14",
-    "`strict` and `parallel_tool_calls` reach the backend",
-    mend="Put `strict` into each tool's definition, and pass `parallel_tool_calls` on in the "
-    "backend's own form.",
-    section=SECTION,
-    scripted=True,
-    needs=["calls"],
-)
-def passed_on(trial: Trial) -> None:
-    """Who binds `strict=True` relies on arguments that conform; else the LLM is only asked to.
-
-    Each stands where its wire wants it. Ollama's has neither; a model must not fall over them. That
-    `strict` is lost fails on OpenAI's wires, whose servers hold to it, and warns on others. So does
-    `strict` as a parameter of the whole request where `bind_tools` names no such argument, and the
-    profile does not claim `structured_output`: the server is told, and says so or not.
-    """
-    spoken = wire(trial)
-    model = trial.model(["fine", Usage(9, 1)])
-    given, refused = {"strict": True, "parallel_tool_calls": False}, ""
-    takes = describes(model.bind_tools, "strict") or claims(model, "structured_output")
-    for way in (*ANSWERING, *ANSWERING[:1]):
-        try:
-            asked = bound(model, [form_tool, other_tool], **given)
-            call = trial.call(way, "Hi", model=asked)
-            error = call.error
-        except Exception as raised:  # noqa: BLE001  it is the model's
-            error = raised
-        if error is not None and (named := [each for each in given if is_refusal(error, each)]):
-            refused = f"{way}: {told(error)}"
-            given = {each: value for each, value in given.items() if each not in named}
-            continue
-        if error is not None:
-            fail(f"{way}: {told(error)}", "both are sent")
-        if not trial.over_http or spoken == "ollama":
-            continue
-        request = requests(trial, call)[0].body
-        strict, single = _found(request, wire(trial, call))
-        whole = f"{way}: strict is a parameter of the whole request"
-        if "strict" in request and not takes:
-            refused = refused or whole
-        elif not strict and "strict" in given:
-            _lost(spoken, f"{way}: strict is not in the tools: {request.get('tools')}")
-        else:
-            expect("strict" not in request, whole, "a part of each tool")
-        sole = single or "parallel_tool_calls" not in given
-        expect(sole, f"{way}: parallel_tool_calls=False is lost", sent=request)
-    if refused:
-        warn(refused, "both are sent")
-    if not trial.over_http:
-        skip("there is no request: how the source is told can't be seen")
-    if spoken == "ollama":
-        skip("Ollama's wire has neither")
-
-
-def _lost(spoken: str, got: str) -> None:
-    (fail if spoken in {"openai", "responses"} else warn)(got, "it is")
-
-
-def _found(request: Any, spoken: str) -> tuple[bool, bool]:
-    tools = request.get("tools") or []
-    if spoken == "anthropic":
-        single = (request.get("tool_choice") or {}).get("disable_parallel_tool_use") is True
-    else:
-        single = request.get("parallel_tool_calls") is False
-    definitions = [each.get("function", each) for each in tools]
-    return bool(tools) and all(each.get("strict") is True for each in definitions), single
