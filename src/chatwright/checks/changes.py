@@ -28,8 +28,8 @@ CHANGES: Sequence[Change] = (
             "T2": "True and OpenAI's object have to force a call where `bind_tools` says that it "
             "takes them; else their error is a warning, and what is dropped fails. A live model "
             "that refuses to force calls has a warning",
-            "T14": "`strict` as a parameter of the whole request is a warning where `bind_tools` "
-            "names no such argument",
+            "T14": "an option that is sent as a parameter of the whole request, and that "
+            "`bind_tools` does not name, is a warning",
             "T8": "a live model that refuses to force calls is asked without",
             "T1": "a binding of another model than the one that was asked is a warning",
             "E1": "a bare exception that tells the status, or what the server said, is a warning; "

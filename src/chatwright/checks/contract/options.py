@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from chatwright.checks.outcome import expect, fail, skip, warn
+from chatwright.checks.outcome import fail, skip, warn
 from chatwright.checks.probes.inspection import (
     ANSWERING,
     bound,
@@ -33,8 +33,9 @@ def passed_on(trial: Trial) -> None:
 
     Each stands where its wire wants it. Ollama's has neither; a model must not fall over them. That
     `strict` is lost fails on OpenAI's wires, whose servers hold to it, and warns on others. So does
-    `strict` as a parameter of the whole request where `bind_tools` names no such argument, and the
-    profile does not claim `structured_output`: the server is told, and may refuse it.
+    either as a parameter of the whole request that the wire does not have, where `bind_tools` names
+    no such argument and, of `strict`, the profile does not claim `structured_output`: the server is
+    told, and may refuse it.
     """
     spoken = wire(trial)
     model: Any = trial.model(["fine", Usage(9, 1)])
@@ -65,24 +66,30 @@ def passed_on(trial: Trial) -> None:
 
 def _misplaced(request: Any, given: Mapping[str, Any], spoken: str, model: Any, way: str) -> str:
     """Fail where an option is lost; return how one is misplaced that the model never took."""
-    strict, single = _found(request, spoken)
-    takes = describes(model.bind_tools, "strict") or claims(model, "structured_output")
-    whole = f"{way}: strict is a parameter of the whole request"
-    if "strict" in request:
-        expect(not takes, whole, "a part of each tool")
-    elif not strict and "strict" in given:
-        tell = fail if spoken in {"openai", "responses"} else warn
-        tell(f"{way}: strict is not in the tools: {request.get('tools')}", "it is")
-    sole = single or "parallel_tool_calls" not in given
-    expect(sole, f"{way}: parallel_tool_calls=False is lost", sent=request)
-    return whole if "strict" in request else ""
+    doubt = ""
+    placed = _placed(request, spoken)
+    for name in (each for each in given if not placed[each]):
+        takes = describes(model.bind_tools, name)
+        takes = takes or (name == "strict" and claims(model, "structured_output") is True)
+        if name in request and not takes:
+            doubt = f"{way}: {name} is a parameter of the whole request"
+            continue
+        mild = name == "strict" and spoken not in {"openai", "responses"}
+        tell = warn if mild else fail
+        tell(
+            f"{way}: {name}={given[name]} is lost",
+            "it stands where its wire wants it",
+            sent=request,
+        )
+    return doubt
 
 
-def _found(request: Any, spoken: str) -> tuple[bool, bool]:
+def _placed(request: Any, spoken: str) -> dict[str, bool]:
+    """Tell which options stand where a wire has them."""
     tools = request.get("tools") or []
+    single = request.get("parallel_tool_calls") is False
     if spoken == "anthropic":
         single = (request.get("tool_choice") or {}).get("disable_parallel_tool_use") is True
-    else:
-        single = request.get("parallel_tool_calls") is False
     definitions = [each.get("function", each) for each in tools]
-    return bool(tools) and all(each.get("strict") is True for each in definitions), single
+    strict = bool(tools) and all(each.get("strict") is True for each in definitions)
+    return {"strict": strict and "strict" not in request, "parallel_tool_calls": single}
