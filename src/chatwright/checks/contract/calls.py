@@ -13,6 +13,7 @@ from chatwright.checks.probes.inspection import (
     arrived,
     bound,
     calls_of,
+    forced,
     is_refusal,
     misfit,
     requests,
@@ -96,7 +97,7 @@ def _modes(trial: Trial, version: str) -> list[str]:
     mend="Take empty text for `{}`: some servers send nothing where there are no arguments.",
     section=SECTION,
     needs=["calls"],
-    calls=1,
+    calls=2,
 )
 def no_arguments(trial: Trial) -> None:
     """Servers send `{}` or nothing; either is a valid call, in every mode.
@@ -105,11 +106,8 @@ def no_arguments(trial: Trial) -> None:
     forced, it is hoped for.
     """
     if not trial.scripted:
-        try:
-            asked = bound(trial.model(), [CLOCK], tool_choice="any")
-        except NotImplementedError:
-            asked = bound(trial.model(), [CLOCK])
-        call = trial.call("invoke", model=asked)
+        call, _ = forced(trial, [CLOCK])
+        call = call or trial.call("invoke", model=bound(trial.model(), [CLOCK]))
         if calls_of(call.message) != [("clock", {})]:
             warn(said(call), "a call of clock with {}")
         return

@@ -17,6 +17,7 @@ from chatwright.checks.probes.inspection import (
     claims,
     defined,
     describes,
+    forced,
     is_refusal,
     parsed_or_none,
     refs,
@@ -166,11 +167,9 @@ def choices(trial: Trial) -> None:
 
 
 def _live(trial: Trial) -> None:
-    try:
-        asked = bound(trial.model(), [LOOK_UP], tool_choice="any")
-    except NotImplementedError as error:
-        warn(f"'any' is refused: {told(error)}", "a call")
-    call = trial.call(model=asked)
+    call, refused = forced(trial, [LOOK_UP])
+    if call is None:
+        warn(f"'any' is refused: {refused}", "a call")
     if not call.message.tool_calls:
         warn(said(call), "a call", sent="tool_choice='any'")
 

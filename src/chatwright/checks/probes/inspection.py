@@ -25,6 +25,7 @@ __all__ = [
     "claims",
     "defined",
     "describes",
+    "forced",
     "is_accident",
     "is_bare",
     "is_refusal",
@@ -223,6 +224,22 @@ def claims(model: BaseChatModel, name: str) -> bool | None:
 def bound(model: Any, tools: Sequence[Any], **kwargs: Any) -> Any:
     """Bind tools, from here: a TypeError of this line is the model's, not the rule's."""
     return model.bind_tools(tools, **kwargs)
+
+
+def forced(trial: Trial, tools: Sequence[Any]) -> tuple[Call | None, str]:
+    """Force a call of tools.
+
+    Returns:
+        What came, or None and the model's own words where it says that it can't force any.
+    """
+    try:
+        call = trial.call("invoke", model=bound(trial.model(), tools, tool_choice="any"))
+    except (NotImplementedError, TypeError, ValueError) as error:
+        if not is_refusal(error, "tool_choice"):
+            raise
+        return None, told(error)
+    refused = call.error is not None and is_refusal(call.error, "tool_choice")
+    return (None, said(call)) if refused else (call, "")
 
 
 def describes(method: Any, parameter: str, words: str = "") -> bool:
