@@ -17,6 +17,7 @@ from pydantic import model_validator
 from chatwright import chat_model
 from chatwright.checks import PointingError, Verdict, check
 from faults.controls import Full
+from faults.endings import RefusalsAreText
 from faults.wire import Answer
 
 NUMBERS = itertools.count()
@@ -120,6 +121,33 @@ class Barred(Full):
         return values
 
 
+class NamesItsKeyTwice(Full):
+    @property
+    def lc_secrets(self):
+        return {"api_key": "HANDMADE_API_KEY", "handmade_api_key": "HANDMADE_API_KEY"}
+
+
+class Sampled(Full):
+    sampling: dict = {}
+
+    def payload(self, messages, stop, kwargs):
+        return {**super().payload(messages, stop, kwargs), **self.sampling}
+
+
+def sampled(base_url, *, api_key=None, max_retries=2, **sampling):
+    """Whatever else it is given is a parameter of requests."""
+    return Sampled(base_url=base_url, api_key=api_key, max_retries=max_retries, sampling=sampling)
+
+
+class ForcesNothing(FakeListChatModel):
+    """Its calls can't be forced, and it says so."""
+
+    def bind_tools(self, tools, *, tool_choice=None, **kwargs):
+        if tool_choice not in (None, "auto"):
+            raise NotImplementedError("a prompt can't force a call")
+        return self.bind()
+
+
 def around(base_url, *, api_key=None, disable_streaming=False):
     """A model that calls another one, whose runs are children of its own."""
     inner = Full(base_url=base_url, api_key=api_key)
@@ -140,6 +168,9 @@ def around(base_url, *, api_key=None, disable_streaming=False):
         (Cached, ["B6", "C2", "E1", "K4", "R2", "A3"]),
         (Numbered, ["A2", "K4", "R5", "R6"]),
         (Barred, ["K1"]),
+        (NamesItsKeyTwice, ["K3"]),
+        (sampled, ["C2"]),
+        (RefusalsAreText, ["B7"]),
         (around, ["C1", "C5", "E2", "E4", "K3"]),
     ],
 )
@@ -159,6 +190,15 @@ def test_what_is_refused_is_told():
         Verdict.WARN,
         "the model refuses stop sequences: stop sequences are not supported",
     )
+
+
+def test_a_call_that_can_not_be_forced_is_hoped_for():
+    model = ForcesNothing(responses=["fine"])
+    report = check(model, only=["T2", "T8"], upstream="none")
+    assert [(each.rule, each.verdict, each.got) for each in report.findings] == [
+        ("T2", Verdict.WARN, "'any' is refused: NotImplementedError: a prompt can't force a call"),
+        ("T8", Verdict.WARN, "text 'fine', calls []"),
+    ]
 
 
 def test_a_model_that_says_it_can_not_be_stored_is_not_accused():

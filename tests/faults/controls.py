@@ -107,7 +107,9 @@ class Full(BaseChatModel):
                 await run_manager.on_llm_error(error, response=LLMResult(generations=[]))
             raise
 
-    def bind_tools(self, tools, *, tool_choice=None, strict=None, **kwargs):
+    def bind_tools(
+        self, tools, *, tool_choice: str | dict | bool | None = None, strict=None, **kwargs
+    ):
         made = [self.tool(each, strict) for each in tools]
         if made:
             kwargs["tools"] = made

@@ -16,15 +16,23 @@ from faults.wire import Answer, chunk
 
 @fault("E1")
 class RuntimeErrors(Full):
-    """Whatever the status, it is a RuntimeError."""
+    """Whatever the status, it is a RuntimeError that does not tell it."""
 
     def refused(self, response):
-        return RuntimeError(f"request failed: {response.status_code}")
+        return RuntimeError("the request failed")
 
     def waits(self, error, attempt, *, begun):
         if isinstance(error, RuntimeError):
             raise error
         return super().waits(error, attempt, begun=begun)
+
+
+@fault("E1", verdict="WARN")
+class StatusInWords(RuntimeErrors):
+    """Whatever the status, it is a RuntimeError; the message tells it."""
+
+    def refused(self, response):
+        return RuntimeError(f"request failed: {response.status_code}")
 
 
 @fault("E1", verdict="WARN")

@@ -149,6 +149,14 @@ class KeyOfTheFirstCall(Full):
         return self.__dict__["_kept"]
 
 
+@fault("R6", verdict="WARN")
+class KeyThatCoreKeeps(Full):
+    """The cache key is core's, which it makes of what it has kept since the first call."""
+
+    _get_llm_string = BaseChatModel._get_llm_string
+    _serialized = BaseChatModel.__dict__["_serialized"]
+
+
 @fault("R6")
 class KeyWithoutTemperature(Full):
     """The cache key leaves the temperature out."""

@@ -1,6 +1,7 @@
 """Faults as people publish them: roles, retries, and streams that are read by hand."""
 
 import asyncio
+import re
 import time
 
 from langchain_core.messages import AIMessage, HumanMessage
@@ -145,6 +146,35 @@ class TrueIsNothing(Full):
 
 
 @fault("T2")
+class TrueIsDropped(Full):
+    """`bind_tools` does not say that it takes True, and drops it without a word."""
+
+    def bind_tools(self, tools, *, tool_choice: str | dict | None = None, **kwargs):
+        choice = None if tool_choice is True else tool_choice
+        return super().bind_tools(tools, tool_choice=choice, **kwargs)
+
+
+@fault("T2", verdict="WARN")
+class TrueGoesOut(Full):
+    """`bind_tools` does not say that it takes True, and sends it as it is."""
+
+    def bind_tools(self, tools, *, tool_choice: str | dict | None = None, **kwargs):
+        return super().bind_tools(tools, tool_choice=tool_choice, **kwargs)
+
+    def choice(self, choice):
+        return choice if choice is True else super().choice(choice)
+
+
+@fault("T1", also="T14", verdict="WARN")
+class ToolsGoRoundIt(Full):
+    """Tools are bound to another model, and not to the one that was asked to bind them."""
+
+    def bind_tools(self, tools, **kwargs):
+        names = ("base_url", "api_key", "auth", "model_name", "max_retries")
+        return Full(**{name: getattr(self, name) for name in names}).bind_tools(tools, **kwargs)
+
+
+@fault("T2")
 class ObjectIsAny(Full):
     """`tool_choice` that names a tool by OpenAI's object forces any tool."""
 
@@ -264,6 +294,18 @@ class StrictSchemasAreNot(Full):
         return super().with_structured_output(schema, **kwargs)
 
 
+@fault("T14", verdict="WARN")
+class StrictForTheWholeRequest(Full):
+    """`bind_tools` names no `strict`, and sends what it is given as the request's parameters."""
+
+    def bind_tools(self, tools, *, tool_choice: str | dict | bool | None = None, **kwargs):
+        more = {"strict": kwargs.pop("strict")} if kwargs.get("strict") is not None else {}
+        return super().bind_tools(tools, tool_choice=tool_choice, **kwargs).bind(**more)
+
+    def _resolve_model_profile(self):
+        return {"image_inputs": True, "tool_calling": True}
+
+
 @fault("T14")
 class StrictIsLostBehindARefusal(Full):
     """`parallel_tool_calls` is refused by name, and `strict` is lost."""
@@ -322,6 +364,7 @@ class EndsAtTheStop(Full):
 
 
 _OPEN: list = []
+_ID = re.compile(rb'"id": ?"(chatcmpl[^"]+)"')
 
 
 @fault("C1")
@@ -345,3 +388,26 @@ class KeepsTheConversation(Full):
         before = [*self._said]
         self._said += [each for each in messages if each.type == "human"]
         return super().payload([*before, *messages], stop, kwargs)
+
+
+@fault("E7")
+class KeepsTheAnswersId(Full):
+    """The id of the last answer is kept, and sent with the next conversation."""
+
+    _ids: list = PrivateAttr(default_factory=lambda: [None])
+
+    def payload(self, messages, stop, kwargs):
+        made = super().payload(messages, stop, kwargs)
+        return {**made, "previous": self._ids[0]} if self._ids[0] else made
+
+    def received(self, payload):
+        for data in super().received(payload):
+            if found := _ID.search(data):
+                self._ids[0] = found[1].decode()
+            yield data
+
+    async def areceived(self, payload):
+        async for data in super().areceived(payload):
+            if found := _ID.search(data):
+                self._ids[0] = found[1].decode()
+            yield data

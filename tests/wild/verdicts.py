@@ -57,6 +57,16 @@ FAILS = {
     "key_in_traces": ("K1", f"{BROKEN_CALLS} {STRICT} M5"),
     "structured_output_of_its_own": ("O2 O4", "O1"),
     "parallel_calls_merged": ("C8 T10 T11", f"{BROKEN_CALLS} M5"),
+    "messages_raw_usage": ("U1", ""),
+    "tools_kept_on_self": ("S11 T1 O1 E5", f"{STRICT} M5"),
+    "stream_calls_doubled": ("S2 T5 T6 T8 T10 T11", "M5"),
+    "thinking_in_text": ("M1", ""),
+    "async_in_name_only": ("A1 A3", "M5"),
+    "previous_response": ("E1 E7", ""),
+    "key_names_the_vendor": ("R6", "M5"),
+    "always_calls": ("T2", "P4 M5 K1"),
+    "guard_walked_round": ("P1 P2 P5 B10 R2", ""),
+    "stream_reads_what_it_likes": ("E1 E2", "M5"),
 }
 
 ASYNC_ALONE = "invoke is not implemented, and says what to call: check counts it"
@@ -101,10 +111,23 @@ HONEST_FAILS = {
     "house_factory": {"O4": OPENAI_PARSING, "M8": OPENAI_REFUSAL},
     "ollama_schema": {"O1": "of a class of pydantic v1 it gives a dict"},
     "taught_tools_urllib": {"O1": "of a class of pydantic v1 it gives a dict"},
-    "strict_requests_retries": {"T14": "strict goes out as a parameter of the whole request"},
+    "claude_proxy_sdk": {
+        "S5": "its text is a str until a block of another type begins",
+        "T11": "so that the sum's content_blocks have no text",
+    },
+    "responses_settings": {
+        "M4": "an image in a tool's result is left out without a word",
+        "M8": "a refusal becomes the text, and nothing tells it from an answer",
+    },
+    "service_async_only": {
+        "B1": ASYNC_ALONE,
+        "P4": "its function takes any name, and every call of a model made with stop raises",
+    },
+    "redacting_factory": {"M8": OPENAI_REFUSAL},
+    "reasoner_subclass": {"O4": OPENAI_PARSING, "M8": OPENAI_REFUSAL},
 }
 
-_ASKED = "{} asked for /m0/v1{}; the address it is given is a base, to add to"
+_ASKED = "{} asked for {} below its address: a wire of its own"
 UNREACHABLE = {
     # Wires of their own, which no fake upstream speaks: what the command says.
     "urllib_blocking": _ASKED.format("DeptServerChat", "/generate"),
@@ -114,6 +137,7 @@ UNREACHABLE = {
     "turns_own_sse": _ASKED.format("TurnChat", "/turn"),
     "tgi_simple_template": _ASKED.format("InstructTGIChat", "/generate"),
     "async_only_own_wire": _ASKED.format("ChatFoundry", "/answer"),
+    "cohere_like": _ASKED.format("ChatNorthwind", "/v2/chat"),
 }
 
 WRONG_VERDICTS = {

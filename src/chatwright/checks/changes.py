@@ -22,6 +22,28 @@ class Change(NamedTuple):
 
 CHANGES: Sequence[Change] = (
     Change(
+        "4",
+        "what a model does not say it takes, and what is lost unseen",
+        {
+            "T2": "True and OpenAI's object have to force a call where `bind_tools` says that it "
+            "takes them; else their error is a warning, and what is dropped fails. A live model "
+            "that refuses to force calls has a warning",
+            "T14": "an option that is sent as a parameter of the whole request, and that "
+            "`bind_tools` does not name, is a warning",
+            "T8": "a live model that refuses to force calls is asked without",
+            "T1": "a binding of another model than the one that was asked is a warning",
+            "E1": "a bare exception that tells the status, or what the server said, is a warning; "
+            "a whole answer of Responses that failed has to be an error",
+            "E2": "an error that the stream tells counts on Responses' wire, too",
+            "E7": "the id of another conversation's answer may not be sent",
+            "U1": "over Anthropic's wire, the prompt's count may be told at the start alone",
+            "R6": "what core's `_serialized` keeps is a warning",
+            "B7": "whether a refusal may be the text is M8's",
+            "C2": "`streaming=True` that is sent to the server as a parameter is not tried",
+            "K3": "a secret that `lc_secrets` names twice is handed to `load`",
+        },
+    ),
+    Change(
         "3",
         "what real models lost unseen",
         {

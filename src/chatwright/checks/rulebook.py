@@ -28,6 +28,7 @@ SECTIONS = {
     "tools": "Tools",
     "broken_calls": "Tools",
     "calls": "Tools",
+    "options": "Tools",
     "structured": "Structured output",
     "content": "Content",
     "media": "Content",

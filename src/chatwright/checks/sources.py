@@ -171,7 +171,8 @@ SOURCES: Mapping[str, str] = {
     # Usage
     "U1": "langchain-tests 1.1.9, `test_usage_metadata` and `test_usage_metadata_streaming`: 'By "
     "default, this test is run.' The three counts are ints, of `invoke` and of `stream`, which "
-    "are called as they are.",
+    "are called as they are. langchain-ai/langchain-aws#916: on Anthropic's wire, servers may tell "
+    "the prompt's count in `message_start` alone.",
     "U2": "langchain-core 1.8.3, `langchain_core.messages.ai.UsageMetadata`, `total_tokens`: "
     "'Total token count. Sum of `input_tokens` + `output_tokens`.'",
     "U3": "langchain-tests 1.1.9, `test_usage_metadata_streaming`: 'Only one chunk should set "
@@ -191,7 +192,8 @@ SOURCES: Mapping[str, str] = {
     "`langchain_core.utils.function_calling.convert_to_openai_function`: TypedDicts too.",
     "T2": "LangChain's docs, Models, Forcing tool calls: `tool_choice='any'`, or a tool's name. "
     "langchain-tests 1.1.9, `test_tool_choice`: both give a call, of the tool that is named. "
-    "OpenAI's API reference, `tool_choice`: `none`, `auto` and `required`.",
+    "OpenAI's API reference, `tool_choice`: `none`, `auto` and `required`. (Core's `bind_tools` "
+    "names no other type than str.)",
     "T3": "langchain 1.5.2, `langchain.agents.create_agent`: where the profile says "
     "`structured_output`, it calls `bind_tools(final_tools, response_format=…)`, of an agent "
     "without tools with an empty list.",
@@ -227,7 +229,7 @@ SOURCES: Mapping[str, str] = {
     "T14": "LangChain's docs, Models, Parallel tool calls: `bind_tools([…], "
     "parallel_tool_calls=False)`. langchain-core 1.8.3, "
     "`langchain_core.utils.function_calling.convert_to_openai_tool`, `strict`: 'model output is "
-    "guaranteed to exactly match the JSON Schema'.",
+    "guaranteed to exactly match the JSON Schema'. (langchain's agents bind it for OpenAI.)",
     # Structured output
     "O1": "langchain-tests 1.1.9, `test_structured_output`, `test_structured_output_async` and "
     "`test_structured_output_pydantic_2_v1`: of a class come instances, of TypedDicts and JSON "
@@ -303,7 +305,7 @@ SOURCES: Mapping[str, str] = {
     "it calls the class with the fields by their own names.",
     "R6": "langchain-core 1.8.3, `langchain_core.caches.BaseCache.lookup`, `llm_string`: 'used to "
     "capture the invocation parameters of the LLM (e.g., model name, temperature, stop tokens, "
-    "max tokens, etc.)'.",
+    "max tokens, etc.)'. langchain-ai/langchain#39598: core's own key goes stale.",
     "R7": "langchain-core 1.8.3, "
     "`langchain_core.language_models.BaseChatModel._generate_with_cache`: core acquires it, "
     "'after checking the cache, since we usually don't want to rate limit cache lookups, but we "
@@ -315,7 +317,8 @@ SOURCES: Mapping[str, str] = {
     # Errors, cancellation, concurrency
     "E1": "langchain-core 1.8.3, `langchain_core.exceptions.ModelError` (docstring): 'the same "
     "condition maps to the same exception type regardless of provider'; 'Provider integrations "
-    "raise' its subclasses, each of which names its HTTP status.",
+    "raise' its subclasses, each of which names its HTTP status. OpenAI's API reference, "
+    "Responses: `status` may be `failed`, and `error` says why.",
     "E2": "langchain-core 1.8.3, `langchain_core.language_models.BaseChatModel.stream`: what "
     "`_stream` raises goes to `on_llm_error`, with the sum of the chunks before it in `response`, "
     "and out to the caller.",
@@ -333,6 +336,7 @@ SOURCES: Mapping[str, str] = {
     "repeat the request with the same credentials'. OpenAI's client: 408, 409, 429 and 5xx only.",
     "E7": "Anthropic's docs, Using the Messages API: 'The Messages API is stateless, which means "
     "that you always send the full conversational history to the API.' LangChain's docs, Models, "
-    "Invoke: a list of messages represents the conversation's history.",
+    "Invoke: a list of messages represents the conversation's history. OpenAI's API reference, "
+    "`previous_response_id`: it goes on with that conversation.",
 }
 """Where each rule of ours is laid down, and what is said there; empty where it is our own view."""

@@ -239,7 +239,7 @@ def null_is_empty(trial: Trial) -> None:
     """OpenAI's wire sends `"content": null` where an answer is nothing but tool calls.
 
     It is tried without calls as well, as refusals come; there, an error of the model's own that
-    tells so is right, too.
+    tells so is right, too, and whether the words of the refusal may be the text is M8's.
     """
     if not trial.over_http:
         skip("there is no JSON here that could hold a null")
@@ -255,7 +255,9 @@ def null_is_empty(trial: Trial) -> None:
             if told and isinstance(script[0], Refusal):
                 continue
             expect(call.error is None, f"{way}: {call.error!r}", "an empty text")
-            expect(call.message.text == "", f"{way}: {call.message.text!r}", "an empty text")
+            text = call.message.text
+            kept = isinstance(script[0], Refusal) and text == script[0].text
+            expect(kept or text == "", f"{way}: {text!r}", "an empty text")
 
 
 @rule(

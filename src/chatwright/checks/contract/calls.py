@@ -6,41 +6,36 @@ from typing import Any
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
 
 from chatwright.checks.calls.modes import STREAMING, Call
-from chatwright.checks.outcome import expect, fail, skip, warn
+from chatwright.checks.outcome import expect, warn
 from chatwright.checks.probes.inspection import (
     ANSWERING,
     TEXT_ALONE,
     arrived,
     bound,
     calls_of,
+    forced,
     is_refusal,
     misfit,
     requests,
     said,
     speaks_v3,
     strings,
-    told,
     ways,
     wire,
 )
-from chatwright.checks.probes.tools import CLOCK, form_tool, other_tool
+from chatwright.checks.probes.tools import (
+    BOTH,
+    CALLED,
+    CLOCK,
+    TWO,
+    WORD,
+)
 from chatwright.checks.rulebook import rule
-from chatwright.checks.trial import LOOK_UP, Trial
+from chatwright.checks.trial import Trial
 from chatwright.deltas import ToolCallDelta, Usage
 
 SECTION = "Tools"
-BOTH = [LOOK_UP, CLOCK]
-WORD = {"word": "Zürich 東京"}
 TEXT = "Let me look. "
-TWO: Sequence[Any] = (
-    *("Let me ", "look. "),
-    ToolCallDelta(0, "call_1", "look_up", '{"word": '),
-    ToolCallDelta(0, args='"Zürich 東京"}'),
-    ToolCallDelta(1, "call_2", "look_up", '{"word": "b"}'),
-    ToolCallDelta(2, "call_3", "clock", "{}"),
-    Usage(9, 6),
-)
-CALLED = [("look_up", WORD), ("look_up", {"word": "b"}), ("clock", {})]
 INTERLEAVED: Sequence[Any] = (
     ToolCallDelta(0, "call_1", "look_up", ""),
     ToolCallDelta(1, "call_2", "look_up", '{"wo'),
@@ -102,15 +97,17 @@ def _modes(trial: Trial, version: str) -> list[str]:
     mend="Take empty text for `{}`: some servers send nothing where there are no arguments.",
     section=SECTION,
     needs=["calls"],
-    calls=1,
+    calls=2,
 )
 def no_arguments(trial: Trial) -> None:
     """Servers send `{}` or nothing; either is a valid call, in every mode.
 
-    A live LLM that does not call, or makes arguments up, has a warning.
+    A live LLM that does not call, or makes arguments up, has a warning; where a call can't be
+    forced, it is hoped for.
     """
     if not trial.scripted:
-        call = trial.call("invoke", model=bound(trial.model(), [CLOCK], tool_choice="any"))
+        call, _ = forced(trial, [CLOCK])
+        call = call or trial.call("invoke", model=bound(trial.model(), [CLOCK]))
         if calls_of(call.message) != [("clock", {})]:
             warn(said(call), "a call of clock with {}")
         return
@@ -327,62 +324,3 @@ def foreign_histories(trial: Trial) -> None:
                 expect("tool_use" not in text, f"{way}: `tool_use` is sent", "no block", sent=text)
     if lost:
         warn(f"{lost}: the API refuses text beside calls", "all of the history")
-
-
-@rule(
-    "T14",
-    "`strict` and `parallel_tool_calls` reach the backend",
-    mend="Put `strict` into each tool's definition, and pass `parallel_tool_calls` on in the "
-    "backend's own form.",
-    section=SECTION,
-    scripted=True,
-    needs=["calls"],
-)
-def passed_on(trial: Trial) -> None:
-    """Who binds `strict=True` relies on arguments that conform; else the LLM is only asked to.
-
-    Each stands where its wire wants it. Ollama's has neither; a model must not fall over them. That
-    `strict` is lost fails on OpenAI's wires, whose servers hold to it, and warns on others.
-    """
-    spoken = wire(trial)
-    model = trial.model(["fine", Usage(9, 1)])
-    given, refused = {"strict": True, "parallel_tool_calls": False}, ""
-    for way in (*ANSWERING, *ANSWERING[:1]):
-        try:
-            asked = bound(model, [form_tool, other_tool], **given)
-            call = trial.call(way, "Hi", model=asked)
-            error = call.error
-        except Exception as raised:  # noqa: BLE001  it is the model's
-            error = raised
-        if error is not None and (named := [each for each in given if is_refusal(error, each)]):
-            refused = f"{way}: {told(error)}"
-            given = {each: value for each, value in given.items() if each not in named}
-            continue
-        if error is not None:
-            fail(f"{way}: {told(error)}", "both are sent")
-        if not trial.over_http or spoken == "ollama":
-            continue
-        request = requests(trial, call)[0].body
-        strict, single = _found(request, wire(trial, call))
-        if not strict and "strict" in given:
-            tell = fail if spoken in {"openai", "responses"} else warn
-            tell(f"{way}: strict is not in the tools: {request.get('tools')}", "it is")
-        expect("strict" not in request, f"{way}: strict is a parameter of the whole request")
-        sole = single or "parallel_tool_calls" not in given
-        expect(sole, f"{way}: parallel_tool_calls=False is lost", sent=request)
-    if refused:
-        warn(refused, "both are sent")
-    if not trial.over_http:
-        skip("there is no request: how the source is told can't be seen")
-    if spoken == "ollama":
-        skip("Ollama's wire has neither")
-
-
-def _found(request: Any, spoken: str) -> tuple[bool, bool]:
-    tools = request.get("tools") or []
-    if spoken == "anthropic":
-        single = (request.get("tool_choice") or {}).get("disable_parallel_tool_use") is True
-    else:
-        single = request.get("parallel_tool_calls") is False
-    definitions = [each.get("function", each) for each in tools]
-    return bool(tools) and all(each.get("strict") is True for each in definitions), single

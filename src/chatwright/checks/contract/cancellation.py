@@ -14,11 +14,13 @@ from chatwright.checks.contract.asynchrony import native
 from chatwright.checks.outcome import expect, fail, warn
 from chatwright.checks.probes.answers import streaming
 from chatwright.checks.probes.inspection import (
+    answer_id,
     arrived,
     bound,
     calls_of,
     numbered,
     repeats,
+    strings,
     ways,
 )
 from chatwright.checks.probes.requests import asked_by, different, fresh
@@ -250,17 +252,21 @@ def nothing_is_remembered(trial: Trial) -> None:
     """One instance serves many users: what one of them wrote is not for the next one.
 
     A word that nobody can guess is told in one conversation, and asked for in another, which must
-    neither send it, where that can be seen, nor have it in its answer. Live models are tried, too.
+    neither send it, where that can be seen, nor have it in its answer. Nor may it send the id of
+    the other's answer, by which servers go on with a conversation. Live models are tried, too.
     """
     model = trial.model()
     for way in ways(trial):
         word = f"w{uuid.uuid4().hex[:10]}"
-        trial.call(way, f"My password is {word}. Say only: yes.", model=model)
+        before = trial.call(way, f"My password is {word}. Say only: yes.", model=model)
+        told = {answer_id(received) for received in before.received} - {""}
         call = trial.call("invoke", "What is my password? Say it, or say: unknown.", model=model)
         for received in call.received:
             sent = arrived(received)
             got = f"after {way}: the next conversation's request has what was said in the last one"
             expect(word not in sent, got, "its own messages", sent=sent)
+            got = f"after {way}: the id of its answer is sent with the next conversation"
+            expect(not told & {*strings(received.body)}, got, "its own messages", sent=sent)
         text = call.message.text
         expect(word not in text, f"after {way}: {text!r}, of another conversation", "unknown")
 

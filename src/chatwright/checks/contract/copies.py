@@ -51,7 +51,8 @@ def serialized_and_back(trial: Trial) -> None:
     # A model around another one is stored with it.
     stored = [model, *(each for each in vars(model).values() if isinstance(each, Serializable))]
     needed = [(each, *pair) for each in stored for pair in each.lc_secrets.items()]
-    secrets = {name: _bare(getattr(each, field, None)) for each, field, name in needed}
+    held = ((name, _bare(getattr(each, field, None))) for each, field, name in needed)
+    secrets = {name: value for name, value in held if value}  # aliases of fields hold nothing
     data = json.loads(json.dumps(dumpd(model)))
     if data["type"] == "not_implemented":
         skip("dumpd says that this model can't be stored")
@@ -62,7 +63,7 @@ def serialized_and_back(trial: Trial) -> None:
                 data,
                 allowed_objects=[type(each) for each in stored],
                 valid_namespaces=[each.get_lc_namespace()[0] for each in stored],
-                secrets_map={name: each for name, each in secrets.items() if each},
+                secrets_map=secrets,
             )
         except Exception:
             if not _is_importable(cls):

@@ -1,5 +1,6 @@
 """Errors, cancellation, concurrency: how calls end that don't end well."""
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -7,7 +8,7 @@ from langchain_core import exceptions
 
 from chatwright.checks.outcome import expect, warn
 from chatwright.checks.probes.answers import streaming
-from chatwright.checks.probes.inspection import is_bare, wire
+from chatwright.checks.probes.inspection import is_bare, said, wire
 from chatwright.checks.rulebook import rule
 from chatwright.checks.trial import Trial
 from chatwright.deltas import Usage
@@ -57,10 +58,12 @@ def failures_have_names(trial: Trial) -> None:
     """Retries, fallbacks and user interfaces have to tell a wrong key from a busy server.
 
     400, a prompt that is too long (as OpenAI tells it), 401, 403, 404, 422, 429, 500, 503 and a
-    lost connection are tried. A bare `Exception`, `RuntimeError` or `ValueError` fails; a class of
-    the client's, or a `ModelError` that is not the one that fits, is a warning. So is what else
-    comes of an answer that is no answer, of a server that is silent beyond `timeout`, and of an
-    address where nobody listens.
+    lost connection are tried, and an answer of OpenAI's Responses whose status is `failed`. No
+    error fails, and so does a bare `Exception`, `RuntimeError` or `ValueError` from which, and from
+    whose cause, neither the status nor what the server said can be learnt. A bare one that tells,
+    a class of the client's, or a `ModelError` that is not the one that fits, is a warning. So is
+    what else comes of an answer that is no answer, of a server that is silent beyond `timeout`, and
+    of an address where nobody listens.
     """
     cases = [*REFUSALS, (Cut(reset=True), "ModelConnectionError")] if trial.over_http else FAILURES
     near = _raw(trial) if trial.over_http else []
@@ -70,12 +73,29 @@ def failures_have_names(trial: Trial) -> None:
             error = trial.call(way, script=[failure]).error
             got = f"{way}, {failure}: {type(error).__name__}: {error}"
             expect(error is not None, f"{way}, {failure}: no error", name)
-            named = isinstance(error, exceptions.ModelError) or not is_bare(error)
-            expect(named, got, f"{name}, or a class of its own at least")
+            told = any(_tells(each, failure) for each in _causes(error))
+            expect(told, got, f"{name}, or an error that tells what happened")
             if not isinstance(error, expected):
                 near.append(got)
+    for way in WAYS[:2] if wire(trial) == "responses" else ():
+        call = trial.call(way, "Hi", model=trial.model(_telling))
+        got = f"{way}: an answer of the status 'failed' became {said(call)}"
+        expect(call.error is not None, got, "an error")
     if near:
         warn(near[0], "the subclass that fits")
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    """Yield an exception, and those that it came of."""
+    while error is not None:
+        yield error
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+
+
+def _tells(error: BaseException, failure: Any) -> bool:
+    """Tell whether an exception says what has failed: by its class, or in words."""
+    words = (str(failure.status), failure.message) if isinstance(failure, Refuse) else ()
+    return not is_bare(error) or any(each in str(error) for each in words)
 
 
 def _raw(trial: Trial) -> list[str]:
@@ -139,7 +159,7 @@ def _expect_marks(trial: Trial) -> None:
     """Fail where an error that a stream tells is passed over; warn where its end needs no mark."""
     for way in streaming(trial):
         call = trial.call(way, "Hi", model=trial.model(_telling))
-        if wire(trial, call) in {"openai", "anthropic", "ollama"}:
+        if wire(trial, call) in {"openai", "responses", "anthropic", "ollama"}:
             got = f"{way}: an error that the stream tells is passed over: {call.parts!r:.300}"
             expect(call.error is not None, got, "an error")
         call = trial.call(way, script=["half ", "an ", Cut(politely=True)])
@@ -150,11 +170,17 @@ def _expect_marks(trial: Trial) -> None:
 
 
 def _telling(received: Received) -> Iterator[Any]:
-    """Answer half, and tell an error as the wire has it."""
+    """Answer half, and tell an error as the wire has it; whole, as Responses alone can."""
+    if not (received.asked and received.wire and received.wire.server):
+        return
+    writer = received.wire.server.writer(received.asked)
+    if not received.asked.stream and received.wire.name == "responses":
+        error = {"code": "server_error", "message": "overloaded"}
+        body = {**writer.whole(), "status": "failed", "error": error}
+        yield Refuse(200, body=json.dumps(body).encode())
+        return
     yield from ("half ", "an ")
-    if received.asked and received.wire and received.wire.server:
-        told = received.wire.server.writer(received.asked).fail(500, "overloaded")
-        yield from (Bytes(b"".join(told)), Cut(politely=True))
+    yield from (Bytes(b"".join(writer.fail(500, "overloaded"))), Cut(politely=True))
 
 
 @rule(

@@ -291,7 +291,7 @@ def keys_tell_models_apart(trial: Trial) -> None:
     What has to change the key: a call's stop, temperature, tools and tool choice; the
     constructor's parameters; and each field of a number or a switch that changes the request, by
     `model_copy` and by assignment, after the key was asked for once: core keeps `_serialized` over
-    both (`chat_models.py:487` and `:1621` of langchain-core 1.7.2). The key must stay the same
+    both (langchain-ai/langchain#39598), and what that alone keeps is a warning. It must be the same
     where nothing changes. A field that need not change the answer, `keep_alive` for one, is a
     warning. That the constructor's `stop` is not in it is a warning where the key is
     core's: it puts the call's in its place, None too (`chat_models.py:1541`).
@@ -316,9 +316,8 @@ def keys_tell_models_apart(trial: Trial) -> None:
                     continue
                 named = [f"{name}={each!r}" for each in (one, other)]
                 _expect_apart([*zip(named, keys, strict=True)])
-    for name, got in stale(trial, model):
-        tell = fail if name in {"model", "model_name", *SENT_AS} else warn
-        tell(got, "another key")
+    for is_fault, got in stale(trial, model):
+        (fail if is_fault else warn)(got, "another key")
     if near:
         warn(near, "two keys; override _get_llm_string")
 

@@ -1,7 +1,7 @@
 """Tools: how they are bound, chosen and called, and what comes of calls."""
 
 import copy
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from langchain_core.language_models import BaseChatModel
@@ -16,6 +16,8 @@ from chatwright.checks.probes.inspection import (
     calls_of,
     claims,
     defined,
+    describes,
+    forced,
     is_refusal,
     parsed_or_none,
     refs,
@@ -26,27 +28,18 @@ from chatwright.checks.probes.inspection import (
 )
 from chatwright.checks.probes.schemas import RESPONSE_FORMAT as FORMAT
 from chatwright.checks.probes.schemas import conforming
-from chatwright.checks.probes.tools import CLOCK, FORMS
+from chatwright.checks.probes.tools import BOTH, CALLED, CLOCK, FORMS, TWO
 from chatwright.checks.rulebook import rule
 from chatwright.checks.trial import LOOK_UP, Trial
 from chatwright.deltas import ToolCallDelta, Usage
 from chatwright.testing import Received, little_llm
 
-BOTH = [LOOK_UP, CLOCK]
 FORCING = ("any", "required", "clock")
 CLOCK_ALONE = {"type": "function", "function": {"name": "clock"}}
 """The choice of a tool, as OpenAI has it."""
+_TAKING = {True: r"\b(bool|True)\b", False: r"\b(dict|Dict|Mapping)\b"}
+"""How `bind_tools` says that it takes True, and objects."""
 TALK = "I would rather talk."
-WORD = {"word": "Zürich 東京"}
-TWO: Sequence[Any] = (
-    *("Let me ", "look. "),
-    ToolCallDelta(0, "call_1", "look_up", '{"word": '),
-    ToolCallDelta(0, args='"Zürich 東京"}'),
-    ToolCallDelta(1, "call_2", "look_up", '{"word": "b"}'),
-    ToolCallDelta(2, "call_3", "clock", "{}"),
-    Usage(9, 6),
-)
-CALLED = [("look_up", WORD), ("look_up", {"word": "b"}), ("clock", {})]
 
 
 @rule(
@@ -61,7 +54,8 @@ def every_form(trial: Trial) -> None:
 
     Each is bound alone, and all together. Where the request can be seen, each tool's name,
     description and arguments have to be in it. Neither the tools nor the model may be changed. What
-    is neither a RunnableBinding nor a copy of the model is a warning.
+    is neither a RunnableBinding nor a copy of the model is a warning, and so is what binds another
+    model, such as the one that a wrapper holds: agents would go round the wrapper.
     """
     model = trial.model(["no", Usage(9, 1)]) if trial.scripted else trial.model()
     made = {form: make() for form, (make, _, _) in FORMS.items()}
@@ -69,9 +63,8 @@ def every_form(trial: Trial) -> None:
     before = {form: copy.deepcopy(each) for form, each in made.items() if isinstance(each, dict)}
     for forms in (*([form] for form in FORMS), [*FORMS]):
         asked = bound(model, [made[form] for form in forms])
-        kind = type(asked).__name__
-        expect(isinstance(asked, Runnable), f"{forms[0]}: {kind}", "a Runnable")
-        hidden = hidden or ("" if isinstance(asked, RunnableBinding | BaseChatModel) else kind)
+        expect(isinstance(asked, Runnable), f"{forms[0]}: {type(asked).__name__}", "a Runnable")
+        hidden = hidden or _odd(asked, model)
         if trial.scripted:
             call = trial.call("invoke", "Hi", model=asked)
             expect(call.error is None, f"{forms[0]}: {said(call)}", "an answer")
@@ -87,8 +80,21 @@ def every_form(trial: Trial) -> None:
         left = trial.call("invoke", "Hi", model=model).received
         kept = left and FORMS["a function"][1] in arrived(left[-1])
         expect(not kept, "the model keeps tools that were bound to another", "a new Runnable")
-    if hidden:  # whoever looks for the model below it finds none
-        warn(f"bind_tools returns a {hidden}", "a RunnableBinding, or a copy of the model")
+    if hidden:
+        warn(f"bind_tools returns {hidden}", "a RunnableBinding, or a copy, of the model")
+
+
+def _odd(asked: Any, model: Any) -> str:
+    """Return what is odd about what `bind_tools` returns; empty where nothing is."""
+    below = asked
+    while isinstance(below, RunnableBinding):
+        below = below.bound
+    kind = type(below).__name__
+    if not isinstance(below, BaseChatModel):  # whoever looks for the model below it finds none
+        return f"a {type(asked).__name__}"
+    passed = type(model).__name__
+    by = f"what binds a {kind}: what {passed} does itself is left out where tools are bound"
+    return "" if isinstance(below, type(model)) else by
 
 
 def _arrives(trial: Trial, call: Call, form: str) -> None:
@@ -127,13 +133,12 @@ def choices(trial: Trial) -> None:
     The backend plays an LLM that only calls a tool where it has to. On a wire that has no
     `tool_choice`, Ollama's, a model that can't force a call has a warning; and so has one that
     refuses all choices. True, with one tool, and OpenAI's object that names a tool force a call as
-    well, or are refused by an error that names `tool_choice`: a warning. A live LLM that does not
-    call has a warning too.
+    well where `bind_tools` says that it takes such values, or are refused by an error that names
+    `tool_choice`: a warning. Where it does not say so, an error is a warning, and what is dropped
+    without a word fails. A live LLM that does not call has a warning too.
     """
     if not trial.scripted:
-        call = trial.call(model=bound(trial.model(), [LOOK_UP], tool_choice="any"))
-        if not call.message.tool_calls:
-            warn(said(call), "a call", sent="tool_choice='any'")
+        _live(trial)
         return
     model = trial.model(_talker)
     refused: dict[str, str] = {}
@@ -147,10 +152,10 @@ def choices(trial: Trial) -> None:
             if choice in FORCING:
                 refused[str(choice)] = told(error)
             else:
-                by_name = is_refusal(error, "tool_choice")
-                (doubts if by_name else problems).append(f"{choice!r} is refused: {told(error)}")
+                mild = is_refusal(error, "tool_choice") or not _takes(model, choice)
+                (doubts if mild else problems).append(f"{choice!r} is refused: {told(error)}")
             continue
-        problems += _unforced(trial, asked, choice, doubts)
+        problems += _unforced(trial, asked, choice, doubts, taken=_takes(model, choice))
     problems += [f"{choice!r} is refused: {why}" for choice, why in refused.items()]
     _free(trial, model)
     _denied(trial)
@@ -159,6 +164,14 @@ def choices(trial: Trial) -> None:
         tell("; ".join(problems[:3]), "a call, of the tool that is named")
     if doubts:
         warn("; ".join(doubts), "a call, of the tool that is named")
+
+
+def _live(trial: Trial) -> None:
+    call, refused = forced(trial, [LOOK_UP])
+    if call is None:
+        warn(f"'any' is refused: {refused}", "a call")
+    if not call.message.tool_calls:
+        warn(said(call), "a call", sent="tool_choice='any'")
 
 
 def _talker(received: Received) -> Iterator[Any]:
@@ -174,12 +187,24 @@ def _talker(received: Received) -> Iterator[Any]:
         yield from (TALK, Usage(9, 6))
 
 
-def _unforced(trial: Trial, asked: Any, choice: Any, doubts: list[str]) -> Iterator[str]:
-    """Yield how a choice did not force a call; what is refused by name is a doubt."""
+def _takes(model: Any, choice: Any) -> bool:
+    """Tell whether `bind_tools` says that it takes a choice; all have to take texts."""
+    words = _TAKING[choice is True]
+    return isinstance(choice, str) or describes(model.bind_tools, "tool_choice", words)
+
+
+def _unforced(
+    trial: Trial, asked: Any, choice: Any, doubts: list[str], *, taken: bool
+) -> Iterator[str]:
+    """Yield how a choice did not force a call; what is refused by name is a doubt.
+
+    So is the error of a choice that the model does not say it takes.
+    """
     for way in ANSWERING if choice in FORCING else ANSWERING[::3]:
         call = trial.call(way, "Hi", model=asked)
         names = [] if call.error else [name for name, _ in calls_of(call.message)]
-        if call.error and choice not in FORCING and is_refusal(call.error, "tool_choice"):
+        error = call.error if choice not in FORCING else None
+        if error and (not taken or is_refusal(error, "tool_choice")):
             doubts.append(f"{way}, {choice!r}: {said(call)}")
         elif not names or (choice not in FORCING[:2] and {*names} != {"clock"}):
             yield f"{way}, {choice!r}: {said(call)}"

@@ -1,6 +1,7 @@
 """Usage: token counts, which bills are made of."""
 
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from langchain_core.callbacks import UsageMetadataCallbackHandler
@@ -13,11 +14,13 @@ from chatwright.checks.rulebook import rule
 from chatwright.checks.targets.backends import OnUpstream
 from chatwright.checks.trial import LOOK_UP, Trial
 from chatwright.deltas import Finish, ToolCallDelta, Usage
+from chatwright.testing import Bytes, Cut, Received
 
 COUNTS = ("input_tokens", "output_tokens", "total_tokens")
 ODD_NAME = "checked/model:1.5-Q4"
 _PASSED = ("events_v1", "events_v2")
 """Ways whose answers are those of others."""
+_INPUT = re.compile(rb'"input_tokens": ?\d+, ?')
 
 
 def _answers(trial: Trial) -> dict[str, Call]:
@@ -45,7 +48,8 @@ def usage_is_there(trial: Trial) -> None:
 
     The backend tells its counts, and they have to arrive, unchanged, by every way of calling. Over
     OpenAI's wire, a request for a stream that does not ask for them (`stream_options`) is a
-    warning: not every server tells them unasked. A live model that has none at all is one too.
+    warning: not every server tells them unasked. Over Anthropic's, the prompt's are told at the end
+    again, and once only at the start. A live model that has none at all is a warning, too.
     """
     calls = _answers(trial)
     if not trial.scripted and not any(call.message.usage_metadata for call in calls.values()):
@@ -61,6 +65,8 @@ def usage_is_there(trial: Trial) -> None:
             expect(values[:2] == [9, 11], got, "the backend's counts")
     if trial.scripted:
         _expect_always(trial, calls)
+    if trial.over_http and wire(trial) == "anthropic":
+        _expect_the_start(trial, calls)
     for way in STREAMING if trial.over_http else ():
         for each in trial.call(way).received:
             unasked = not (each.body.get("stream_options") or {}).get("include_usage")
@@ -86,6 +92,29 @@ def _expect_always(trial: Trial, calls: Mapping[str, Call]) -> None:
             usage = trial.call(way, "Hi", model=model).message.usage_metadata or {}
             counts = [usage.get(name) for name in COUNTS[:2]]
             expect(counts == [8, 3], f"{way}, {what}: {counts}; the backend told 8 and 3")
+
+
+def _expect_the_start(trial: Trial, ways: Iterable[str]) -> None:
+    """Expect the prompt's count where a stream tells it in `message_start` alone."""
+    model = trial.model(_at_the_start)
+    for way in ways:
+        counts = trial.call(way, "Hi", model=model).message.usage_metadata or {}
+        found = [counts.get(name) for name in COUNTS[:2]]
+        got = f"{way}: {found}; the backend told 8 in message_start, and 3 in message_delta"
+        expect(found == [8, 3], got, "[8, 3]")
+
+
+def _at_the_start(received: Received) -> Iterator[Any]:
+    """Answer, and leave the prompt's count out of `message_delta`, as some servers do."""
+    counts = Usage(8, 3)
+    if not (received.asked and received.asked.stream and received.wire and received.wire.server):
+        yield from ("The mat.", counts)
+        return
+    writer = received.wire.server.writer(received.asked)
+    writer.known = counts
+    start = [*writer.begin(), *writer.feed("The mat."), *writer.feed(counts)]
+    end = _INPUT.sub(b"", b"".join(writer.end()))
+    yield from (Bytes(b"".join(start) + end), Cut(politely=True))
 
 
 @rule(

@@ -1,5 +1,6 @@
 """How rules look at what arrives, and at what comes of a call."""
 
+import inspect
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,12 +17,15 @@ from chatwright.testing import Received
 __all__ = [
     "ANSWERING",
     "TEXT_ALONE",
+    "answer_id",
     "arrived",
     "blocks_of",
     "bound",
     "calls_of",
     "claims",
     "defined",
+    "describes",
+    "forced",
     "is_accident",
     "is_bare",
     "is_refusal",
@@ -88,6 +92,13 @@ def requests(trial: Trial, call: Call) -> Sequence[Received]:
     if trial.scripted and not call.received:
         fail(f"{call.way}: nothing arrived at the backend", "a request")
     return call.received[-1:]
+
+
+def answer_id(received: Received) -> str:
+    """Return the id of the answer to a request; empty where its wire has none."""
+    if received.asked is None or received.wire is None or received.wire.server is None:
+        return ""
+    return str(received.wire.server.writer(received.asked).whole().get("id") or "")
 
 
 def arrived(received: Received) -> str:
@@ -213,6 +224,41 @@ def claims(model: BaseChatModel, name: str) -> bool | None:
 def bound(model: Any, tools: Sequence[Any], **kwargs: Any) -> Any:
     """Bind tools, from here: a TypeError of this line is the model's, not the rule's."""
     return model.bind_tools(tools, **kwargs)
+
+
+def forced(trial: Trial, tools: Sequence[Any]) -> tuple[Call | None, str]:
+    """Force a call of tools.
+
+    Returns:
+        What came, or None and the model's own words where it says that it can't force any.
+    """
+    try:
+        call = trial.call("invoke", model=bound(trial.model(), tools, tool_choice="any"))
+    except (NotImplementedError, TypeError, ValueError) as error:
+        if not is_refusal(error, "tool_choice"):
+            raise
+        return None, told(error)
+    refused = call.error is not None and is_refusal(call.error, "tool_choice")
+    return (None, said(call)) if refused else (call, "")
+
+
+def describes(method: Any, parameter: str, words: str = "") -> bool:
+    """Tell whether a method names a parameter of its own, and a kind of value for it.
+
+    Args:
+        method: The method.
+        parameter: The parameter's name.
+        words: A pattern of names of the kind: one has to be in the parameter's annotation, or in
+            what the method's docstring says of it. Default: any kind will do.
+    """
+    try:
+        found = inspect.signature(method).parameters.get(parameter)
+    except (TypeError, ValueError):
+        return False
+    entry = rf"\b{parameter}\b.*?(?=\n\s*\w+( \([^)\n]*\))?:|\Z)"
+    said = re.search(entry, method.__doc__ or "", re.DOTALL)
+    told = f"{found.annotation if found else ''} {said[0] if said else ''}"
+    return found is not None and re.search(words, told) is not None
 
 
 def structured(model: Any, schema: Any, **kwargs: Any) -> Any:

@@ -62,6 +62,8 @@ OWN_VALUES: tuple[tuple[str, Any, Any], ...] = (
 MOST_FIELDS = 40
 """How many of a class's fields are tried."""
 
+_CHANGING = {"model", "model_name", *SENT_AS}
+"""Fields that change answers, whatever the model."""
 _NO_ANSWER = frozenset({"stream", "stream_options"})
 """What a request has that does not change the answer."""
 _KEYS = ("authorization", "x-api-key", "api-key", "x-goog-api-key")
@@ -145,8 +147,12 @@ def _changed(model: BaseChatModel) -> Iterator[tuple[str, Any]]:
             yield name, 7
 
 
-def stale(trial: Trial, model: Any) -> Iterator[tuple[str, str]]:
-    """Yield fields that change a request, and not the cache key that was asked for before."""
+def stale(trial: Trial, model: Any) -> Iterator[tuple[bool, str]]:
+    """Yield what changes a request, and not the cache key that was asked for before.
+
+    With each, whether it is the model's fault, and changes answers: it is core's where the key
+    changes without `_serialized`, which core keeps (langchain-ai/langchain#39598).
+    """
     key, asked = model._get_llm_string(), ask(trial, model)  # noqa: SLF001  no other way
     for name, value in [*_changed(model)][:MOST_FIELDS]:
         if not trial.over_http and name not in SENT_AS:
@@ -156,7 +162,8 @@ def stale(trial: Trial, model: Any) -> Iterator[tuple[str, str]]:
         if asked is None or now is None or not different(asked, now):
             continue
         if copy._get_llm_string() == key:  # noqa: SLF001
-            yield name, f"{name}={value!r} by model_copy changes the request, and not the key"
+            got = f"{name}={value!r} by model_copy changes the request, and not the key"
+            yield name in _CHANGING and not _kept_by_core(copy), got
         mutable = model.model_copy()
         mutable._get_llm_string()  # noqa: SLF001
         try:
@@ -164,7 +171,15 @@ def stale(trial: Trial, model: Any) -> Iterator[tuple[str, str]]:
         except (TypeError, ValueError):  # frozen, or refused
             continue
         if mutable._get_llm_string() == key:  # noqa: SLF001
-            yield name, f"{name} set to {value!r} changes the request, and not the key"
+            got = f"{name} set to {value!r} changes the request, and not the key"
+            yield name in _CHANGING and not _kept_by_core(mutable), got
+
+
+def _kept_by_core(model: BaseChatModel) -> bool:
+    """Tell whether a model's key is another one without what core keeps for it."""
+    bare = model.model_copy()
+    bare.__dict__.pop("_serialized", None)
+    return bare._get_llm_string() != model._get_llm_string()  # noqa: SLF001
 
 
 def sent(call: Call, name: str) -> Any:

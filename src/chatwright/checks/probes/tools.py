@@ -1,13 +1,16 @@
 """Tools that rules bind, in every form that they can have."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypedDict
 
 from langchain_core.runnables import RunnableLambda
 from langchain_core.tools import tool
 from pydantic import BaseModel, Field
 
-__all__ = ["CLOCK", "FORMS", "form_tool", "other_tool"]
+from chatwright.checks.trial import LOOK_UP
+from chatwright.deltas import ToolCallDelta, Usage
+
+__all__ = ["BOTH", "CALLED", "CLOCK", "FORMS", "TWO", "WORD", "form_tool", "other_tool"]
 
 CLOCK = {
     "type": "function",
@@ -18,6 +21,20 @@ CLOCK = {
     },
 }
 """A tool without arguments, in OpenAI's form."""
+BOTH = [LOOK_UP, CLOCK]
+WORD = {"word": "Zürich 東京"}
+"""Arguments of `LOOK_UP`."""
+TWO: Sequence[Any] = (
+    *("Let me ", "look. "),
+    ToolCallDelta(0, "call_1", "look_up", '{"word": '),
+    ToolCallDelta(0, args='"Zürich 東京"}'),
+    ToolCallDelta(1, "call_2", "look_up", '{"word": "b"}'),
+    ToolCallDelta(2, "call_3", "clock", "{}"),
+    Usage(9, 6),
+)
+"""An answer with text and three calls of both."""
+CALLED = [("look_up", WORD), ("look_up", {"word": "b"}), ("clock", {})]
+"""The calls of `TWO`."""
 
 
 class Measure(BaseModel):

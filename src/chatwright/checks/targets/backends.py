@@ -204,13 +204,18 @@ class OnUpstream(_Free):
 
 
 def _unknown_choice(received: Received) -> Refuse | None:
-    """Return what Anthropic's API answers to a `tool_choice` of a type that it does not know.
+    """Return what APIs answer to a `tool_choice` of a type that they do not know.
 
-    By https://platform.claude.com/docs/en/api/messages.
+    By https://platform.claude.com/docs/en/api/messages, where it is an object, and
+    https://platform.openai.com/docs/api-reference/chat/create, where it may be a string as well.
     """
     choice = received.body.get("tool_choice")
+    anthropic = OnUpstream.wire_of(received) == "anthropic"
+    kinds = "an object" if anthropic else "a string or an object"
+    if choice is not None and not isinstance(choice, Mapping if anthropic else Mapping | str):
+        return Refuse(400, f"tool_choice: {choice!r} is not {kinds}")
     kind = choice.get("type") if isinstance(choice, Mapping) else None
-    if OnUpstream.wire_of(received) != "anthropic" or kind in (None, "auto", "any", "tool", "none"):
+    if not anthropic or kind in (None, "auto", "any", "tool", "none"):
         return None
     return Refuse(400, f"tool_choice: the type {kind!r} is none of auto, any, tool, none")
 

@@ -1,6 +1,8 @@
 """Where a model is tried: it is pointed at the fake upstream, if that can be done."""
 
 import asyncio
+import re
+from collections.abc import Sequence
 from typing import Any
 
 from langchain_core.language_models import BaseChatModel
@@ -17,6 +19,8 @@ __all__ = ["UPSTREAMS", "PointingError", "staged"]
 
 UPSTREAMS = ("auto", *DIALECTS, *WIRES, "none")
 POINTING_SECONDS = 20.0
+_ADDRESS = re.compile(r"^/m\d+/v1")
+"""The address that a model is given: `OnUpstream` makes it."""
 UNKNOWN = "unknown"
 """The wire of a model that fails before it asks for anything."""
 
@@ -115,13 +119,24 @@ def _pointed(stage: OnUpstream, name: str) -> tuple[str | None, str]:
     if seen and seen[0]:
         return stage.wire_of(seen[0][0]), ""
     if stage.strays:
-        paths = ", ".join(dict.fromkeys(stage.strays))
-        return None, f"{name} asked for {paths}; the address it is given is a base, to add to"
+        return None, _strayed(name, [*dict.fromkeys(stage.strays)])
     if elsewhere:
         return None, f"{name} asked for {elsewhere[0]}, in place of the address that it is given"
     if seen and said and not any(lost):  # it fails before it asks for anything: a finding
         return UNKNOWN, ""
     return None, f"{name} sent nothing to the upstream ({said[0] if said else 'nor did it fail'})"
+
+
+def _strayed(name: str, paths: Sequence[str]) -> str:
+    """Return why no wire answers what a model asks for, below the address that it is given."""
+    below = [_ADDRESS.sub("", each) for each in paths]
+    if not all(each.partition("?")[0].strip("/") for each in below):
+        return f"{name} asked for {', '.join(paths)}; the address it is given is a base, to add to"
+    speaks = ", ".join(wire.path for wire in WIRES.values())
+    return (
+        f"{name} asked for {', '.join(below)} below its address: a wire of its own, which the fake "
+        f"upstream does not speak (it answers {speaks})"
+    )
 
 
 def _answers_async(model: BaseChatModel) -> bool:

@@ -20,7 +20,8 @@ _SIGNATURE = "c2lnbmF0dXJl"
 def read(body: Mapping[str, Any]) -> Asked:
     """Read a request."""
     system = text_of(body.get("system") or "")
-    choice = body.get("tool_choice") or {}
+    choice = body.get("tool_choice")
+    choice = choice if isinstance(choice, Mapping) else {}
     named = {"type": "function", "function": {"name": choice.get("name")}}
     return Asked(
         model=body.get("model"),
