@@ -79,7 +79,8 @@ class Written(NamedTuple):
         body: Its body, as data; None for none.
         headers: Headers that the wire wants, secrets excluded.
         method: The HTTP method.
-        encoding: How the body is written: `json`, `form`, `multipart`, `query` or `text`.
+        encoding: How the body is written: `json`, `form`, `multipart`, `query` or `text`; `raw` for
+            a pair of a content type and bytes.
     """
 
     url: str
