@@ -68,6 +68,14 @@ _Format = Annotated[
 _InputFormat = Annotated[
     str | None, typer.Option(help="jsonl, csv, tsv, parquet or txt [default: by INPUT].")
 ]
+_Via = Annotated[
+    str,
+    typer.Option(
+        metavar="local|provider",
+        help="Who asks the rows: this process, or the provider's own batches, for less.",
+    ),
+]
+_Wait = Annotated[bool, typer.Option("--wait", help="Wait for the end of the provider's batches.")]
 
 
 @app.command("batch")
@@ -99,6 +107,8 @@ def batch(
     ordered: _Ordered = False,
     form: _Format = None,
     input_format: _InputFormat = None,
+    via: _Via = "local",
+    wait: _Wait = False,
 ) -> int:
     """Answer rows by the million; what is done is kept, and the same command goes on from there."""
     if len(paths) < 2:  # noqa: PLR2004  an input and an output
@@ -115,7 +125,7 @@ def batch(
 
 _AS_THEY_ARE = (
     *("id_column", "input_format", "form", "budget", "max_retries", "timeout", "retry_failed"),
-    *("fresh", "limit", "ordered"),
+    *("fresh", "limit", "ordered", "via", "wait"),
 )
 _OF_A_CALL = ("temperature", "max_tokens", "stop")
 
@@ -208,9 +218,13 @@ def _ran(run: "Run") -> int:
     end(summary)
     if summary.stopped == _INTERRUPTED:
         return 130
+    if summary.out and not summary.stopped:
+        return _COME_BACK
     return 1 if summary.failed or summary.stopped else 0
 
 
+_COME_BACK = 75
+"""EX_TEMPFAIL of sysexits.h: the same command does it later."""
 _INTERRUPTED = "interrupted"
 
 

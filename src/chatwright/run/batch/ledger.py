@@ -225,6 +225,7 @@ class Ledger:
             return
         if len(places) == entry.rows:
             return
+        entry.reserved *= len(places) / entry.rows
         entry.rows = len(places)
         with self.fetching(entry) as put:
             for place in places:
@@ -256,4 +257,3 @@ def _read(line: bytes) -> Fetched:
 def _sync(file: Any) -> None:
     file.flush()
     os.fsync(file.fileno())
-

@@ -52,7 +52,7 @@ class Local:
     ) -> None:
         """Begin with no worker."""
         self._work = work
-        self._asker = asker
+        self.asker = asker
         self._pace = pace
         self._budget = budget
         self._form = form
@@ -140,7 +140,7 @@ class Local:
         asked[row.key] = (time.monotonic(), row)
         cost: float | None = 0.0
         try:
-            said = await self._asker.ask(row)
+            said = await self.asker.ask(row)
         except Exception as error:  # noqa: BLE001  each is a row's result
             self._went_wrong(each, trouble_of(error))
         else:

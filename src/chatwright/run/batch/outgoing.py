@@ -142,7 +142,9 @@ class Outgoing:
         self._ledger.forget(entry)
         hint = "; it may have no batches: then leave out --via provider"
         fix = hint if trouble.status in _NOT_THERE else ""
-        return BatchError(f"{name} does not take a batch of {entry.rows} rows: {trouble.message}{fix}")
+        return BatchError(
+            f"{name} does not take a batch of {entry.rows} rows: {trouble.message}{fix}"
+        )
 
     async def is_found(self, entry: Entry) -> bool:
         """Look for a batch that may have been made; tell whether it was, or may still have been.

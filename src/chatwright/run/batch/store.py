@@ -61,6 +61,7 @@ class Store:
         stem = output.name.removesuffix(".jsonl").removesuffix(".parquet")
         self.failures_path = output.with_name(f"{stem}.failures.jsonl")
         self.manifest_path = output.with_name(f"{stem}.manifest.json")
+        self.batches_path = output.with_name(f"{stem}.batches")
         self._lock = FileLock(output.with_name(f"{stem}.lock"), timeout=0, thread_local=False)
         self._answers: Journal | Parts = Parts(output) if form == "parquet" else Journal(output)
         self._failures = Journal(self.failures_path)

@@ -1,5 +1,6 @@
 """A provider's own batches over HTTP: OpenAI's, which go by files, and Anthropic's."""
 
+import asyncio
 import secrets
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractContextManager
@@ -221,7 +222,8 @@ class _OpenAIs(Batches):
             f'--{boundary}\r\nContent-Disposition: form-data; name="file"; '
             f'filename="chatwright-{token}.jsonl"\r\nContent-Type: application/jsonl\r\n\r\n'
         )
-        content = b"".join([head.encode(), path.read_bytes(), f"\r\n--{boundary}--\r\n".encode()])
+        lines = await asyncio.to_thread(path.read_bytes)
+        content = b"".join([head.encode(), lines, f"\r\n--{boundary}--\r\n".encode()])
         kind = f"multipart/form-data; boundary={boundary}"
         told = await self._read(self._written("/files", (kind, content), encoding="raw"))
         if not (isinstance(told, Mapping) and isinstance(told.get("id"), str)):
@@ -257,7 +259,8 @@ class _Anthropics(Batches):
 
     async def create(self, path: Path, file: str, token: str) -> Batch:
         del file, token
-        lines = path.read_bytes().rstrip(b"\n").replace(b"\n", b",")
+        lines = await asyncio.to_thread(path.read_bytes)
+        lines = lines.rstrip(b"\n").replace(b"\n", b",")
         content = b"".join([b'{"requests":[', lines, b"]}"])
         written = self._written(self._list, ("application/json", content), encoding="raw")
         return self.format.batch(await self._read(written))
