@@ -210,7 +210,7 @@ class Provider:
             head = {"id": f"batch_req_{key}", "custom_id": key, "response": None, "error": None}
             if said == "missing":
                 continue
-            if said in {"expired", "cancelled"}:
+            if said in ("expired", "cancelled"):
                 if batch["end"] == "cancelled":
                     continue  # of those OpenAI says nothing
                 told = {"code": f"batch_{said}", "message": "This request could not be executed."}
@@ -256,6 +256,8 @@ class Provider:
             self._add(told, bodies, len(requests))
             return 200, told
         if not parts:
+            for each in self.batches:
+                self._go_on(each)
             return self._listed(query, "after_id")
         batch = next((each for each in self.batches if each["told"]["id"] == parts[0]), None)
         if batch is None:
@@ -267,20 +269,26 @@ class Provider:
             if told["processing_status"] != "ended":
                 return 404, self.error("not_found_error", "no results yet")
             return 200, self._results(batch)
-        elif batch["end"] != "never" and told["processing_status"] != "ended":
-            batch["seen"] = batch.get("seen", 0) + 1
-            if batch["seen"] > 1 or told["processing_status"] == "canceling":
-                told["processing_status"] = "ended"
-                told["results_url"] = "http://127.0.0.1:1/elsewhere"
-                counts = told["request_counts"]
-                counts |= {"processing": 0, "succeeded": len(batch["bodies"])}
+        else:
+            self._go_on(batch)
         return 200, told
+
+    def _go_on(self, batch):
+        told = batch["told"]
+        if batch["end"] == "never" or told["processing_status"] == "ended":
+            return
+        batch["seen"] = batch.get("seen", 0) + 1
+        if batch["seen"] > 1 or told["processing_status"] == "canceling":
+            told["processing_status"] = "ended"
+            told["results_url"] = "http://127.0.0.1:1/elsewhere"
+            counts = told["request_counts"]
+            counts |= {"processing": 0, "succeeded": len(batch["bodies"])}
 
     def _results(self, batch):
         lines = []
         for key, body in batch["bodies"].items():
             said = self.answer(body)
-            if said in {"expired", "cancelled"}:
+            if said in ("expired", "cancelled"):
                 result = {"type": "canceled" if said == "cancelled" else said}
             elif isinstance(said, tuple):
                 kind = "invalid_request_error" if said[1] == 400 else "api_error"
@@ -351,9 +359,7 @@ class _Handler(BaseHTTPRequestHandler):
                 return self._send(fault, provider.error("error", "try again"), after="0")
             query = {name: each[0] for name, each in parse_qs(parts.query).items()}
             try:
-                status, told = provider.handle(
-                    self.command, parts.path, query, self.headers, body
-                )
+                status, told = provider.handle(self.command, parts.path, query, self.headers, body)
             except AssertionError as error:
                 status, told = 400, provider.error("invalid_request_error", f"bad: {error!r}")
             if fault == "cut":

@@ -165,6 +165,10 @@ class Batches:
     def _written(self, path: str, body: Any, **more: Any) -> Written:
         return Written(f"{self._endpoint.base_url}{path}", body, {}, **more)
 
+    def _once(self, path: str, body: Any, encoding: str = "json") -> Written:
+        """Return a request that makes something."""
+        return self._written(path, body, encoding=encoding, once=True)
+
     async def _get(self, path: str, **query: str) -> Any:
         return await self._read(self._written(path, query or None, method="GET", encoding="query"))
 
@@ -225,7 +229,7 @@ class _OpenAIs(Batches):
         lines = await asyncio.to_thread(path.read_bytes)
         content = b"".join([head.encode(), lines, f"\r\n--{boundary}--\r\n".encode()])
         kind = f"multipart/form-data; boundary={boundary}"
-        told = await self._read(self._written("/files", (kind, content), encoding="raw"))
+        told = await self._read(self._once("/files", (kind, content), "raw"))
         if not (isinstance(told, Mapping) and isinstance(told.get("id"), str)):
             raise LoadError(f"{self.name} took a file, and names no id of it: {str(told)[:300]}")
         name: str = told["id"]
@@ -239,7 +243,7 @@ class _OpenAIs(Batches):
             "completion_window": "24h",
             "metadata": {"chatwright": token},
         }
-        return self.format.batch(await self._read(self._written("/batches", body)))
+        return self.format.batch(await self._read(self._once(self._list, body)))
 
     async def answers(self, batch: Batch) -> AsyncIterator[Answer]:
         for file in batch.files:
@@ -262,7 +266,7 @@ class _Anthropics(Batches):
         lines = await asyncio.to_thread(path.read_bytes)
         lines = lines.rstrip(b"\n").replace(b"\n", b",")
         content = b"".join([b'{"requests":[', lines, b"]}"])
-        written = self._written(self._list, ("application/json", content), encoding="raw")
+        written = self._once(self._list, ("application/json", content), "raw")
         return self.format.batch(await self._read(written))
 
     async def answers(self, batch: Batch) -> AsyncIterator[Answer]:
