@@ -76,6 +76,10 @@ _Via = Annotated[
     ),
 ]
 _Wait = Annotated[bool, typer.Option("--wait", help="Wait for the end of the provider's batches.")]
+_Out = Annotated[
+    Path | None,
+    typer.Option("-o", "--out", help="Of report: its file [default: OUTPUT's name, .report.html]."),
+]
 
 
 @app.command("batch")
@@ -109,11 +113,16 @@ def batch(
     input_format: _InputFormat = None,
     via: _Via = "local",
     wait: _Wait = False,
+    out: _Out = None,
 ) -> int:
     """Answer rows by the million; what is done is kept, and the same command goes on from there."""
     if len(paths) < 2:  # noqa: PLR2004  an input and an output
         typer.echo("chatwright: it is: chatwright batch INPUT… OUTPUT", err=True)
         return 2
+    if paths[0] == _REPORT:
+        return _reported(paths[1:], out)
+    if out is not None:
+        raise ParameterError("-o is for chatwright batch report; the last path is the output")
     import_from_here()
     run = _prepared(**ctx.params)
     if dry_run:
@@ -121,6 +130,24 @@ def batch(
     if sample is not None and not _sampled(run, sample, asks=not yes):
         return 0
     return _ran(run)
+
+
+_REPORT = "report"
+
+
+def _reported(outputs: Sequence[str], out: Path | None) -> int:
+    """Write a batch's report, and say where it stands."""
+    from chatwright.run.batch.figures import figures_of  # noqa: PLC0415  an extra
+    from chatwright.run.batch.report import as_html  # noqa: PLC0415  likewise
+
+    if len(outputs) != 1:
+        raise ParameterError("report is for one OUTPUT; a file that is called so is ./report")
+    output = Path(outputs[0])
+    stem = output.name.removesuffix(".jsonl").removesuffix(".parquet")
+    path = out or output.with_name(f"{stem}.report.html")
+    path.write_text(as_html(figures_of(output)), "utf-8")
+    typer.echo(path)
+    return 0
 
 
 _AS_THEY_ARE = (

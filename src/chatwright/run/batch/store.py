@@ -139,6 +139,14 @@ class Store:
             shutil.copyfileobj(old, new)
         path.unlink()
 
+    def answers(self) -> Iterator[dict[str, Any]]:
+        """Yield the answers as they were written; nothing is opened or changed."""
+        return self._answers.whole()
+
+    def failures(self) -> Iterator[dict[str, Any]]:
+        """Yield the rows that failed, likewise."""
+        return self._failures.whole()
+
     def find(self, marks: Sequence[bytes]) -> list[int]:
         """Return for each mark whether its result is there, as `Index.find`."""
         return self._index.find(marks)
