@@ -85,7 +85,7 @@ def _tiles(figures: Figures) -> Iterator[ET.Element]:
     if figures.cost is not None:
         asked = figures.answers - figures.copied
         each = f"{figures.cost / max(1, asked):.6f} an answer"
-        yield _tile("Cost", f"{figures.cost:,.4f} USD", each)
+        yield _tile("Cost, USD", f"{figures.cost:,.4f}", each)
 
 
 def _tile(name: str, value: str, more: str | None, *, bad: bool = False) -> ET.Element:

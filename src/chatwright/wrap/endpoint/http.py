@@ -207,11 +207,7 @@ class Response:
         try:
             with self.watch:
                 request = self._client.build_request(
-                    method,
-                    url,
-                    content=body,
-                    headers=headers,
-                    timeout=timeout,
+                    method, url, content=body, headers=headers, timeout=timeout
                 )
                 request.extensions["once"] = once
                 for name in without:
