@@ -162,6 +162,9 @@ def prepared(model: Any, rows: Any, output: str | Path, **options: Unpack[BatchO
     watch, via = given.pop("watch", None), given.pop("via", "local")
     if via not in {"local", "provider"}:
         raise ParameterError(f"via can be local or provider, not {via!r}")
+    paced = [each for each in ("concurrency", "rate", "token_rate") if given.get(each) is not None]
+    if via == "provider" and paced:
+        raise ParameterError(f"{paced[0]} is for rows that are asked here; leave it out")
     provider = batches_of(made) if via == "provider" else None
     return Run(job, source, path, Options(form=form, **given), watch, provider=provider)
 

@@ -227,7 +227,8 @@ def _sampled(run: "Run", rows: int, *, asks: bool) -> bool:
 
     if not run.source.again:
         raise ParameterError(f"--sample reads {run.source.name} twice, which can be read once only")
-    first = dataclasses.replace(run, options=dataclasses.replace(run.options, limit=rows))
+    options = dataclasses.replace(run.options, limit=rows, wait=False)
+    first = dataclasses.replace(run, options=options, provider=None)  # so that it is there at once
     _ran(first)
     typer.echo(estimate(run, first.stats).line(), err=True)
     run.options = dataclasses.replace(run.options, fresh=False)

@@ -1,7 +1,8 @@
 """Hands rows to a provider's batches, is killed at each tender moment, and goes on.
 
-provider_killed.py FOLDER WIRE STEP MOMENT…: with STEP 1 every moment has its kill, with 3 every
-third. A moment is a request that is `lost` or `cut`, or a call of os: `fsync`, `replace`, `unlink`.
+provider_killed.py FOLDER WIRE STEP MOMENT…: with STEP 1 every moment has its kill, with 3 every third,
+with 0 only the making of a batch. A moment is a request that is `lost` or `cut`, or a call of os:
+`fsync`, `replace`, `unlink`.
 """
 
 import dataclasses
@@ -14,12 +15,13 @@ import time
 import urllib.request
 from pathlib import Path
 
-from tests.run.batch.providers import KEY, Provider
-
 from chatwright.batch import run_batch
 from chatwright.wires import batches
 from chatwright.wrap.endpoint import batches as ours
+from run.batch.providers import KEY, Provider
 
+MADE = {"openai": 2, "anthropic": 1}
+"""The number of the request that makes a batch."""
 ROWS = [{"id": f"r{n}", "prompt": f"p{n}"} for n in range(5)]
 os.environ["CHATWRIGHT_API_KEY"] = KEY
 
@@ -120,6 +122,10 @@ def scenario(wire, out, run, moment):
 def main(folder, wire, step, moments):
     small(wire)
     told = {}
+    if not step:
+        for where in moments:
+            told[where] = int(scenario(wire, folder / f"{where}.jsonl", 0, (where, MADE[wire])))
+        moments = ()
     for where in moments:
         for run in itertools.count():
             for at in itertools.count(0, step):

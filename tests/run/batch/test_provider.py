@@ -4,10 +4,12 @@ import time
 from pathlib import Path
 
 import pytest
-from tests.run.batch.providers import KEY, Provider
+from typer.testing import CliRunner
 
 from chatwright import BatchError, ChatEndpoint, LoadError, Price, chat_model
 from chatwright.batch import prepared, run_batch
+from chatwright.cli import app
+from run.batch.providers import KEY, Provider
 
 WIRES = pytest.mark.parametrize("wire", ["openai", "anthropic"])
 
@@ -494,3 +496,30 @@ def test_many_rows_are_looked_up_whatever_batch_they_are_in(tmp_path, monkeypatc
         assert len(provider.asked()) == 300
         assert set(provider.asked().values()) == {1}
         assert len(texts(out)) == 900
+
+
+def test_the_command_says_to_come_back_by_its_exit_code(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    own = "from chatwright import chat_model\nmodel = chat_model(lambda messages: 'x')\n"
+    Path("own_of_test.py").write_text(own)
+    Path("in.jsonl").write_text('{"prompt": "a"}\n{"prompt": "b"}\n')
+    with Provider() as provider:
+        command = ["batch", "in.jsonl", "o.jsonl", "-m", provider.url, "--via", "provider"]
+        made = CliRunner().invoke(app, command)
+        assert made.exit_code == 75
+        assert "out: batch_0: validating, 0 of 2 rows" in made.output
+        assert "2 rows are out: come back for them with the same command, or --wait" in made.output
+        codes = [CliRunner().invoke(app, command).exit_code for _ in range(4)]
+        assert codes == [75, 75, 0, 0]
+        assert len(texts("o.jsonl")) == 2
+    made = CliRunner().invoke(
+        app, ["batch", "in.jsonl", "x", "-m", "own_of_test:model", "--via", "provider"]
+    )
+    assert made.exit_code == 1
+    assert "can't be asked by its provider's batches" in made.output
+    made = CliRunner().invoke(
+        app, ["batch", "in.jsonl", "x", "-m", "own_of_test:model", "--via", "pigeon"]
+    )
+    assert "via can be local or provider" in made.output
+    made = CliRunner().invoke(app, ["batch", "in.jsonl", "x", "-m", "own_of_test:model", "--wait"])
+    assert "via='provider'" in made.output

@@ -19,6 +19,11 @@ __all__ = ["browser"]  # pytest's fixture
 HOSTILE = "</pre></svg><script>document.title='taken'</script><img src=x onerror=alert(1)>\u202e"
 
 
+def batched(*args, **options):
+    with ThreadPoolExecutor() as pool:  # Playwright has a loop in this thread
+        pool.submit(run_batch, *args, **options).result()
+
+
 @pytest.fixture(params=["jsonl", "openai", "parquet"])
 def output(tmp_path, request):
     """The output of a batch of which all numbers are known."""
@@ -34,8 +39,7 @@ def output(tmp_path, request):
     out = tmp_path / ("o.parquet" if request.param == "parquet" else "o.jsonl")
     rows = [{"id": f"r{n}", "prompt": f"p{n % 30}"} for n in range(40)]
     rows += [{"id": f"{HOSTILE}{n}", "prompt": f"bad{n}"} for n in range(3)]
-    with ThreadPoolExecutor() as pool:  # Playwright has a loop in this thread
-        pool.submit(run_batch, model, rows, out, form=request.param).result()
+    batched(model, rows, out, form=request.param)
     return out
 
 
@@ -110,7 +114,7 @@ def test_damaged_lines_are_left_alone(tmp_path):
         return "x"
 
     out = tmp_path / "o.jsonl"
-    run_batch(model, ["a", "b"], out)
+    batched(model, ["a", "b"], out)
     data = out.read_bytes() + b'{"key":"torn'
     out.write_bytes(data)
     assert figures_of(out).answers == 2

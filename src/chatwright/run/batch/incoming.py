@@ -95,10 +95,7 @@ class Incoming:
             except SourceError as error:
                 trouble = trouble_of(error)
                 if attempts > self._max_retries or not trouble.may_pass:
-                    raise BatchError(
-                        f"{self._provider.name} does not tell of batch {entry.id}: "
-                        f"{trouble.message}; it is kept, and the same command asks again"
-                    ) from error
+                    raise _untold(self._provider, self._ledger, entry, trouble.message) from error
                 await asyncio.sleep(backoff(attempts, trouble.after))
 
     async def _fetch(self, entry: Entry, batch: Batch) -> None:
@@ -179,6 +176,13 @@ class Incoming:
             self._notes.append(f"batch {entry.id} was cancelled")
 
 
+def _untold(provider: Provider, ledger: Ledger, entry: Entry, why: str) -> BatchError:
+    return BatchError(
+        f"{provider.name} does not tell of batch {entry.id}: {why}; the same command asks again. If "
+        f"it is there no more, remove {ledger.path}: its rows are asked anew"
+    )
+
+
 async def news(
     provider: Provider, ledger: Ledger, is_stopped: Callable[[], bool], pause: float
 ) -> None:
@@ -207,10 +211,7 @@ async def news(
                 batch = await provider.look(entry.id)
             except SourceError as error:
                 if not trouble_of(error).may_pass:
-                    raise BatchError(
-                        f"{provider.name} does not tell of batch {entry.id}: {error}; it is kept, "
-                        "and the same command asks again"
-                    ) from error
+                    raise _untold(provider, ledger, entry, str(error)) from error
                 continue
             if batch.has_ended:
                 return

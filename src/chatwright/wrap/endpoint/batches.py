@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from chatwright.errors import LoadError, SourceError
+from chatwright.errors import LoadError, OutputError, SourceError
 from chatwright.wires.batches import BATCHES, Answer, Batch, BatchFormat
 from chatwright.wires.jsonio import loads
 from chatwright.wires.wire import Written, host
@@ -231,7 +231,7 @@ class _OpenAIs(Batches):
         kind = f"multipart/form-data; boundary={boundary}"
         told = await self._read(self._once("/files", (kind, content), "raw"))
         if not (isinstance(told, Mapping) and isinstance(told.get("id"), str)):
-            raise LoadError(f"{self.name} took a file, and names no id of it: {str(told)[:300]}")
+            raise OutputError(f"{self.name} took a file, and names no id of it: {str(told)[:300]}")
         name: str = told["id"]
         return name
 
