@@ -1,8 +1,8 @@
 """Hands rows to a provider's batches, is killed at each tender moment, and goes on.
 
-provider_killed.py FOLDER WIRE STEP MOMENT…: with STEP 1 every moment has its kill, with 3 every third,
-with 0 only the making of a batch. A moment is a request that is `lost` or `cut`, or a call of os:
-`fsync`, `replace`, `unlink`.
+provider_killed.py FOLDER WIRE STEP MOMENT…: with STEP 1 every moment has its kill, with 3 every
+third, with 0 only the making of a batch. A moment is a request that is `lost` or `cut`, or a call
+of os: `fsync`, `replace`, `unlink`.
 """
 
 import dataclasses

@@ -87,6 +87,8 @@ class Provider:
             parts = path.removeprefix("/v1/messages/batches").strip("/").split("/")
             return self._anthropic(method, [each for each in parts if each], query, body)
         parts = path.removeprefix("/v1").strip("/").split("/")
+        if parts == ["chat", "completions"]:
+            return 200, _completion("0", self.answer(json.loads(body)))
         if self.wire != "openai" or parts[0] not in {"files", "batches"}:
             return 404, self.error("not_found_error", f"no route {path}")
         route = self._files if parts[0] == "files" else self._openai

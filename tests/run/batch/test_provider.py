@@ -86,10 +86,7 @@ def test_answers_are_those_of_rows_that_are_asked_here(tmp_path, form):
         body = next(iter(provider.batches[0]["bodies"].values()))
         assert body["messages"][0] == {"role": "system", "content": "Be brief."}
         assert body["messages"][1]["content"].startswith("Q: ")
-        assert (
-            body["response_format"]["json_schema"]["schema"] == schema | {"title": "answer"}
-            or body["response_format"]
-        )
+        assert body["response_format"]["json_schema"]["schema"]["required"] == ["n"]
         # By the same keys: what one way has done, the other one finds.
         summary = run_batch(provider.url, rows("a", "b"), there, **options)
         assert (summary.stats.found, summary.stats.done) == (2, 0)
@@ -512,14 +509,25 @@ def test_the_command_says_to_come_back_by_its_exit_code(tmp_path, monkeypatch):
         codes = [CliRunner().invoke(app, command).exit_code for _ in range(4)]
         assert codes == [75, 75, 0, 0]
         assert len(texts("o.jsonl")) == 2
-    made = CliRunner().invoke(
-        app, ["batch", "in.jsonl", "x", "-m", "own_of_test:model", "--via", "provider"]
-    )
-    assert made.exit_code == 1
-    assert "can't be asked by its provider's batches" in made.output
-    made = CliRunner().invoke(
-        app, ["batch", "in.jsonl", "x", "-m", "own_of_test:model", "--via", "pigeon"]
-    )
-    assert "via can be local or provider" in made.output
-    made = CliRunner().invoke(app, ["batch", "in.jsonl", "x", "-m", "own_of_test:model", "--wait"])
-    assert "via='provider'" in made.output
+    command = ["batch", "in.jsonl", "x", "-m", "own_of_test:model"]
+    for more, told in {
+        ("--via", "provider"): "can't be asked by its provider's batches",
+        ("--via", "pigeon"): "via can be local or provider",
+        ("--via", "provider", "--rate", "5"): "rate is for rows that are asked here",
+        ("--wait",): "via='provider'",
+    }.items():
+        made = CliRunner().invoke(app, [*command, *more])
+        assert made.exit_code == 1
+        assert told in made.output
+
+
+def test_a_sample_is_asked_here_and_the_rest_by_the_provider(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("in.jsonl").write_text("".join(f'{{"prompt": "{n}"}}\n' for n in range(5)))
+    with Provider() as provider:
+        command = ["batch", "in.jsonl", "o.jsonl", "-m", provider.url, "--via", "provider"]
+        made = CliRunner().invoke(app, [*command, "--sample", "2", "--yes"])
+        assert made.exit_code == 75, made.output
+        assert "by 2 rows, all 5 take about 50 tokens in" in made.output
+        assert "minutes" not in made.output.partition("by 2 rows")[2].partition("\n")[0]
+        assert len(provider.asked()) == 3

@@ -178,8 +178,8 @@ class Incoming:
 
 def _untold(provider: Provider, ledger: Ledger, entry: Entry, why: str) -> BatchError:
     return BatchError(
-        f"{provider.name} does not tell of batch {entry.id}: {why}; the same command asks again. If "
-        f"it is there no more, remove {ledger.path}: its rows are asked anew"
+        f"{provider.name} does not tell of batch {entry.id}: {why}; the same command asks again. "
+        f"If it is there no more, remove {ledger.path}: its rows are asked anew"
     )
 
 
