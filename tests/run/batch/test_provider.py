@@ -314,8 +314,8 @@ def test_a_batch_that_is_as_large_as_ours_is_told_apart_at_its_end(tmp_path):
         theirs |= {"processing_status": "ended"}
         run_batch(provider.url, rows("a"), out, via="provider")
         assert len(provider.batches) == 2
-        theirs["request_counts"]["processing"] = 0
         assert again(provider.url, rows("a"), out).answers == 1
+        assert lines(out)[0]["attempts"] == 1
 
 
 @WIRES
@@ -483,15 +483,25 @@ def test_a_key_that_is_none_stops_it_and_shows_no_secret(tmp_path, monkeypatch):
     assert "sk-wrong" not in str(caught.value)
 
 
-def test_many_rows_are_looked_up_whatever_batch_they_are_in(tmp_path, monkeypatch):
+def test_many_equal_rows_go_out_once_whatever_became_of_them(tmp_path, monkeypatch):
     monkeypatch.setattr("chatwright.run.batch.index._RECENT", 64)
+    monkeypatch.setattr("chatwright.run.batch.work._UNWRITTEN", 64)
+    late = {"p0", "p7"}
+
+    def answer(body):
+        text = body["messages"][-1]["content"]
+        if text in late:
+            late.remove(text)
+            return "expired"
+        return text.upper()
+
     out = tmp_path / "o.jsonl"
-    with Provider() as provider:
+    with Provider(answer=answer) as provider:
         asked = [{"prompt": f"p{n % 300}"} for n in range(900)]
         summary = again(provider.url, asked, out)
-        assert (summary.answers, summary.stats.done) == (900, 900)
+        assert (summary.answers, summary.failed) == (900, 0)
         assert len(provider.asked()) == 300
-        assert set(provider.asked().values()) == {1}
+        assert {each for each, n in provider.asked().items() if n == 2} == {"p0", "p7"}
         assert len(texts(out)) == 900
 
 

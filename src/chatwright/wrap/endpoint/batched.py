@@ -26,18 +26,19 @@ class _Come(NamedTuple):
     body: bytes
 
 
-_come: ContextVar[_Come | None] = ContextVar("_come", default=None)
+_come: ContextVar[list[_Come]] = ContextVar("_come")
+"""What has come and was not read yet."""
 
 
 @contextlib.contextmanager
 def answering(status: int, body: Any) -> Iterator[None]:
-    """Have a `BatchedEndpoint` that is asked in here answer with what came in a file.
+    """Have a `BatchedEndpoint` that is asked in here, once, answer with what came in a file.
 
     Args:
         status: The HTTP status that came.
         body: The body, as data.
     """
-    token = _come.set(_Come(status, dumps(body)))
+    token = _come.set([_Come(status, dumps(body))])
     try:
         yield
     finally:
@@ -117,8 +118,8 @@ class BatchedEndpoint(ChatEndpoint):
         """Return the response that has come."""
         del headers, seconds
         come = _come.get()
-        assert come is not None, "it is asked inside of `answering` only"  # noqa: S101
-        return _Kept(come, self.model_name, mask, written.url)
+        assert come, "an answer is read once"  # noqa: S101
+        return _Kept(come.pop(), self.model_name, mask, written.url)
 
     def _cost(self, usage: UsageMetadata, model: str) -> dict[str, Any] | None:
         cost = super()._cost(usage, model)
