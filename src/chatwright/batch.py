@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack
 from chatwright.errors import BatchError, MissingExtraError, ParameterError
 from chatwright.langchain.schemas import target_of
 from chatwright.langchain.tools import as_tools
+from chatwright.wrap.endpoint.batches import batches_of
 from chatwright.wrap.function import chat_model
 from chatwright.wrap.load import load
 
@@ -45,6 +46,9 @@ class BatchOptions(TypedDict, total=False):
         fresh: Whether to start anew, without what an earlier run left. Default False.
         limit: How many rows are read at most. Default None: all.
         ordered: Whether the output is put into the input's order at the end. Default False.
+        via: `provider` to have the provider's own batches ask the rows, at their price: a call
+            hands them in, the same call collects them later. Default: `local`, they are asked here.
+        wait: Whether to wait for the end of the provider's batches. Default False.
         watch: Is called four times a second with how far the run has come.
     """
 
@@ -66,6 +70,8 @@ class BatchOptions(TypedDict, total=False):
     fresh: bool
     limit: int | None
     ordered: bool
+    via: Literal["local", "provider"]
+    wait: bool
     watch: "Callable[[Stats], None] | None"
 
 
@@ -145,8 +151,14 @@ def prepared(model: Any, rows: Any, output: str | Path, **options: Unpack[BatchO
         id_column=given.pop("id_column", None),
     )
     source = source_of(rows, format=given.pop("input_format", None))
-    watch = given.pop("watch", None)
-    return Run(job, source, path, Options(form=form, **given), watch)
+    watch, via = given.pop("watch", None), given.pop("via", "local")
+    if via not in {"local", "provider"}:
+        raise ParameterError(f"via can be local or provider, not {via!r}")
+    paced = [each for each in ("concurrency", "rate", "token_rate") if given.get(each) is not None]
+    if via == "provider" and paced:
+        raise ParameterError(f"{paced[0]} is for rows that are asked here; leave it out")
+    provider = batches_of(made) if via == "provider" else None
+    return Run(job, source, path, Options(form=form, **given), watch, provider=provider)
 
 
 def _format_of(schema: Any) -> Mapping[str, Any]:

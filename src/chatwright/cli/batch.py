@@ -69,6 +69,18 @@ _Format = Annotated[
 _InputFormat = Annotated[
     str | None, typer.Option(help="jsonl, csv, tsv, parquet or txt [default: by INPUT].")
 ]
+_Via = Annotated[
+    str,
+    typer.Option(
+        metavar="local|provider",
+        help="Who asks the rows: this process, or the provider's own batches, for less.",
+    ),
+]
+_Wait = Annotated[bool, typer.Option("--wait", help="Wait for the end of the provider's batches.")]
+_Out = Annotated[
+    Path | None,
+    typer.Option("-o", "--out", help="Of report: its file [default: OUTPUT's name, .report.html]."),
+]
 
 
 @app.command("batch")
@@ -100,11 +112,18 @@ def batch(
     ordered: _Ordered = False,
     form: _Format = None,
     input_format: _InputFormat = None,
+    via: _Via = "local",
+    wait: _Wait = False,
+    out: _Out = None,
 ) -> int:
     """Answer rows by the million; what is done is kept, and the same command goes on from there."""
     if len(paths) < 2:  # noqa: PLR2004  an input and an output
         typer.echo("chatwright: it is: chatwright batch INPUT… OUTPUT", err=True)
         return 2
+    if paths[0] == _REPORT:
+        return _reported(paths[1:], out)
+    if out is not None:
+        raise ParameterError("-o is for chatwright batch report; the last path is the output")
     import_from_here()
     run = _prepared(**ctx.params)
     if dry_run:
@@ -114,9 +133,27 @@ def batch(
     return _ran(run)
 
 
+_REPORT = "report"
+
+
+def _reported(outputs: Sequence[str], out: Path | None) -> int:
+    """Write a batch's report, and say where it stands."""
+    from chatwright.run.batch.figures import figures_of  # noqa: PLC0415  an extra
+    from chatwright.run.batch.report import as_html  # noqa: PLC0415  likewise
+
+    if len(outputs) != 1:
+        raise ParameterError("report is for one OUTPUT; a file that is called so is ./report")
+    output = Path(outputs[0])
+    stem = output.name.removesuffix(".jsonl").removesuffix(".parquet")
+    path = out or output.with_name(f"{stem}.report.html")
+    path.write_text(as_html(figures_of(output)), "utf-8")
+    typer.echo(path)
+    return 0
+
+
 _AS_THEY_ARE = (
     *("id_column", "input_format", "form", "budget", "max_retries", "timeout", "retry_failed"),
-    *("fresh", "limit", "ordered"),
+    *("fresh", "limit", "ordered", "via", "wait"),
 )
 _OF_A_CALL = ("temperature", "max_tokens", "stop")
 
@@ -191,7 +228,8 @@ def _sampled(run: "Run", rows: int, *, asks: bool) -> bool:
 
     if not run.source.again:
         raise ParameterError(f"--sample reads {run.source.name} twice, which can be read once only")
-    first = dataclasses.replace(run, options=dataclasses.replace(run.options, limit=rows))
+    options = dataclasses.replace(run.options, limit=rows, wait=False)
+    first = dataclasses.replace(run, options=options, provider=None)  # so that it is there at once
     _ran(first)
     typer.echo(estimate(run, first.stats).line(), err=True)
     run.options = dataclasses.replace(run.options, fresh=False)
@@ -209,9 +247,13 @@ def _ran(run: "Run") -> int:
     end(summary)
     if summary.stopped == _INTERRUPTED:
         return 130
+    if summary.out and not summary.stopped:
+        return _COME_BACK
     return 1 if summary.failed or summary.stopped else 0
 
 
+_COME_BACK = 75
+"""EX_TEMPFAIL of sysexits.h: the same command does it later."""
 _INTERRUPTED = "interrupted"
 
 

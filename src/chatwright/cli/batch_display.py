@@ -71,6 +71,7 @@ def lines(stats: "Stats", speed: _Speed) -> Iterator[str]:
     if stats.total is not None and pace:
         told.append(f"{_duration((stats.total - ended) / pace)} left")
     yield " · ".join(told)
+    yield from stats.batches
     if (oldest := stats.oldest) and oldest[0] > _LONG:
         yield f"in flight for {oldest[0]:.0f} s: {oldest[1].name}"
 
@@ -154,11 +155,17 @@ def end(summary: "Summary") -> None:
         told.append(f"{stats.repeated} rows stand in the input once more, id and all")
     for name, count in sorted(stats.ignored.items()):
         told.append(f"{name!r} has no effect on this model ({count} rows)")
+    told += stats.notes
+    told += [f"out: {each}" for each in stats.batches]
     cost = "" if stats.cost is None else f", {stats.cost:.4f} USD"
     spent = (
         f"{stats.tokens[0]} tokens in, {stats.tokens[1]} out{cost}, " if any(stats.tokens) else ""
     )
     told.append(f"{spent}{_duration(stats.seconds)}")
+    if summary.out:
+        told.append(
+            f"{summary.out} rows are out: come back for them with the same command, or --wait"
+        )
     if summary.stopped:
         told.append(f"stopped: {summary.stopped}; the same command goes on from here")
     typer.echo("\n".join(told), err=True)

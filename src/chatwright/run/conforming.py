@@ -65,18 +65,20 @@ class Conforming:
         self,
         ask: Callable[[Sequence[BaseMessage]], Awaitable[Any]],
         messages: Sequence[BaseMessage],
+        attempts: int = ATTEMPTS,
     ) -> Any:
         """Return a whole answer that conforms: it is asked for again, with what was wrong.
 
         Args:
             ask: Asks the model.
             messages: The conversation.
+            attempts: How often at most.
 
         Raises:
             StructureError: No answer conforms.
         """
         talk, usage = [*messages], None
-        for left in reversed(range(ATTEMPTS)):
+        for left in reversed(range(attempts)):
             message = await ask(talk)
             if not isinstance(message, AIMessage):
                 return message

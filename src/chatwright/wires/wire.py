@@ -79,7 +79,10 @@ class Written(NamedTuple):
         body: Its body, as data; None for none.
         headers: Headers that the wire wants, secrets excluded.
         method: The HTTP method.
-        encoding: How the body is written: `json`, `form`, `multipart`, `query` or `text`.
+        encoding: How the body is written: `json`, `form`, `multipart`, `query` or `text`; `raw` for
+            a pair of a content type and bytes.
+        once: Whether it makes something anew each time: it is not sent again by itself, not even
+            where a connection that had idled was lost.
     """
 
     url: str
@@ -87,6 +90,7 @@ class Written(NamedTuple):
     headers: Mapping[str, str]
     method: str = "POST"
     encoding: str = "json"
+    once: bool = False
 
 
 USUAL = Quirks(

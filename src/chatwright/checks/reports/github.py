@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 
 from chatwright.checks.finding import Finding, Report, Verdict
-from chatwright.checks.reports.words import details, folded, headline, others, printable
+from chatwright.checks.reports.words import details, folded, headline, others
+from chatwright.core.page import printable
 
 __all__ = ["as_github"]
 

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from xml.etree import ElementTree as ET
 
 from chatwright.checks.finding import Finding, Report, Verdict
-from chatwright.checks.reports.words import crashed, details, in_a_line, printable
+from chatwright.checks.reports.words import crashed, details, in_a_line
+from chatwright.core.page import printable
 
 __all__ = ["as_junit"]
 

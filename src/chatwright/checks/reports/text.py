@@ -16,9 +16,9 @@ from chatwright.checks.reports.words import (
     headline,
     in_a_line,
     others,
-    printable,
 )
 from chatwright.checks.reports.words import tally as tally_of
+from chatwright.core.page import printable
 
 __all__ = ["as_text", "show"]
 

@@ -1,10 +1,10 @@
 """What the reports for people say alike."""
 
-import re
 from collections.abc import Iterable, Sequence
 
 from chatwright.checks.calls.modes import HOMES
 from chatwright.checks.finding import Fault, Finding, Report, Severity, Verdict, score
+from chatwright.core.page import printable
 
 __all__ = [
     "clipped",
@@ -15,7 +15,6 @@ __all__ = [
     "headline",
     "in_a_line",
     "others",
-    "printable",
     "tally",
 ]
 
@@ -26,29 +25,10 @@ CULPRITS = {
     Fault.CHECK: "the rule's own: it crashed, please report it",
 }
 
-_UNPRINTABLE = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]"
-)
-"""Control characters, which act on a terminal and can't be in XML; what turns the direction of the
-text around it; halves of surrogate pairs."""
-
-
-def printable(value: object) -> str:
-    """Return a text with the characters that act, or can't be shown, written as escapes.
-
-    Tabs and line feeds stay.
-    """
-    text = value if isinstance(value, str) else repr(value)
-    return _UNPRINTABLE.sub(_escape, text.replace("\r\n", "\n"))
-
 
 def in_a_line(value: object) -> str:
     """Return a text as `printable` does, with its white space made single blanks."""
     return " ".join(printable(value).split())
-
-
-def _escape(found: re.Match[str]) -> str:
-    return found[0].encode("unicode_escape").decode()
 
 
 def clipped(text: str, most: int) -> str:

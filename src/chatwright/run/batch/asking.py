@@ -12,7 +12,7 @@ from chatwright.errors import StructureError
 from chatwright.langchain.model import ChatModel
 from chatwright.langchain.unheard import aquietly, is_unheard
 from chatwright.run.batch.row import Job, Row
-from chatwright.run.conforming import Conforming
+from chatwright.run.conforming import ATTEMPTS, Conforming
 from chatwright.run.parameters import parameters_of
 from chatwright.wires.prompt import Prompt
 
@@ -39,13 +39,18 @@ class Asker:
     Args:
         job: What is asked of which model.
         seconds: How long one answer may take.
+        model: The model that is asked. Default: the job's.
+        attempts: How often a row is asked whose answer has to conform.
     """
 
-    def __init__(self, job: Job, seconds: float) -> None:
+    def __init__(
+        self, job: Job, seconds: float, model: ChatModel | None = None, attempts: int = ATTEMPTS
+    ) -> None:
         """Work out what is the same for every row."""
         self._job = job
         self._seconds = seconds
-        self._model = _prepared(job.model)
+        self._model = _prepared(model or job.model)
+        self._attempts = attempts
         self.ignored: Counter[str] = Counter()
         plain = job.ask(Row(b"", None, "", ""))
         given, self._untaken = self._parameters(plain)
@@ -68,6 +73,17 @@ class Asker:
                 return Said(await self._asked(self._plain_model, talk, self._given), None)
             return await self._ask(self._job.ask(row))
 
+    def body(self, row: Row) -> dict[str, Any]:
+        """Return what the model would be given: a request's body, of one that says so.
+
+        Raises:
+            Exception: Whatever the model raises.
+        """
+        prompt = self._job.ask(row)
+        given, untaken = self._parameters(prompt)
+        self.ignored.update(untaken)
+        return self._model.explain([*prompt.messages], **given)
+
     def _plain(self, text: str) -> list[BaseMessage]:
         system = self._job.system
         said: list[BaseMessage] = [HumanMessage(text)]
@@ -83,7 +99,7 @@ class Asker:
         async def ask(talk: Sequence[BaseMessage]) -> AIMessage:
             return await self._asked(self._model, talk, given)
 
-        message = await Conforming(wanted).asked(ask, prompt.messages)
+        message = await Conforming(wanted).asked(ask, prompt.messages, self._attempts)
         return Said(message, _parsed(message))
 
     def _parameters(self, prompt: Prompt) -> tuple[dict[str, Any], list[str]]:

@@ -117,6 +117,16 @@ class Journal:
             _sync(new)
         made.replace(self.path)
 
+    def whole(self) -> Iterator[dict[str, Any]]:
+        """Yield the results that are as they were written; nothing is repaired.
+
+        Raises:
+            OSError: The file can't be read.
+        """
+        if self.path.exists():
+            with self.path.open("rb", _BUFFER) as file:
+                yield from (jsonio.loads(line) for line in file if _is_whole(line))
+
     def append(self, lines: Sequence[bytes]) -> list[int]:
         """Write results, and return where each of them stands once all are on the disk.
 

@@ -3,14 +3,13 @@
 import asyncio
 import heapq
 import itertools
-import random
 import time
 from dataclasses import dataclass, field
 
 from chatwright.run.batch.asking import Asker
 from chatwright.run.batch.budget import Budget
 from chatwright.run.batch.failures import Trouble, trouble_of
-from chatwright.run.batch.pace import Pace
+from chatwright.run.batch.pace import Pace, backoff
 from chatwright.run.batch.results import Format, Took, answered, failed
 from chatwright.run.batch.row import Row
 from chatwright.run.batch.work import Work
@@ -18,8 +17,8 @@ from chatwright.run.batch.work import Work
 __all__ = ["Local"]
 
 _BYTES_PER_TOKEN = 4
-_FIRST_WAIT = 0.5
-_LONGEST_WAIT = 60.0
+_LOOK = 0.5
+"""How often rows are looked at that wait for another try, in seconds."""
 _TURN = 0.005
 """For how many seconds answers may follow on each other until others have their turn."""
 _PATIENCE = 600.0
@@ -55,7 +54,7 @@ class Local:
     ) -> None:
         """Begin with no worker."""
         self._work = work
-        self._asker = asker
+        self.asker = asker
         self._pace = pace
         self._budget = budget
         self._form = form
@@ -124,7 +123,7 @@ class Local:
                 return _Try(now, next(self._order), row, 0, time.time(), now)
             if not self._later:
                 return None
-            await asyncio.sleep(max(0.0, min(self._later[0].due - now, _FIRST_WAIT)))
+            await asyncio.sleep(max(0.0, min(self._later[0].due - now, _LOOK)))
 
     def _give_back(self) -> None:
         for each in self._later:
@@ -147,7 +146,7 @@ class Local:
         asked[row.key] = (time.monotonic(), row)
         cost: float | None = 0.0
         try:
-            said = await self._asker.ask(row)
+            said = await self.asker.ask(row)
         except Exception as error:  # noqa: BLE001  each is a row's result
             self._went_wrong(each, trouble_of(error))
         else:
@@ -170,10 +169,7 @@ class Local:
             if time.monotonic() - self._last_answer < _PATIENCE:
                 each.attempts -= 1  # it was not asked
         if trouble.may_pass and each.attempts <= self._max_retries:
-            wait = min(_LONGEST_WAIT, _FIRST_WAIT * 2 ** max(0, each.attempts - 1))
-            # Full jitter: https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/
-            wait = max(trouble.after or 0.0, random.uniform(0, wait))  # noqa: S311  no secret
-            each.due = time.monotonic() + wait
+            each.due = time.monotonic() + backoff(each.attempts, trouble.after)
             heapq.heappush(self._later, each)
             return
         self._work.settle(failed(each.row, trouble, self._took(each), self._form))

@@ -10,7 +10,7 @@ from typing import Any
 
 from chatwright.errors import BatchError
 
-__all__ = ["Manifest", "differences"]
+__all__ = ["Manifest", "differences", "written"]
 
 
 class Manifest:
@@ -71,13 +71,26 @@ class Manifest:
         self._write()
 
     def _write(self) -> None:
-        made = self.path.with_name(f"{self.path.name}.new")
-        with made.open("w", encoding="utf-8") as file:
-            json.dump(self.fields, file, ensure_ascii=False, indent=2)
-            file.write("\n")
-            file.flush()
-            os.fsync(file.fileno())
-        made.replace(self.path)
+        written(self.path, self.fields)
+
+
+def written(path: Path, fields: Mapping[str, Any]) -> None:
+    """Write a file of JSON: whoever reads it, sees the old one or the new one.
+
+    Args:
+        path: The file.
+        fields: What it is to hold.
+
+    Raises:
+        OSError: It can't be written.
+    """
+    made = path.with_name(f"{path.name}.new")
+    with made.open("w", encoding="utf-8") as file:
+        json.dump(fields, file, ensure_ascii=False, indent=2)
+        file.write("\n")
+        file.flush()
+        os.fsync(file.fileno())
+    made.replace(path)
 
 
 def differences(before: Any, now: Any, name: str = "") -> Iterator[str]:

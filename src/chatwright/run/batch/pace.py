@@ -1,10 +1,11 @@
 """How fast to ask: as fast as the other side allows, and not faster."""
 
 import asyncio
+import random
 import time
 from collections.abc import Callable
 
-__all__ = ["MOST", "Pace"]
+__all__ = ["MOST", "Pace", "backoff"]
 
 _FIRST = 4
 """At how many at once the search for the best begins."""
@@ -20,6 +21,22 @@ _REST = 8
 """How many windows the best limit holds before a higher one is tried again."""
 _SHORT = 1.0
 """Seconds to pause where the other side says that it is busy, and not for how long."""
+
+_FIRST_WAIT = 0.5
+_LONGEST_WAIT = 60.0
+
+
+def backoff(attempts: int, after: float | None) -> float:
+    """Return how many seconds to wait before the other side is asked again, with full jitter.
+
+    https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/
+
+    Args:
+        attempts: How often it was asked.
+        after: Seconds after which it asks to try again.
+    """
+    wait = min(_LONGEST_WAIT, _FIRST_WAIT * 2 ** max(0, attempts - 1))
+    return max(after or 0.0, random.uniform(0, wait))  # noqa: S311  no secret
 
 
 class Pace:

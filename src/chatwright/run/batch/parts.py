@@ -106,6 +106,24 @@ class Parts:
                 f"{path} can't be read: {error}; move it away, and its rows are asked again"
             ) from error
 
+    def whole(self) -> Iterator[dict[str, Any]]:
+        """Yield all results as they were written; nothing is changed.
+
+        Raises:
+            BatchError: A part can't be read.
+            OSError: Likewise.
+        """
+        for path in sorted(self.path.glob("part-*.parquet")):
+            try:
+                with pq.ParquetFile(path) as file:
+                    for batch in file.iter_batches(1024):
+                        yield from map(_fields, batch.to_pylist())
+            except (pa.ArrowException, OSError) as error:
+                raise BatchError(f"{path} can't be read: {error}") from error
+        for path in sorted(self.path.glob("_part-*.jsonl")):
+            if not path.with_name(f"{path.stem[1:]}.parquet").exists():
+                yield from Journal(path).whole()
+
     def append(self, lines: Sequence[bytes]) -> list[int]:
         """Write results, and return where each of them stands once all are on the disk.
 

@@ -81,21 +81,22 @@ class Estimate:
         sample: How many of them were answered.
         tokens: Tokens in, and out, of all.
         cost: What all cost, in USD; None where no price is known.
-        seconds: How long all take.
+        seconds: How long all take; None where a provider's batches take their own time.
     """
 
     rows: int
     sample: int
     tokens: tuple[int, int]
     cost: float | None
-    seconds: float
+    seconds: float | None
 
     def line(self) -> str:
         """Return what there is to tell."""
         cost = "" if self.cost is None else f", {self.cost:.2f} USD"
+        took = "" if self.seconds is None else f", {self.seconds / 60:.1f} minutes at this pace"
         return (
             f"by {self.sample} rows, all {self.rows} take about {self.tokens[0]} tokens in and "
-            f"{self.tokens[1]} out{cost}, {self.seconds / 60:.1f} minutes at this pace"
+            f"{self.tokens[1]} out{cost}{took}"
         )
 
 
@@ -116,5 +117,7 @@ def estimate(run: Run, sample: Stats) -> Estimate:
         rows = min(rows, run.options.limit)
     share = rows / max(1, sample.done)
     tokens = (round(sample.tokens[0] * share), round(sample.tokens[1] * share))
-    cost = None if sample.cost is None else sample.cost * share
-    return Estimate(rows, sample.done, tokens, cost, sample.seconds * share)
+    paid = run.provider.share if run.provider else 1.0
+    cost = None if sample.cost is None else sample.cost * share * paid
+    seconds = None if run.provider else sample.seconds * share
+    return Estimate(rows, sample.done, tokens, cost, seconds)

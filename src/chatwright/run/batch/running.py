@@ -5,17 +5,21 @@ import contextlib
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from chatwright.errors import BatchError
 from chatwright.run.batch.asking import Asker
 from chatwright.run.batch.budget import Budget
+from chatwright.run.batch.incoming import news
 from chatwright.run.batch.inputs import Source
+from chatwright.run.batch.ledger import Ledger
 from chatwright.run.batch.local import Local
 from chatwright.run.batch.order import Order
 from chatwright.run.batch.pace import MOST, Pace
+from chatwright.run.batch.provider import Provider
+from chatwright.run.batch.remote import Remote
 from chatwright.run.batch.results import Format
 from chatwright.run.batch.row import Job
 from chatwright.run.batch.stats import Stats
@@ -45,6 +49,7 @@ class Options:
         fresh: Whether to start anew, without what an earlier run left.
         limit: How many rows are read at most; None for all.
         ordered: Whether the output is put into the input's order at the end.
+        wait: Whether the end of a provider's batches is waited for.
     """
 
     form: Format = "jsonl"
@@ -58,6 +63,7 @@ class Options:
     fresh: bool = False
     limit: int | None = None
     ordered: bool = False
+    wait: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,6 +75,7 @@ class Summary:
         failures: Where the rows that failed stand, and why; None where none did.
         answers: How many answers stand there now.
         failed: How many rows that failed.
+        out: How many rows are out in a provider's batches: the same call collects them later.
         stopped: Why it stopped before the end; empty where it did not.
         stats: What this run did.
     """
@@ -77,6 +84,7 @@ class Summary:
     failures: Path | None
     answers: int
     failed: int
+    out: int
     stopped: str
     stats: Stats
 
@@ -92,6 +100,8 @@ class Run:
         options: How it goes.
         watch: Is called with how far it has come: at the beginning, at the end, and in between.
         every: How many seconds lie between.
+        provider: Whose batches the rows are asked by; None to ask them here.
+        pause: How many seconds lie between two looks at what is out; they become ten times as many.
     """
 
     job: Job
@@ -100,6 +110,8 @@ class Run:
     options: Options = field(default_factory=Options)
     watch: Callable[[Stats], None] | None = None
     every: float = 0.25
+    provider: Provider | None = None
+    pause: float = 30.0
     stats: Stats = field(default_factory=Stats, init=False)
     _work: Work | None = field(default=None, init=False)
 
@@ -140,7 +152,7 @@ class Run:
         return ThreadPoolExecutor(most + _OWN_THREADS, thread_name_prefix="chatwright-batch")
 
     async def run(self) -> Summary:
-        """Ask what is left to ask.
+        """Ask what is left to ask; of a provider's batches, collect what is ready.
 
         Raises:
             BatchError: It can't be run, or can't go on; what is done is kept.
@@ -150,7 +162,25 @@ class Run:
         options = self.options
         if options.ordered and options.form == "parquet":
             raise BatchError("a folder of Parquet files has no order; name a .jsonl file instead")
-        asker = Asker(self.job, options.timeout)
+        if options.wait and not (self.provider and self.source.again):
+            raise BatchError(
+                "wait is for a provider's batches, via='provider', and reads the input again: give "
+                "a file, or a list"
+            )
+        summary = await self._once(options)
+        provider = self.provider
+        while provider and options.wait and summary.out and not summary.stopped:
+            ledger = Ledger.read(Store(self.output, options.form).batches_path)
+            async with self._watched():
+                await news(provider, ledger, lambda: self.is_stopping, self.pause)
+            if self._work and self._work.why_stopped:
+                return replace(summary, stopped=self._work.why_stopped)
+            self.stats = Stats()
+            summary = await self._once(replace(options, fresh=False, retry_failed=False))
+        return summary
+
+    async def _once(self, options: Options) -> Summary:
+        """Go over the input once."""
         store = Store(self.output, options.form)
         told = {"input": self.source.name, "started": time.time()}
         kept = await asyncio.to_thread(
@@ -164,37 +194,60 @@ class Run:
         order = Order() if options.ordered else None
         outcome = "failed"
         try:
-            budget = Budget(self.job, options.budget, kept.cost)
-            self._work = Work(
+            work = self._work = Work(
                 self.job, self.source, store, self.stats, limit=options.limit, order=order
             )
             self.stats.total = await self._count()
-            pace = Pace(options.concurrency, options.rate, options.token_rate)
-            engine = Local(self._work, asker, pace, budget, options.form, options.max_retries)
+            engine = self._engine(options, work, store)
+            if isinstance(engine, Remote) and options.fresh:
+                await engine.incoming.abandon()
             async with self._watched():
-                await self._ended(engine, self._work)
-            self.stats.ignored = dict(asker.ignored)
-            if order is not None and not self._work.why_stopped:
+                await self._ended(engine, work)
+            self.stats.ignored = dict(engine.asker.ignored)
+            if order is not None and not work.why_stopped and not self.stats.out:
                 await asyncio.to_thread(store.put_in_order, order)
-            outcome = self._work.why_stopped or "done"
+            outcome = work.why_stopped or ("out" if self.stats.out else "done")
         finally:
             if order is not None:
                 order.close()
             store.close(ended=time.time(), outcome=outcome, **self.stats.summary())
         return self._summary(store)
 
+    def _engine(self, options: Options, work: Work, store: Store) -> Local | Remote:
+        """Return what asks the rows."""
+        job, kept, provider = self.job, self.stats.kept, self.provider
+        ledger = Ledger.read(store.batches_path)
+        if provider is None:
+            if ledger.entries:
+                raise BatchError(
+                    f"{len(ledger.entries)} batches of this output are out at a provider; "
+                    "--via provider collects them, and cancels them with --fresh"
+                )
+            asker = Asker(job, options.timeout)
+            pace = Pace(options.concurrency, options.rate, options.token_rate)
+            budget = Budget(job, options.budget, kept.cost)
+            return Local(work, asker, pace, budget, options.form, options.max_retries)
+        once = {"attempts": 1}  # an answer that does not conform is a failure: asking takes a day
+        asker = Asker(job, options.timeout, provider.model, **once)
+        budget = Budget(job, options.budget, kept.cost, share=provider.share, **once)
+        return Remote(
+            work, store, asker, provider, ledger, budget, options.form, options.max_retries
+        )
+
     async def _count(self) -> int | None:
         total = await asyncio.to_thread(self.source.count)
         limit = self.options.limit
         return limit if total is None or (limit is not None and limit < total) else total
 
-    async def _ended(self, engine: Local, work: Work) -> None:
+    async def _ended(self, engine: Local | Remote, work: Work) -> None:
         try:
             await engine.run()
         finally:
             await work.end()
         if work.broken is not None:
             raise work.broken
+        if isinstance(engine, Remote):
+            await asyncio.to_thread(engine.tidy)
 
     @contextlib.asynccontextmanager
     async def _watched(self) -> AsyncIterator[None]:
@@ -223,6 +276,7 @@ class Run:
             failures=store.failures_path if failed else None,
             answers=kept.answers + stats.done,
             failed=failed,
+            out=stats.out,
             stopped=self._work.why_stopped if self._work else "",
             stats=stats,
         )

@@ -31,6 +31,9 @@ class Stats:
         limit: How many are asked at once.
         errors: The last few rows that failed, and why.
         ignored: Fields without effect on the model, and in how many rows.
+        out: How many rows are out in batches of the provider's.
+        batches: How far each of those is, for people.
+        notes: What else is to be told at the end.
         started: When the run began, by `time.monotonic`.
     """
 
@@ -48,6 +51,9 @@ class Stats:
     limit: int = 0
     errors: deque[tuple[str, str]] = field(default_factory=lambda: deque(maxlen=5))
     ignored: dict[str, int] = field(default_factory=dict)
+    out: int = 0
+    batches: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
     started: float = field(default_factory=time.monotonic)
 
     @property
@@ -85,4 +91,5 @@ class Stats:
         """Return the counts, for the manifest."""
         names = ("read", "found", "done", "failed", "copied", "repeated", "tokens", "cost")
         told = {name: getattr(self, name) for name in names}
-        return {**told, "ignored": self.ignored, "seconds": round(self.seconds, 3)}
+        out = {"out": self.out, "batches": self.batches} if self.batches else {}
+        return {**told, **out, "ignored": self.ignored, "seconds": round(self.seconds, 3)}

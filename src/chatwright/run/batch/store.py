@@ -61,6 +61,7 @@ class Store:
         stem = output.name.removesuffix(".jsonl").removesuffix(".parquet")
         self.failures_path = output.with_name(f"{stem}.failures.jsonl")
         self.manifest_path = output.with_name(f"{stem}.manifest.json")
+        self.batches_path = output.with_name(f"{stem}.batches")
         self._lock = FileLock(output.with_name(f"{stem}.lock"), timeout=0, thread_local=False)
         self._answers: Journal | Parts = Parts(output) if form == "parquet" else Journal(output)
         self._failures = Journal(self.failures_path)
@@ -137,6 +138,14 @@ class Store:
         with path.open("rb") as old, kept.open("ab") as new:
             shutil.copyfileobj(old, new)
         path.unlink()
+
+    def answers(self) -> Iterator[dict[str, Any]]:
+        """Yield the answers as they were written; nothing is opened or changed."""
+        return self._answers.whole()
+
+    def failures(self) -> Iterator[dict[str, Any]]:
+        """Yield the rows that failed, likewise."""
+        return self._failures.whole()
 
     def find(self, marks: Sequence[bytes]) -> list[int]:
         """Return for each mark whether its result is there, as `Index.find`."""

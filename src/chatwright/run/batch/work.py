@@ -125,7 +125,8 @@ class Work:
 
     def give_back(self, row: Row) -> None:
         """Take a row back that was not asked; it is asked when the job is resumed."""
-        self._asked.pop(row.key, None)
+        asked = self._asked.pop(row.key, None)
+        self._waiting -= len(asked.equals) if asked else 0
 
     async def _fetch(self) -> bool:
         """Read some more rows; tell whether there were any."""

@@ -79,6 +79,7 @@ _ENCODINGS: Mapping[str, Callable[[Any], Encoded]] = {
     "multipart": _multipart,
     "none": lambda _: Encoded(None, "", {}),
     "query": _query,
+    "raw": lambda body: Encoded(body[1], body[0], {}),
     "text": _text,
 }
 

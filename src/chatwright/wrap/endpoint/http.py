@@ -180,6 +180,7 @@ class Response:
         auth: Any,
         query: Mapping[str, str | list[str]],
         connect_timeout: float,
+        once: bool = False,
     ) -> None:
         """Send the request and wait for the response's headers.
 
@@ -192,6 +193,7 @@ class Response:
             auth: What httpx2 takes as `auth`.
             query: Parameters to append to the URL, kept out of what is shown of it.
             connect_timeout: Seconds that a connection may take.
+            once: Whether it is not to be sent again by itself.
 
         Raises:
             SourceConnectionError: There is no connection, or it was lost.
@@ -205,12 +207,9 @@ class Response:
         try:
             with self.watch:
                 request = self._client.build_request(
-                    method,
-                    url,
-                    content=body,
-                    headers=headers,
-                    timeout=timeout,
+                    method, url, content=body, headers=headers, timeout=timeout
                 )
+                request.extensions["once"] = once
                 for name in without:
                     request.headers.pop(name, None)
                 if query:

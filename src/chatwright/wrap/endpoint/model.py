@@ -141,6 +141,7 @@ class ChatEndpoint(EndpointFields):
                 auth=self._auth(without),
                 query={**query, **self._query()},
                 connect_timeout=self.connect_timeout,
+                once=written.once,
             )
         except BaseException:
             watch.stop()

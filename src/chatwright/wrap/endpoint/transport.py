@@ -28,7 +28,8 @@ class Transport(httpx2.AsyncBaseTransport):
 
     A server may close a connection that idles while a request is on its way, of which it then has
     read nothing. Such a request is sent again at once, as curl and browsers do it: one on a
-    connection that was used before, which has ended soon and without a byte of an answer.
+    connection that was used before, which has ended soon and without a byte of an answer;
+    unless its extension `once` says that it must not be.
 
     Args:
         network: How the network is reached. What the environment says of proxies is read once.
@@ -64,7 +65,8 @@ class Transport(httpx2.AsyncBaseTransport):
             raise httpx2.ProxyError(f"no connection to {_place(proxy)}: {error}") from None
         except httpx2.TransportError as error:
             stale = not opened.is_new and time.monotonic() - began < STALE_SECONDS
-            if not stale or not Opened.was_lost(error):
+            once = request.extensions.get("once", False)
+            if once or not stale or not Opened.was_lost(error):
                 raise
         return await way.handle_async_request(request)
 
