@@ -235,10 +235,7 @@ async def test_code_in_the_place_of_core_s_streams_is_called(name, monkeypatch, 
 
 
 async def test_a_stream_without_chunks_is_the_same_error(monkeypatch, quiet):
-    def nothing(*args, **kwargs):
-        yield from ()
-
-    monkeypatch.setattr(type(plain), "_stream", nothing)
+    monkeypatch.setattr(type(plain), "_stream", lambda *args, **kwargs: iter(()))
     for config in (None, {"callbacks": [Listens()]}):
         with pytest.raises(ValueError, match="No generation chunks were returned"):
             [*plain.stream("a", config)]

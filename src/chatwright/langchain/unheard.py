@@ -5,7 +5,6 @@
 itself in the place of core's own, nothing of that is seen by anybody, and it is left out.
 """
 
-import contextlib
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from typing import Any, NamedTuple, cast
@@ -169,18 +168,26 @@ class UnheardStream:
             stop: The stop sequences.
             told: The call's other parameters.
         """
-        with contextlib.closing(self._asked(way, asked, stop, told)) as chunks:
+        chunks = self._asked(way, asked, stop, told)
+        try:
             for chunk in chunks:
                 yield self._fed(chunk)
+        finally:
+            if close := getattr(chunks, "close", None):
+                close()
         yield from self._end()
 
     async def adrive(
         self, way: Callable[..., Any], asked: Any, stop: list[str] | None, told: Mapping[str, Any]
     ) -> AsyncIterator[AIMessageChunk]:
         """Yield the chunks of a model's `_astream`, as `drive` does."""
-        async with contextlib.aclosing(self._asked(way, asked, stop, told)) as chunks:
+        chunks = self._asked(way, asked, stop, told)
+        try:
             async for chunk in chunks:
                 yield self._fed(chunk)
+        finally:
+            if close := getattr(chunks, "aclose", None):
+                await close()
         for last in self._end():
             yield last
 
