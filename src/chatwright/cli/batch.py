@@ -233,8 +233,11 @@ def _sampled(run: "Run", rows: int, *, asks: bool) -> bool:
     _ran(first)
     typer.echo(estimate(run, first.stats).line(), err=True)
     run.options = dataclasses.replace(run.options, fresh=False)
-    if not asks or not (sys.stdin.isatty() and sys.stderr.isatty()):
+    if not asks:
         return True
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        typer.echo("nobody is here to ask: --yes goes on", err=True)
+        return False
     return typer.confirm("Go on?", default=True, err=True)
 
 

@@ -464,3 +464,133 @@ async def test_a_loop_that_runs_is_told_of_the_async_twin(tmp_path):
     model, _ = counting()
     with pytest.raises(BatchError, match="arun_batch"):
         run_batch(model, [], tmp_path / "o.jsonl")
+
+
+def test_stop_sequences_end_answers_and_stand_in_none(tmp_path):
+    model, _ = counting(lambda text: f"{text} HALT more")
+    asked = [*rows("a"), {"id": "own", "messages": [{"role": "user", "content": "b"}], "stop": "b"}]
+    run_batch(model, asked, tmp_path / "o.jsonl", parameters={"stop": ["HALT"]})
+    found = by_id(tmp_path / "o.jsonl")
+    assert found["r0"]["text"] == "a "
+    assert found["own"]["text"] == ""
+
+
+def test_failures_of_rows_that_are_gone_are_set_aside(tmp_path):
+    model, _ = counting()
+    out = tmp_path / "out.jsonl"
+    summary = run_batch(model, [*rows("a", "b"), {"id": "x", "prompt": 3}, {"id": "y"}], out)
+    assert summary.failed == 2
+    summary = run_batch(model, [*rows("a", "b"), {"id": "x", "prompt": "3"}], out, limit=1)
+    assert summary.failed == 2
+    summary = run_batch(model, [*rows("a", "b"), {"id": "x", "prompt": "3"}], out)
+    assert (summary.answers, summary.failed, summary.failures) == (3, 0, None)
+    assert not (tmp_path / "out.failures.jsonl").exists()
+    assert by_id(tmp_path / "out.failures.before.jsonl").keys() == {"x", "y"}
+    again = run_batch(model, [*rows("a", "b"), {"id": "y"}], out)
+    assert again.failed == 1
+
+
+def test_the_input_is_no_output_whatever_it_is_called(tmp_path):
+    model, asked = counting()
+    table = tmp_path / "in.jsonl"
+    table.write_text('{"prompt": "a"}\n')
+    (tmp_path / "link.jsonl").symlink_to(table)
+    for fresh in (False, True):
+        for name in ("in.jsonl", "link.jsonl"):
+            with pytest.raises(BatchError, match="name another output"):
+                run_batch(model, table, tmp_path / name, fresh=fresh)
+    assert table.read_text() == '{"prompt": "a"}\n'
+    assert not asked
+
+
+def test_rows_are_asked_as_they_come(tmp_path):
+    came = threading.Event()
+
+    @chat_model
+    async def model(messages):
+        came.set()
+        return "ok"
+
+    def slow():
+        yield {"id": "a", "prompt": "a"}
+        assert came.wait(30)
+        yield {"id": "b", "prompt": "b"}
+
+    assert run_batch(model, slow(), tmp_path / "o.jsonl").answers == 2
+
+
+def test_what_can_not_be_read_on_comes_after_what_came_before(tmp_path):
+    model, asked = counting()
+
+    def torn():
+        yield from rows("a", "b")
+        raise OSError("the disk is gone")
+
+    for source in (torn(), Torn(torn)):
+        with pytest.raises(OSError, match="the disk is gone"):
+            run_batch(model, source, tmp_path / "o.jsonl")
+        assert by_id(tmp_path / "o.jsonl").keys() == {"r0", "r1"}
+    assert sorted(asked) == ["a", "b"]
+
+
+class Torn:
+    def __init__(self, rows):
+        self.rows = rows
+
+    def __iter__(self):
+        return self.rows()
+
+
+def test_half_a_character_harms_its_own_row_alone(tmp_path):
+    model, _ = counting(lambda text: "x \ud83d y" if text == "b" else text.upper())
+    table = tmp_path / "in.jsonl"
+    table.write_text(
+        '{"id": "a", "prompt": "a"}\n{"id": "s", "prompt": "\\ud83d"}\n{"id": "b", "prompt": "b"}\n'
+    )
+    summary = run_batch(model, table, tmp_path / "o.jsonl")
+    found = by_id(tmp_path / "o.jsonl")
+    assert found["a"]["text"] == "A"
+    assert found["b"]["text"] == "x \ufffd y"
+    assert "surrogate" in by_id(summary.failures)["s"]["error"]["message"]
+
+
+def test_an_answer_that_json_can_not_hold_is_its_row_s_failure(tmp_path):
+    from langchain_core.messages import AIMessage
+
+    @chat_model
+    async def model(messages):
+        if messages[-1].text == "b":
+            return AIMessage("", tool_calls=[{"name": "t", "args": {"x": object()}, "id": "1"}])
+        return "ok"
+
+    summary = run_batch(model, rows("a", "b", "c"), tmp_path / "o.jsonl")
+    assert (summary.answers, summary.failed) == (2, 1)
+
+
+def test_a_link_stays_one(tmp_path):
+    model, _ = counting()
+    (tmp_path / "disk").mkdir()
+    out = tmp_path / "out.jsonl"
+    out.symlink_to("disk/out.jsonl")
+    run_batch(model, rows(*"abc"), out, ordered=True)
+    assert out.is_symlink()
+    assert [each["id"] for each in lines(tmp_path / "disk" / "out.jsonl")] == ["r0", "r1", "r2"]
+
+
+def test_faults_of_the_other_side_are_asked_again_so_often_and_429_as_often_as_it_takes(tmp_path):
+    times = {"a": 0, "b": 0}
+
+    @chat_model
+    async def model(messages):
+        text = messages[-1].text
+        times[text] += 1
+        error = RateLimitError("busy")
+        error.retry_after = 0.01
+        error.status = 503 if text == "a" else 429
+        if text == "a" or times[text] < 8:
+            raise error
+        return "ok"
+
+    summary = run_batch(model, rows("a", "b"), tmp_path / "o.jsonl", max_retries=2)
+    assert times == {"a": 3, "b": 8}
+    assert (summary.answers, summary.failed) == (1, 1)

@@ -56,7 +56,9 @@ class Asker:
         given, self._untaken = self._parameters(plain)
         self._is_unheard = is_unheard(self._model)
         # Settings of each call would have the model copied for each row.
-        self._plain_model, self._given = self._model.for_call(given)
+        stop = {"stop": given.pop("stop")} if "stop" in given else {}
+        self._plain_model, rest = self._model.for_call(given)
+        self._given = {**rest, **stop}
         self._is_plain = plain.response_format is None
 
     async def ask(self, row: Row) -> Said:

@@ -43,6 +43,7 @@ _STATUSES: Mapping[int, Kind] = {
     529: "busy",
 }
 _BROKEN = 500
+_TOO_MANY = 429
 _CAUSES = 5
 """How far causes are followed."""
 
@@ -69,6 +70,11 @@ class Trouble:
     def may_pass(self) -> bool:
         """Whether it may go well another time."""
         return self.kind in {"busy", "away"}
+
+    @property
+    def counts(self) -> bool:
+        """Whether it was a try: where the other side wants fewer requests, it was none."""
+        return self.kind != "busy" or self.status not in {None, _TOO_MANY}
 
     def fields(self) -> dict[str, Any]:
         """Return it as it is written."""

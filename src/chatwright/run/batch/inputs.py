@@ -4,6 +4,7 @@ import io
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
+from pathlib import Path
 from typing import Any
 
 from chatwright.errors import LoadError, ParameterError
@@ -22,10 +23,12 @@ class Source(ABC):
     Attributes:
         name: What was given, for people: URLs without passwords and queries.
         again: Whether it can be read once more from the start.
+        local: The files of this machine that are read.
     """
 
     name: str
     again: bool
+    local: Sequence[Path] = ()
     _is_begun = False
 
     def __iter__(self) -> Iterator[Record]:
@@ -180,6 +183,7 @@ class _Files(Source):
         self.name = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if names[3:] else "")
         self._files = [file for path in paths for file in files_of(path, format)]
         self.again = all(file.is_kept for file in self._files)
+        self.local = [Path(file.name) for file in self._files if file.is_local]
 
     def _records(self) -> Iterator[Record]:
         for file in self._files:

@@ -8,6 +8,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
+from chatwright.errors import ParameterError
 from chatwright.wires import jsonio
 
 __all__ = ["Journal", "Repair", "line_of"]
@@ -21,9 +22,15 @@ def line_of(fields: Mapping[str, Any]) -> bytes:
     """Return a result as a line that ends with the checksum (CRC-32) of what stands before it.
 
     Args:
-        fields: The result.
+        fields: The result; half a surrogate pair in it becomes U+FFFD.
+
+    Raises:
+        ParameterError: It holds what JSON can't.
     """
-    head = jsonio.dumps(fields)[:-1]
+    try:
+        head = jsonio.dumps(fields)[:-1]
+    except (UnicodeEncodeError, ParameterError):  # half a character, which no UTF-8 can hold
+        head = jsonio.dumps(jsonio.whole(fields))[:-1]
     return b'%b%b%08x"}\n' % (head, _SUM, zlib.crc32(head))
 
 

@@ -121,7 +121,7 @@ def _jsonl(rows: Iterator[bytes], name: str) -> Iterator[Record]:
                 continue
             value, problem = _slowly(line)
             if problem:
-                yield unreadable(f"{name}, line {number}", line, problem)
+                yield unreadable(f"{name}, line {number}", line, problem)._replace(value=value)
                 continue
         yield Record(f"{name}, line {number}", value, b"")
 
@@ -130,13 +130,15 @@ def _slowly(line: bytes) -> tuple[dict[str, Any] | None, str]:
     """Return a line's object, or None and why there is none."""
     if len(line) > LIMIT:
         return None, _TOO_LONG
+    value: Any = None
     try:
         value = _DECODER.decode(line.decode())
         json.dumps(value, ensure_ascii=False).encode()
     except UnicodeDecodeError as error:
         return None, _not_utf8(error)
     except UnicodeEncodeError:
-        return None, "it holds one half of a surrogate pair, which is no character"
+        kept = value if isinstance(value, dict) else None
+        return kept, "it holds one half of a surrogate pair, which is no character"
     except RecursionError:
         return None, "it is nested too deeply"
     except ValueError as error:

@@ -147,10 +147,10 @@ class Local:
         cost: float | None = 0.0
         try:
             said = await self.asker.ask(row)
+            result = answered(row, said.message, said.parsed, self._took(each), self._form)
         except Exception as error:  # noqa: BLE001  each is a row's result
             self._went_wrong(each, trouble_of(error))
         else:
-            result = answered(row, said.message, said.parsed, self._took(each), self._form)
             self._last_answer = time.monotonic()
             self._pace.went_well()
             self._pace.took(estimated, sum(result.tokens))
@@ -166,8 +166,8 @@ class Local:
     def _went_wrong(self, each: _Try, trouble: Trouble) -> None:
         if trouble.kind == "busy":
             self._pace.was_busy(trouble.after)
-            if time.monotonic() - self._last_answer < _PATIENCE:
-                each.attempts -= 1  # it was not asked
+            if not trouble.counts and time.monotonic() - self._last_answer < _PATIENCE:
+                each.attempts -= 1
         if trouble.may_pass and each.attempts <= self._max_retries:
             each.due = time.monotonic() + backoff(each.attempts, trouble.after)
             heapq.heappush(self._later, each)

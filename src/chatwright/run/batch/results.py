@@ -1,7 +1,7 @@
 """A row's result: what a model answered, or what went wrong, as it is written."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias, get_args
 
 from langchain_core.messages import AIMessage
@@ -9,6 +9,7 @@ from langchain_core.messages import AIMessage
 from chatwright.deltas import Block
 from chatwright.langchain.incoming import Incoming
 from chatwright.run.batch.failures import Trouble
+from chatwright.run.batch.journal import line_of
 from chatwright.run.batch.row import Row
 from chatwright.wires import WIRES
 from chatwright.wires.asked import Asked
@@ -43,6 +44,7 @@ class Result:
         tokens: Tokens in, and out; 0 where that is not known.
         cost: What it cost, in USD; None where no price is known.
         seconds: How long it took.
+        line: The same, as a line.
     """
 
     row: Row
@@ -51,6 +53,15 @@ class Result:
     tokens: tuple[int, int] = (0, 0)
     cost: float | None = None
     seconds: float = 0.0
+    line: bytes = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Write it.
+
+        Raises:
+            ParameterError: It holds what JSON can't.
+        """
+        object.__setattr__(self, "line", line_of(self.fields))
 
 
 @dataclass(frozen=True, slots=True)

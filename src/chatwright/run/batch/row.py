@@ -1,5 +1,6 @@
 """What is asked: one row of a batch, which is known by its content and never by its number."""
 
+import contextlib
 import hashlib
 import json
 import re
@@ -142,10 +143,11 @@ class Job:
 
     def row(self, record: Record) -> Row:
         """Return what a record asks: a row that says why, where it can't be asked."""
+        value, own = record.value, None
         if record.problem:
-            return Row(self._key(b"unread", record.raw), None, record.place, None, record.problem)
-        value = record.value
-        own = None
+            with contextlib.suppress(UnreadRowError):
+                own = self._id(value)
+            return Row(self._key(b"unread", record.raw), own, record.place, None, record.problem)
         try:
             own = self._id(value)
             asked = self._asked(value)

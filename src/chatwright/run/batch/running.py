@@ -188,6 +188,7 @@ class Run:
             self.job.fingerprint(),
             fresh=options.fresh,
             retry_failed=options.retry_failed,
+            inputs=self.source.local,
             **told,
         )
         self.stats.kept = kept
@@ -204,7 +205,10 @@ class Run:
             async with self._watched():
                 await self._ended(engine, work)
             self.stats.ignored = dict(engine.asker.ignored)
-            if order is not None and not work.why_stopped and not self.stats.out:
+            is_whole = not work.why_stopped and not self.stats.out
+            if is_whole and options.limit is None and kept.failures:
+                kept.failures -= await asyncio.to_thread(store.set_stale_aside)
+            if order is not None and is_whole:
                 await asyncio.to_thread(store.put_in_order, order)
             outcome = work.why_stopped or ("out" if self.stats.out else "done")
         finally:

@@ -1,6 +1,7 @@
 """What is done: results on the disk, each exactly once, and never asked for again."""
 
 import contextlib
+import os
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -63,7 +64,8 @@ class Store:
         self.manifest_path = output.with_name(f"{stem}.manifest.json")
         self.batches_path = output.with_name(f"{stem}.batches")
         self._lock = FileLock(output.with_name(f"{stem}.lock"), timeout=0, thread_local=False)
-        self._answers: Journal | Parts = Parts(output) if form == "parquet" else Journal(output)
+        where = Path(os.path.realpath(output))  # a link to a larger disk stays one
+        self._answers: Journal | Parts = Parts(where) if form == "parquet" else Journal(where)
         self._failures = Journal(self.failures_path)
         self._index = Index()
 
@@ -73,6 +75,7 @@ class Store:
         *,
         fresh: bool = False,
         retry_failed: bool = False,
+        inputs: Iterable[Path] = (),
         **told: Any,
     ) -> Kept:
         """Take the output, and return what it holds already.
@@ -81,12 +84,14 @@ class Store:
             job: What is asked of which model.
             fresh: Whether to start anew, without what is there.
             retry_failed: Whether rows that failed are asked again.
+            inputs: The files that are read.
             **told: What else the manifest is to say of the run.
 
         Raises:
             BatchError: Another run has it, or it is another job's, or no batch's at all.
             OSError: It can't be read or written.
         """
+        self._refuse_inputs(inputs)
         self.output.parent.mkdir(parents=True, exist_ok=True)
         try:
             self._lock.acquire()
@@ -97,6 +102,13 @@ class Store:
         except BaseException:
             self._lock.release()
             raise
+
+    def _refuse_inputs(self, inputs: Iterable[Path]) -> None:
+        ours = (self.output, self.failures_path, self.manifest_path)
+        written = [each for each in ours if each.exists()]
+        for each in inputs:
+            if any(each.samefile(own) for own in written):
+                raise BatchError(f"{each} is read, and would be written to; name another output")
 
     def _opened(
         self, job: Mapping[str, Any], *, fresh: bool, retry_failed: bool, **told: Any
@@ -132,9 +144,14 @@ class Store:
         kept.add(result)
 
     @staticmethod
+    def _before(path: Path) -> Path:
+        """Return where failures are kept that are none any more."""
+        return path.with_name(f"{path.stem}.before.jsonl")
+
+    @staticmethod
     def _set_aside(path: Path) -> None:
         """Keep the failures of earlier runs in a file of their own: their rows are asked again."""
-        kept = path.with_name(f"{path.stem}.before.jsonl")
+        kept = Store._before(path)
         with path.open("rb") as old, kept.open("ab") as new:
             shutil.copyfileobj(old, new)
         path.unlink()
@@ -176,7 +193,7 @@ class Store:
         ):
             some = [n for n, each in enumerate(results) if bool(each.trouble) is is_failure]
             if some:
-                written = journal.append([line_of(results[n].fields) for n in some])
+                written = journal.append([results[n].line for n in some])
                 for n, place in zip(some, written, strict=True):
                     places[n] = offset + place
         return places
@@ -190,6 +207,27 @@ class Store:
         """
         for each, place in zip(results, places, strict=True):
             self._index.add(each.row.mark, place, met=True)
+
+    def set_stale_aside(self) -> int:
+        """Keep failures of rows that the input does not have any more in a file of their own.
+
+        Returns:
+            How many there were.
+        """
+        stale = [
+            (place, fields)
+            for place, fields in self._failures.scan()
+            if not self._index.was_met(mark(known(fields).key, known(fields).own))
+        ]
+        if stale:
+            gone = {place for place, _ in stale}
+            with self._before(self.failures_path).open("ab") as kept:
+                kept.writelines(line_of(_bare(fields)) for _, fields in stale)
+            left = [place for place, _ in self._failures.scan() if place not in gone]
+            self._failures.rearrange(left)
+            if not left:
+                self.failures_path.unlink()
+        return len(stale)
 
     def put_in_order(self, order: Iterable[list[bytes]]) -> None:
         """Put answers into the input's order; those of rows that it does not have go last.
@@ -225,3 +263,7 @@ class Store:
                 self.manifest.end(**told)
         finally:
             self._lock.release()
+
+
+def _bare(fields: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: each for name, each in fields.items() if name != "sum"}

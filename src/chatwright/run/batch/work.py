@@ -8,6 +8,7 @@ from itertools import islice
 from typing import Any
 
 from chatwright.errors import BatchError
+from chatwright.run.batch.arriving import AsTheyCome, Whole
 from chatwright.run.batch.failures import Trouble
 from chatwright.run.batch.index import AGAIN, HERE, NEW
 from chatwright.run.batch.inputs import Source
@@ -72,7 +73,8 @@ class Work:
     ) -> None:
         """Begin with nothing read."""
         self._job = job
-        self._records = islice(iter(source), limit)
+        records = islice(iter(source), limit)
+        self._pieces = Whole(records) if source.again else AsTheyCome(records)
         self._store = store
         self.stats = stats
         self.order = order
@@ -151,7 +153,7 @@ class Work:
         return await asyncio.to_thread(self._chunk)
 
     def _chunk(self) -> list[Row]:
-        return [self._job.row(each) for each in islice(self._records, _CHUNK)]
+        return [self._job.row(each) for each in self._pieces.some(_CHUNK)]
 
     def _sort_out(self, rows: Sequence[Row]) -> None:
         """Find out which rows are done, which equal another one, and which are to be asked."""
@@ -291,6 +293,7 @@ class Work:
         Raises:
             BatchError: It can't be written.
         """
+        self._pieces.stop()
         if self._next is not None:
             with contextlib.suppress(Exception):
                 await self._next
