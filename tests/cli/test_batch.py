@@ -143,8 +143,12 @@ def test_a_dry_run_asks_nothing(folder):
 
 def test_a_sample_tells_what_all_take_and_counts(folder):
     written(folder, 200)
-    ran = batch(folder, "in.jsonl", "out.jsonl", "--sample", "20", "-m", "my_models:shout")
+    asked = ("in.jsonl", "out.jsonl", "--sample", "20", "-m", "my_models:shout")
+    ran = batch(folder, *asked)
     assert ran.returncode == 0, ran.stderr
+    assert "nobody is here to ask: --yes goes on" in ran.stderr
+    assert len(lines(folder / "out.jsonl")) == 20
+    ran = batch(folder, *asked, "--yes")
     assert "by 20 rows, all 200 take about 600 tokens in and 200 out, 0.00 USD" in ran.stderr
     assert "20 rows were done before" in ran.stderr
     assert len(lines(folder / "out.jsonl")) == 200

@@ -138,8 +138,9 @@ def test_a_line_that_holds_no_row_says_so_and_the_next_one_comes(line, problem):
         Record("in.jsonl, line 1", {"a": 1}, b""),
         Record("in.jsonl, line 3", {"a": 2}, b""),
     )
-    assert bad[:3] == ("in.jsonl, line 2", None, line[:4096])
+    assert (bad.place, bad.raw) == ("in.jsonl, line 2", line[:4096])
     assert problem in bad.problem
+    assert bad.value == ({"a": "\ud800"} if "surrogate" in problem else None)
 
 
 def test_blank_lines_count_as_lines_but_are_no_rows():
