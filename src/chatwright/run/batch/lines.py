@@ -49,8 +49,8 @@ class Record(NamedTuple):
 
     Attributes:
         place: Where it stands, for people: "in.jsonl, line 17", "in.parquet, row 3", "row 5".
-        value: A dict of its columns or fields, or the thing itself; None where it can't be read, but
-            where it was read and can't be taken: then its id is known.
+        value: A dict of its columns or fields, or the thing itself; None where it can't be read,
+            unless it was read and can't be taken: its id is known then.
         raw: Where it can't be read, what stands there: at most 4 kB of it.
         problem: Where it can't be read, why, for people.
     """
