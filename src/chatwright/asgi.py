@@ -52,11 +52,15 @@ def create_app(
         from chatwright.run.serve.app import App, app  # noqa: PLC0415  an extra
         from chatwright.run.serve.keys import Keys  # noqa: PLC0415  likewise
         from chatwright.run.serve.limits import Limits  # noqa: PLC0415  likewise
+        from chatwright.run.serve.served import Local, Served  # noqa: PLC0415  likewise
     except ModuleNotFoundError as error:
         raise MissingExtraError(str(error.name), "serve") from error
     if not models:
         raise LoadError("there is no model to serve")
-    made = {name: _made(each) for name, each in models.items()}
+    made = {
+        name: each if isinstance(each, Served) else Local(name, _made(each))
+        for name, each in models.items()
+    }
     keys = Keys(Path(api_keys)) if api_keys is not None else None
     shared = App(made, limits or Limits(), keys, page, checks or {})
     return app(shared, origins=cors, hosts=hosts)
