@@ -17,7 +17,6 @@ from chatwright.wrap.load import load
 if TYPE_CHECKING:
     from starlette.applications import Starlette
 
-    from chatwright.langchain.model import ChatModel
     from chatwright.run.serve.inspector import Check
     from chatwright.run.serve.limits import Limits
 
@@ -106,8 +105,8 @@ def serve_on_ray(
         The models, by their names.
 
     Raises:
-        ClusterError: The cluster can't give what is needed, or a model can't be loaded there.
-        ConnectionError: There is no cluster at the address.
+        ClusterError: There is no cluster at the address, it can't give what is needed, or a model
+            can't be loaded there.
         MissingExtraError: The extra `ray`, or `serve`, is not installed.
     """
     from chatwright.run.serve.on_ray import replicated  # noqa: PLC0415  slow to import
@@ -124,7 +123,7 @@ def serve_on_ray(
         yield made
 
 
-def _replica(model: Any, threads: int) -> "ChatModel":
+def _replica(model: Any, threads: int) -> Any:
     """Return a model as it is in a replica, whose CPUs are its own."""
     made = _made(model)
     if isinstance(made, ChatGGUF) and made.n_threads is None:
@@ -132,5 +131,5 @@ def _replica(model: Any, threads: int) -> "ChatModel":
     return made
 
 
-def _made(model: Any) -> "ChatModel":
+def _made(model: Any) -> Any:
     return load(model) if isinstance(model, str) else chat_model(model)

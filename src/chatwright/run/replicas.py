@@ -13,6 +13,7 @@ import os
 import random
 import re
 import signal
+import socket
 import sys
 import threading
 import time
@@ -50,6 +51,7 @@ _SESSIONS = 10_000
 """For how many sessions it is known which replica has answered."""
 _COMPARED = 8
 """How many replicas are compared to find the one with the least to do."""
+_CONNECT_SECONDS = 5.0
 _POLL_SECONDS = 0.2
 _TELL_SECONDS = 20.0
 _END_SECONDS = 600.0
@@ -188,17 +190,13 @@ class Cluster:
         address: Of one that is there; None to start Ray here, unless this process has it.
 
     Raises:
-        ClusterError: It is an address for Ray's client, which this can't use.
-        ConnectionError: There is none at the address.
+        ClusterError: There is none at the address.
     """
 
     def __init__(self, address: str | None = None) -> None:
         """Connect to it, or start it."""
-        if address is not None and address.startswith("ray://"):
-            raise ClusterError(
-                f"{address!r} is for Ray's client: run this on a machine of the cluster, with "
-                "HOST:PORT of its head, or by `ray job submit`"
-            )
+        if address is not None:
+            _check(address)
         is_new = not ray.is_initialized()
         self.is_local = is_new and address is None
         self._ended = contextlib.ExitStack()
@@ -309,6 +307,26 @@ class Cluster:
                 time.sleep(_POLL_SECONDS)
 
 
+def _check(address: str) -> None:
+    """Look whether anything listens at an address: Ray itself would wait there for minutes.
+
+    Raises:
+        ClusterError: It is no address, or nothing does.
+    """
+    host, _, port = address.rpartition(":")
+    if address == "auto":
+        return
+    if "/" in address or not (host and port.isdecimal()):
+        raise ClusterError(
+            f"{address!r} is not HOST:PORT of a cluster's head; on a machine outside of the "
+            "cluster, `ray job submit` runs this inside"
+        )
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), _CONNECT_SECONDS).close()
+    except OSError as error:
+        raise ClusterError(f"there is no Ray cluster at {address}: {error}") from error
+
+
 def _is_main() -> bool:
     return threading.current_thread() is threading.main_thread()
 
@@ -336,5 +354,6 @@ def _options(scale: Scale) -> dict[str, Any]:
 def _why(status: Any) -> str:
     """Return why an application is not running, in the words of what failed, or else in Serve's."""
     messages = [status.message, *(each.message for each in status.deployments.values())]
-    found = re.search(f"{_MARK}(.*?){_MARK}", "\n".join(messages), re.DOTALL)
-    return found[1] if found else "\n".join(each for each in messages if each)
+    text = "\n".join(messages).strip()
+    found = re.search(f"{_MARK}(.*?){_MARK}", text, re.DOTALL)
+    return found[1] if found else text.rpartition("\n")[2]

@@ -109,9 +109,7 @@ class Scale:
                 wanted, has = _told({name: count * each}), _told({name: total})
                 return f"{count} replicas need {wanted}; the cluster has {has}, {left:g} of it free"
         if self.fitting(machines) < count:
-            return (
-                f"{count} replicas need {needs} each, which the cluster's machines can't divide so"
-            )
+            return f"{count} replicas need {needs} each; so many do not fit onto the machines"
         return ""
 
 

@@ -62,8 +62,8 @@ def replicated(
         What can be asked of them, by their names.
 
     Raises:
-        ClusterError: The cluster can't give what is needed, or a model can't be loaded there.
-        ConnectionError: There is no cluster at the address.
+        ClusterError: There is no cluster at the address, it can't give what is needed, or a model
+            can't be loaded there.
         MissingExtraError: Ray is not installed, or not its Serve.
     """
     _prepare(address)
