@@ -34,7 +34,18 @@ MAY = {
     ),
     "__main__": ({"cli"}, set()),
     "__init__": (
-        {"asgi", "batch", "checks", "core", "deltas", "errors", "langchain", "wires", "wrap"},
+        {
+            "asgi",
+            "batch",
+            "checks",
+            "core",
+            "deltas",
+            "errors",
+            "langchain",
+            "run",
+            "wires",
+            "wrap",
+        },
         set(),
     ),
 }
@@ -49,6 +60,7 @@ ONE_LIBRARY = {
     "run/batch/parts.py": {"pyarrow"},
     "run/batch/store.py": {"filelock"},
     "run/batch/tables.py": {"pyarrow"},
+    "run/replicas.py": {"ray"},
     "run/serve/app.py": {"starlette"},
     "run/serve/exchange.py": {"starlette"},
     "run/serve/guard.py": {"starlette"},

@@ -8,7 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from chatwright.asgi import create_app
+    from chatwright.asgi import create_app, serve_on_ray
     from chatwright.batch import arun_batch, run_batch
     from chatwright.checks.run.engine import check
     from chatwright.core.protocols import HERMES, LLAMA3, MISTRAL, REACT, ToolProtocol
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         AuthenticationError,
         BatchError,
         ChatwrightError,
+        ClusterError,
         ContentError,
         DefinitionError,
         EngineError,
@@ -54,6 +55,7 @@ if TYPE_CHECKING:
     from chatwright.langchain.prices import CostCallbackHandler, Price
     from chatwright.langchain.request import Request
     from chatwright.langchain.transcript import Transcript
+    from chatwright.run.scale import Scale
     from chatwright.wires.quirks import Quirks
     from chatwright.wrap.command import ChatCommand
     from chatwright.wrap.described import ResponseSpec
@@ -67,7 +69,7 @@ if TYPE_CHECKING:
     from chatwright.wrap.runnable import ChatRunnable
 
 _HOMES = {
-    "chatwright.asgi": ("create_app",),
+    "chatwright.asgi": ("create_app", "serve_on_ray"),
     "chatwright.batch": ("arun_batch", "run_batch"),
     "chatwright.checks.run.engine": ("check",),
     "chatwright.core.protocols": ("HERMES", "LLAMA3", "MISTRAL", "REACT", "ToolProtocol"),
@@ -86,6 +88,7 @@ _HOMES = {
         "AuthenticationError",
         "BatchError",
         "ChatwrightError",
+        "ClusterError",
         "ContentError",
         "DefinitionError",
         "EngineError",
@@ -113,6 +116,7 @@ _HOMES = {
     "chatwright.langchain.prices": ("CostCallbackHandler", "Price"),
     "chatwright.langchain.request": ("Request",),
     "chatwright.langchain.transcript": ("Transcript",),
+    "chatwright.run.scale": ("Scale",),
     "chatwright.wrap.command": ("ChatCommand",),
     "chatwright.wrap.described": ("ResponseSpec",),
     "chatwright.wrap.echo": ("CustomChatModelAdvanced",),
@@ -143,6 +147,7 @@ __all__ = [
     "ChatModel",
     "ChatRunnable",
     "ChatwrightError",
+    "ClusterError",
     "ContentError",
     "CostCallbackHandler",
     "CustomChatModelAdvanced",
@@ -171,6 +176,7 @@ __all__ = [
     "Request",
     "ResponseSpec",
     "RolePolicy",
+    "Scale",
     "SchemaError",
     "SourceConnectionError",
     "SourceError",
@@ -189,6 +195,7 @@ __all__ = [
     "create_app",
     "load",
     "run_batch",
+    "serve_on_ray",
 ]
 
 

@@ -9,6 +9,7 @@
     │   ├── LoadError                           a model string that names nothing loadable
     │   │   └── WeightsError                    a weights file that can't be used
     │   ├── BatchError                          a batch that can't be run, or not go on
+    │   ├── ClusterError                        a Ray cluster that can't give what is needed
     │   └── MissingExtraError    (ImportError)  an optional dependency is not installed
     └── SourceError              (ModelError)   the model's misbehaviour
         ├── OutputError          (TypeError)    it yielded what no source may yield
@@ -65,6 +66,7 @@ __all__ = [
     "AuthenticationError",
     "BatchError",
     "ChatwrightError",
+    "ClusterError",
     "ContentError",
     "DefinitionError",
     "EngineError",
@@ -119,6 +121,10 @@ class WeightsError(LoadError):
 
 class BatchError(ChatwrightError):
     """A batch that can't be run, or can't go on; what is done stays done."""
+
+
+class ClusterError(ChatwrightError):
+    """A Ray cluster that can't give what is needed, or can't start what is to answer there."""
 
 
 class MissingExtraError(ChatwrightError, ImportError):

@@ -44,6 +44,8 @@ def handled(command: Callable[..., int]) -> Callable[..., None]:
             code = command(**arguments)
         except KeyboardInterrupt:
             code = 130
+        except typer.BadParameter:
+            raise  # wrong use: typer says so, with code 2
         except BrokenPipeError:
             # The reader has gone, as `| head` does; what is still to be flushed goes nowhere.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

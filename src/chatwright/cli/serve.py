@@ -9,13 +9,14 @@ import subprocess
 import sys
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 from typer.core import TyperCommand
 
 from chatwright.cli import app, handled
 from chatwright.cli.checked import checked
+from chatwright.cli.on_ray import Cpus, Gpus, Ongoing, OnRay, RayAddress, Replicas
 from chatwright.cli.options import import_from_here
 
 __all__ = ["serve"]
@@ -51,7 +52,12 @@ _ApiKeys = Annotated[
 _Cors = Annotated[
     list[str] | None, typer.Option(help="An origin whose pages may ask; may be repeated.")
 ]
-_Concurrency = Annotated[int, typer.Option(min=1, help="Answers that are made at once.")]
+_Concurrency = Annotated[
+    int | None,
+    typer.Option(
+        min=1, help="Answers that are made at once.", show_default="64, or what replicas take"
+    ),
+]
 _Queue = Annotated[int, typer.Option(min=0, help="Requests that may wait for that.")]
 _Page = Annotated[
     bool, typer.Option("--page/--no-page", help="Whether / is a page to chat and inspect.")
@@ -61,6 +67,10 @@ _Resume = Annotated[
 ]
 _Reload = Annotated[
     bool, typer.Option("--reload", help="Start anew when Python or TOML files change here.")
+]
+_Engine = Annotated[
+    Literal["local", "ray"],
+    typer.Option(help="Where models answer: in this process, or in replicas on a Ray cluster."),
 ]
 _Fd = Annotated[int | None, typer.Option(hidden=True)]
 """A socket that listens already: what `--reload` hands on."""
@@ -75,11 +85,17 @@ def serve(
     port: _Port = 8000,
     api_keys: _ApiKeys = None,
     cors: _Cors = None,
-    concurrency: _Concurrency = 64,
+    concurrency: _Concurrency = None,
     queue: _Queue = 256,
     page: _Page = True,
     resume: _Resume = 0,
     reload: _Reload = False,
+    engine: _Engine = "local",
+    replicas: Replicas = None,
+    cpus: Cpus = None,
+    gpus: Gpus = None,
+    ongoing: Ongoing = None,
+    ray_address: RayAddress = None,
     fd: _Fd = None,
 ) -> int:
     """Serve chat models by the APIs of OpenAI, Anthropic and Ollama."""
@@ -88,28 +104,32 @@ def serve(
         return _keys(named[1:], api_keys or Path("keys.json"))
     if api_keys is None and not _is_loopback(host):
         return _needs_keys(host)
+    on_ray = OnRay(engine, replicas, cpus, gpus, ongoing, ray_address)
     if reload:
+        on_ray.refuse("--reload")
         return _reloading(ctx, host, port)
-    from chatwright.asgi import create_app  # noqa: PLC0415  slow to import
-    from chatwright.run.serve.limits import Limits  # noqa: PLC0415  likewise
-
     _log()
     import_from_here()
-    limits = Limits(concurrency=concurrency, queue=queue, resume_seconds=resume)
     served = dict(map(_named, named))
-    checks = {name: functools.partial(checked, model) for name, model in served.items()}
-    who: dict[str, Any] = {"api_keys": api_keys, "cors": cors or (), "hosts": [host]}
-    made = create_app(served, **who, limits=limits, page=page, checks=checks)
     program = ctx.meta.get(_PROGRAM)
     listener = _listener(host, 0 if program else port) if fd is None else socket.socket(fileno=fd)
     address = _address(host, listener.getsockname()[1])
-    if program:
-        return _beside(program, made, listener, address, next(iter(served)))
-    from chatwright.run.serve.server import run  # noqa: PLC0415  slow to import
+    with on_ray.models(served, address) as made:
+        from chatwright.asgi import create_app  # noqa: PLC0415  slow to import
+        from chatwright.run.serve.limits import Limits  # noqa: PLC0415  likewise
 
-    _tell(served, address, page=page)
-    reread = made.state.keys.reread_or_warn if api_keys else None
-    run(made, listener, drain_seconds=limits.drain_seconds, on_hangup=reread)
+        at_once = on_ray.at_once(concurrency, len(served))
+        limits = Limits(concurrency=at_once, queue=queue, resume_seconds=resume)
+        checks = {name: functools.partial(checked, model) for name, model in served.items()}
+        who: dict[str, Any] = {"api_keys": api_keys, "cors": cors or (), "hosts": [host]}
+        answering = create_app(made, **who, limits=limits, page=page, checks=checks)
+        if program:
+            return _beside(program, answering, listener, address, next(iter(served)))
+        from chatwright.run.serve.server import run  # noqa: PLC0415  slow to import
+
+        _tell(served, address, page=page)
+        reread = answering.state.keys.reread_or_warn if api_keys else None
+        run(answering, listener, drain_seconds=limits.drain_seconds, on_hangup=reread)
     return 0
 
 
@@ -157,7 +177,8 @@ def _listener(host: str, port: int) -> socket.socket:
 
 def _log() -> None:
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
-    logging.getLogger("chatwright.serve").setLevel(logging.INFO)
+    for part in ("ray", "serve"):
+        logging.getLogger(f"chatwright.{part}").setLevel(logging.INFO)
 
 
 def _reloading(ctx: typer.Context, host: str, port: int) -> int:

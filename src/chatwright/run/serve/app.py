@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from starlette.applications import Starlette
+from starlette.datastructures import Headers
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
@@ -14,10 +15,8 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 from starlette.types import Scope
 
-from chatwright.langchain.model import ChatModel
 from chatwright.run.serve.admission import Admission
 from chatwright.run.serve.apis import APIS, Api
-from chatwright.run.serve.drive import driven
 from chatwright.run.serve.exchange import Exchange, body_of
 from chatwright.run.serve.failures import REQUEST_ID, Failure, HttpError, failure_of, identified
 from chatwright.run.serve.guard import CLIENT, Guard
@@ -30,12 +29,16 @@ from chatwright.run.serve.openapi import references
 from chatwright.run.serve.page import page
 from chatwright.run.serve.responses import RESPONSES_PATHS, responses
 from chatwright.run.serve.resume import Resuming
+from chatwright.run.serve.served import Served
 from chatwright.wires import WIRES
 from chatwright.wires.prompt import Prompt
 from chatwright.wires.wire import Server
 from chatwright.wires.writer import Writer
 
 __all__ = ["App", "app"]
+
+SESSION = "x-session-id"
+"""The header by which a client tells which requests belong together."""
 
 
 @dataclass
@@ -50,7 +53,7 @@ class App:
         checks: What checks models, by their names.
     """
 
-    models: Mapping[str, ChatModel]
+    models: Mapping[str, Served]
     limits: Limits = field(default_factory=Limits)
     keys: Keys | None = None
     page: bool = True
@@ -64,7 +67,7 @@ class App:
         self.metrics.running.set_function(lambda: self.admission.running)
         self.metrics.waiting.set_function(lambda: self.admission.waiting)
 
-    def model(self, name: str) -> ChatModel:
+    def model(self, name: str) -> Served:
         """Return a model.
 
         Raises:
@@ -115,9 +118,9 @@ class App:
         """
         model = self.model(read.model)
         self.check(prompt)
-        drive = driven(model, prompt, f"serve {read.model}")
+        answer = model.answer(prompt, _session(read, scope))
         stream = api.streams_unless_told if read.stream is None else read.stream
-        deltas = drive.stream if stream else drive.whole
+        deltas = answer.stream if stream else answer.whole
         timing = Timing(self.metrics, api.operation, read.model)
         return self.exchange(
             api, deltas, writer, timing, scope=scope, headers=headers, stream=stream
@@ -166,6 +169,12 @@ class App:
         failure = failure_of(error)
         self.metrics.requests.labels(api.operation, "", str(failure.status)).inc()
         return _failed(failure, api.server, headers)
+
+
+def _session(read: Any, scope: Scope) -> str | None:
+    """Return what a request's client says of the session that it belongs to."""
+    told = Headers(scope=scope).get(SESSION) or getattr(read, "prompt_cache_key", None)
+    return told if isinstance(told, str) else None
 
 
 def _endpoint(shared: App, api: Api) -> Any:

@@ -2,7 +2,6 @@
 
 import asyncio
 import functools
-import json
 import time
 import uuid
 from collections.abc import AsyncGenerator, Callable, Mapping
@@ -13,15 +12,13 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from chatwright.deltas import Usage
-from chatwright.langchain.model import ChatModel
 from chatwright.run.serve.admission import Admission
 from chatwright.run.serve.apis import Api
-from chatwright.run.serve.drive import events, parameters_of
 from chatwright.run.serve.exchange import body_of
 from chatwright.run.serve.failures import HttpError, identified
 from chatwright.run.serve.listings import guarded
 from chatwright.run.serve.metrics import Timing
-from chatwright.run.serve.shown import shown, shown_data
+from chatwright.run.serve.served import About, Served
 from chatwright.wires import WIRES
 from chatwright.wires.asked import Asked
 from chatwright.wires.framing import sse_event
@@ -41,7 +38,6 @@ Check: TypeAlias = Callable[[], AsyncGenerator[Mapping[str, Any]]]
 and a `summary`; or `error`, with a `message`. Closing it ends the check."""
 
 _CHECKS_WAITING = 4
-_PARAMETERS = (*ChatCompletion.parameters, "stop")
 
 
 class _Inspected(ChatCompletion):
@@ -99,10 +95,8 @@ class _EventWriter(_Writer):
     def feed(self, delta: Any) -> list[bytes]:
         """Take an event, and return it as a piece of the stream."""
         if delta["event"] == "on_chat_model_end" and not delta["parent_ids"]:
-            self._output = delta["data"].get("output")
-        event = {name: delta[name] for name in ("event", "name", "run_id", "parent_ids")}
-        data = shown_data(delta["event"], delta["data"])
-        return [self._told("event", **event, data=data)]
+            self._output = delta["data"]["output"]
+        return [self._told("event", **delta)]
 
     def answers(self, delta: Any) -> bool:
         """Tell whether an event is a piece of the model's own answer."""
@@ -110,7 +104,7 @@ class _EventWriter(_Writer):
 
     def end(self) -> list[bytes]:
         """Return the cost, where it is known in US dollars, and the end mark."""
-        cost = getattr(self._output, "response_metadata", {}).get("cost") or {}
+        cost = self._answered("response_metadata").get("cost") or {}
         known = cost.get("currency") == "USD"
         told = [self._told("cost", usd=cost["total"])] if known else []
         return [*told, *super().end()]
@@ -118,8 +112,12 @@ class _EventWriter(_Writer):
     @property
     def usage(self) -> Usage | None:
         """The tokens spent, once the answer has ended."""
-        usage = getattr(self._output, "usage_metadata", None)
+        usage = self._answered("usage")
         return Usage(usage["input_tokens"], usage["output_tokens"]) if usage else None
+
+    def _answered(self, name: str) -> Mapping[str, Any]:
+        told = self._output if isinstance(self._output, dict) else {}
+        return told.get(name) or {}
 
 
 def _api(path: str, writer: Callable[[Asked], Writer], operation: str) -> Api:
@@ -167,7 +165,7 @@ def _streaming(api: Api, shared: "App", make: Callable[..., Response]) -> Any:
     return answer
 
 
-def _asked(shared: "App", body: Any) -> tuple[str, ChatModel, Prompt]:
+def _asked(shared: "App", body: Any) -> tuple[str, Served, Prompt]:
     """Return the model's name, the model, and what it is asked."""
     read = _Inspected.read(body)
     prompt = read.prompt()
@@ -178,7 +176,7 @@ def _asked(shared: "App", body: Any) -> tuple[str, ChatModel, Prompt]:
 
 def _answer(shared: "App", body: Any, **more: Any) -> Response:
     name, model, prompt = _asked(shared, body)
-    told = functools.partial(events, model, prompt, f"serve {name}")
+    told = functools.partial(model.events, prompt)
     timing = Timing(shared.metrics, _ANSWER.operation, name)
     writer = _EventWriter(Asked(model=name, messages=()))
     return shared.exchange(_ANSWER, told, writer, timing, **more)
@@ -198,25 +196,26 @@ def _check(shared: "App", body: Any, *, checking: Admission, **more: Any) -> Res
 
 
 async def _explain(request: Request, shared: "App") -> Any:
-    name, model, prompt = _asked(shared, await body_of(request, shared.limits))
-    given: dict[str, Any] = parameters_of(model, prompt, f"serve {name}")
-    explain = functools.partial(model.explain, [*prompt.messages], **given)
-    return {"request": shown(await asyncio.to_thread(explain))}  # a template may have to be loaded
+    _, model, prompt = _asked(shared, await body_of(request, shared.limits))
+    return {"request": await model.explained(prompt)}
 
 
 async def _models(_: Request, shared: "App") -> Any:
-    told = functools.partial(_about, shared)
-    return {"models": [await asyncio.to_thread(told, *each) for each in shared.models.items()]}
+    told = [
+        _told(shared, name, await asyncio.to_thread(model.about))
+        for name, model in shared.models.items()
+    ]
+    return {"models": told}
 
 
-def _about(shared: "App", name: str, model: ChatModel) -> dict[str, Any]:
+def _told(shared: "App", name: str, about: About) -> dict[str, Any]:
     return {
         "name": name,
-        "class": type(model).__name__,
-        "inputs": ["text", *sorted(model.capabilities().inputs)],
+        "class": about.kind,
+        "inputs": ["text", *about.inputs],
         "tools": True,  # where the source can't, the model does it for it
         "structured": True,
-        "parameters": [each for each in _PARAMETERS if each == "stop" or model.takes(each)],
-        "profile": json.loads(json.dumps(model.profile, default=str)),
+        "parameters": about.parameters,
+        "profile": about.profile,
         "checkable": name in shared.checks,
     }

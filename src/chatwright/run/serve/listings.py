@@ -11,9 +11,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from chatwright.langchain.model import ChatModel
 from chatwright.run.serve.exchange import body_of
 from chatwright.run.serve.failures import REQUEST_ID, HttpError, failure_of, identified
+from chatwright.run.serve.served import Served
 from chatwright.wires import WIRES
 from chatwright.wires.anthropic.request import CountTokens
 from chatwright.wires.ollama.request import Show
@@ -112,18 +112,19 @@ async def _count(request: Request, shared: "App") -> Any:
     body = CountTokens.read(await body_of(request, shared.limits))
     model = shared.model(body.model)
     tools, _ = body.functions()
-    if not isinstance(model, ChatModel) or not model.has_tokenizer():
+    if not model.about().counts_tokens:
         raise HttpError(404, f"{body.model} has no tokenizer, so that tokens can't be counted")
-    return {"input_tokens": model.get_num_tokens_from_messages(body.conversation(), tools or None)}
+    return {"input_tokens": await model.count(body.conversation(), tools)}
 
 
-def _shown(name: str, model: Any, shared: "App") -> dict[str, Any]:
+def _shown(name: str, model: Served, shared: "App") -> dict[str, Any]:
+    kind = model.about().kind
     made = datetime.fromtimestamp(shared.started, UTC).isoformat()
     details = {
         "parent_model": "",
         "format": "chatwright",
-        "family": type(model).__name__,
-        "families": [type(model).__name__],
+        "family": kind,
+        "families": [kind],
         "parameter_size": "",
         "quantization_level": "",
     }
@@ -149,11 +150,9 @@ async def _show(request: Request, shared: "App") -> Any:
     return _details(name, shared.model(name), shared)
 
 
-def _details(name: str, model: Any, shared: "App") -> dict[str, Any]:
-    abilities = ["completion"]
-    if isinstance(model, ChatModel):
-        abilities.append("tools")
-        abilities += ["vision"] if "image" in model.capabilities().inputs else []
+def _details(name: str, model: Served, shared: "App") -> dict[str, Any]:
+    abilities = ["completion", "tools"]
+    abilities += ["vision"] if "image" in model.about().inputs else []
     shown = _shown(name, model, shared)
     return {
         "modelfile": "",
