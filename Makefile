@@ -35,7 +35,7 @@ serve: $(VENV)/.chat
 test: $(VENV)/.test
 	$(BIN)/python tests/both.py
 
-test-long: $(VENV)/.test $(OLDEST)/.made $(LITELLM)/.made $(CLIENTS)/.made $(LANGCHAIN)/.made $(NODE)/.made
+test-long: $(VENV)/.ray $(OLDEST)/.made $(LITELLM)/.made $(CLIENTS)/.made $(LANGCHAIN)/.made $(NODE)/.made
 	LITELLM=$(CURDIR)/$(LITELLM)/bin/litellm $(BIN)/python tests/long.py $(OLDEST)/bin/python $(LANGCHAIN)
 
 # Half an hour: check's verdict on each model of the corpus.
@@ -78,6 +78,11 @@ $(VENV)/.test: pyproject.toml constraints.txt | $(BIN)/pip
 	@command -v chromium >/dev/null || $(APT) || \
 		echo "Chromium can't be installed: the page of reports is not tested in a browser"
 	@touch $(VENV)/.chat $@
+
+# Beside all else: replicas run what their server does. For the long suite alone: it is 300 MB.
+$(VENV)/.ray: $(VENV)/.test
+	$(INSTALL) '.[fuzz,gguf,prices,ray,serve,test]'
+	@touch $@
 
 $(OLDEST)/.made: pyproject.toml constraints-oldest.txt
 	$(PYTHON) -m venv $(OLDEST)

@@ -27,8 +27,8 @@ from langchain_core.messages import BaseMessage
 from chatwright.core.loop import shared_loop
 from chatwright.errors import MissingExtraError
 from chatwright.langchain.model import ChatModel
+from chatwright.run.conforming import Conforming
 from chatwright.run.scale import Scale
-from chatwright.run.serve.conforming import Conforming
 from chatwright.run.serve.failures import Failure, HttpError, failure_of
 from chatwright.run.serve.served import About, Answer, Local, Served
 from chatwright.wires.prompt import Prompt
