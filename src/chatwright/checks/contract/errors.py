@@ -179,6 +179,7 @@ def _telling(received: Received) -> Iterator[Any]:
         body = {**writer.whole(), "status": "failed", "error": error}
         yield Refuse(200, body=json.dumps(body).encode())
         return
+    writer.begin()  # it has gone out
     yield from ("half ", "an ")
     yield from (Bytes(b"".join(writer.fail(500, "overloaded"))), Cut(politely=True))
 

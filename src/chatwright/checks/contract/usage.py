@@ -14,7 +14,7 @@ from chatwright.checks.rulebook import rule
 from chatwright.checks.targets.backends import OnUpstream
 from chatwright.checks.trial import LOOK_UP, Trial
 from chatwright.deltas import Finish, ToolCallDelta, Usage
-from chatwright.testing import Bytes, Cut, Received
+from chatwright.testing import Received, Refuse
 
 COUNTS = ("input_tokens", "output_tokens", "total_tokens")
 ODD_NAME = "checked/model:1.5-Q4"
@@ -114,7 +114,8 @@ def _at_the_start(received: Received) -> Iterator[Any]:
     writer.known = counts
     start = [*writer.begin(), *writer.feed("The mat."), *writer.feed(counts)]
     end = _INPUT.sub(b"", b"".join(writer.end()))
-    yield from (Bytes(b"".join(start) + end), Cut(politely=True))
+    head = {"Content-Type": received.wire.media_type}
+    yield Refuse(200, headers=head, body=b"".join(start) + end)
 
 
 @rule(

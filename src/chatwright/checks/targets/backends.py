@@ -214,7 +214,12 @@ def _unknown_choice(received: Received) -> Refuse | None:
     kinds = "an object" if anthropic else "a string or an object"
     if choice is not None and not isinstance(choice, Mapping if anthropic else Mapping | str):
         return Refuse(400, f"tool_choice: {choice!r} is not {kinds}")
-    kind = choice.get("type") if isinstance(choice, Mapping) else None
+    named = choice if isinstance(choice, Mapping) else {}
+    inner = named.get("function")
+    name = (inner if isinstance(inner, Mapping) else named).get("name", "")
+    if not isinstance(name, str):
+        return Refuse(400, f"tool_choice: the name {name!r} is not a string")
+    kind = named.get("type")
     if not anthropic or kind in (None, "auto", "any", "tool", "none"):
         return None
     return Refuse(400, f"tool_choice: the type {kind!r} is none of auto, any, tool, none")
