@@ -1004,7 +1004,16 @@ def test_a_batch_of_a_table_is_converted_piece_by_piece():
     assert most < 16 << 20
 
 
-@pytest.mark.parametrize("suffix", ["jsonl", "csv", "jsonl.gz", "jsonl.zst", "parquet"])
+@pytest.mark.parametrize(
+    "suffix",
+    [
+        "parquet",
+        *(
+            pytest.param(e, marks=pytest.mark.long)
+            for e in ("jsonl", "csv", "jsonl.gz", "jsonl.zst")
+        ),
+    ],
+)
 def test_memory_does_not_grow_with_the_file(suffix):
     sizes = []
     for count in (10_000, 40_000):
