@@ -234,7 +234,7 @@ class Roundabout(Full):
     [
         (NeedsMore, {}, "tenant"),
         (NeedsMore, {"upstream": "none"}, "can't be made"),
-        (Roundabout, {}, r"asked for /m0/v1/elsewhere; the address it is given is a base"),
+        (Roundabout, {}, r"asked for /elsewhere below its address"),
         (lambda base_url: Full(base_url=base_url).with_retry(), {}, "RunnableRetry, which is no"),
         (Roundabout(base_url="http://127.0.0.1:9"), {}, "upstream='none'"),
     ],

@@ -127,7 +127,7 @@ HONEST_FAILS = {
     "reasoner_subclass": {"O4": OPENAI_PARSING, "M8": OPENAI_REFUSAL},
 }
 
-_ASKED = "{} asked for {} below its address: a wire of its own"
+_ASKED = "{} asked for {} below its address, which is of no wire"
 UNREACHABLE = {
     # Wires of their own, which no fake upstream speaks: what the command says.
     "urllib_blocking": _ASKED.format("DeptServerChat", "/generate"),

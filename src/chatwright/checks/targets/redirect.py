@@ -134,8 +134,8 @@ def _strayed(name: str, paths: Sequence[str]) -> str:
         return f"{name} asked for {', '.join(paths)}; the address it is given is a base, to add to"
     speaks = ", ".join(wire.path for wire in WIRES.values())
     return (
-        f"{name} asked for {', '.join(below)} below its address: a wire of its own, which the fake "
-        f"upstream does not speak (it answers {speaks})"
+        f"{name} asked for {', '.join(below)} below its address, which is of no wire that the fake "
+        f"upstream speaks ({speaks})"
     )
 
 
