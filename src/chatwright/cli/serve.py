@@ -114,7 +114,7 @@ def serve(
     program = ctx.meta.get(_PROGRAM)
     listener = _listener(host, 0 if program else port) if fd is None else socket.socket(fileno=fd)
     address = _address(host, listener.getsockname()[1])
-    with on_ray.models(served, address) as made:
+    with listener, on_ray.models(served, address) as made:
         from chatwright.asgi import create_app  # noqa: PLC0415  slow to import
         from chatwright.run.serve.limits import Limits  # noqa: PLC0415  likewise
 

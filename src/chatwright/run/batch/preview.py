@@ -94,6 +94,7 @@ class Estimate:
         """Return what there is to tell."""
         cost = "" if self.cost is None else f", {self.cost:.2f} USD"
         took = "" if self.seconds is None else f", {self.seconds / 60:.1f} minutes at this pace"
+        took = "" if self.seconds is None else f", {self.seconds / 60:.1f} minutes at this pace"
         return (
             f"by {self.sample} rows, all {self.rows} take about {self.tokens[0]} tokens in and "
             f"{self.tokens[1]} out{cost}{took}"
@@ -115,9 +116,10 @@ def estimate(run: Run, sample: Stats) -> Estimate:
         rows = sum(1 for _ in run.source)
     if run.options.limit is not None:
         rows = min(rows, run.options.limit)
-    share = rows / max(1, sample.done)
-    tokens = (round(sample.tokens[0] * share), round(sample.tokens[1] * share))
-    paid = run.provider.share if run.provider else 1.0
-    cost = None if sample.cost is None else sample.cost * share * paid
-    seconds = None if run.provider else sample.seconds * share
-    return Estimate(rows, sample.done, tokens, cost, seconds)
+    kept = sample.kept  # an earlier sample tells as much, but for how long it took
+    answers = sample.done + kept.answers
+    share = rows / max(1, answers)
+    tokens = tuple(round((a + b) * share) for a, b in zip(sample.tokens, kept.tokens, strict=True))
+    cost = (sample.cost or 0.0) + kept.cost
+    seconds = sample.seconds * rows / sample.done if sample.done else None
+    return Estimate(rows, answers, (tokens[0], tokens[1]), cost * share or None, seconds)
