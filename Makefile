@@ -23,7 +23,7 @@ INSTALL := $(PIP) install --no-compile -c constraints.txt -e
 # Packages are compiled when they are first imported, and not again by each process that tests start.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: chat serve test test-long test-wild lint bench conformance docs screenshot clean
+.PHONY: chat serve test test-long test-ray test-wild lint bench conformance docs screenshot clean
 .DELETE_ON_ERROR:
 
 chat: $(VENV)/.chat
@@ -35,8 +35,12 @@ serve: $(VENV)/.chat
 test: $(VENV)/.test
 	$(BIN)/python tests/both.py
 
-test-long: $(VENV)/.ray $(OLDEST)/.made $(LITELLM)/.made $(CLIENTS)/.made $(LANGCHAIN)/.made $(NODE)/.made
+test-long: $(VENV)/.test $(OLDEST)/.made $(LITELLM)/.made $(CLIENTS)/.made $(LANGCHAIN)/.made $(NODE)/.made
 	LITELLM=$(CURDIR)/$(LITELLM)/bin/litellm $(BIN)/python tests/long.py $(OLDEST)/bin/python $(LANGCHAIN)
+
+# Ten minutes: a cluster of two workers on this machine.
+test-ray: $(VENV)/.ray
+	$(BIN)/python -m pytest -m long tests/run/serve/test_on_ray.py
 
 # Half an hour: check's verdict on each model of the corpus.
 test-wild: $(VENV)/.test
@@ -79,7 +83,7 @@ $(VENV)/.test: pyproject.toml constraints.txt | $(BIN)/pip
 		echo "Chromium can't be installed: the page of reports is not tested in a browser"
 	@touch $(VENV)/.chat $@
 
-# Beside all else: replicas run what their server does. For the long suite alone: it is 300 MB.
+# Beside all else: replicas run what their server does. For `make test-ray` alone: it is 300 MB.
 $(VENV)/.ray: $(VENV)/.test
 	$(INSTALL) '.[fuzz,gguf,prices,ray,serve,test]'
 	@touch $@
