@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import timedelta
 from itertools import islice
 from typing import Any
 
@@ -93,8 +94,7 @@ class Estimate:
     def line(self) -> str:
         """Return what there is to tell."""
         cost = "" if self.cost is None else f", {self.cost:.2f} USD"
-        took = "" if self.seconds is None else f", {self.seconds / 60:.1f} minutes at this pace"
-        took = "" if self.seconds is None else f", {self.seconds / 60:.1f} minutes at this pace"
+        took = "" if self.seconds is None else f", {timedelta(seconds=round(self.seconds))} at this pace"
         return (
             f"by {self.sample} rows, all {self.rows} take about {self.tokens[0]} tokens in and "
             f"{self.tokens[1]} out{cost}{took}"
@@ -121,5 +121,6 @@ def estimate(run: Run, sample: Stats) -> Estimate:
     share = rows / max(1, answers)
     tokens = tuple(round((a + b) * share) for a, b in zip(sample.tokens, kept.tokens, strict=True))
     cost = (sample.cost or 0.0) + kept.cost
-    seconds = sample.seconds * rows / sample.done if sample.done else None
+    here = sample.done and run.provider is None  # a provider's batches take their own time
+    seconds = sample.seconds * rows / sample.done if here else None
     return Estimate(rows, answers, (tokens[0], tokens[1]), cost * share or None, seconds)
