@@ -24,7 +24,15 @@ from langchain_core.runnables.config import ensure_config
 from langchain_core.utils.utils import LC_ID_PREFIX
 from langchain_core.utils.uuid import uuid7
 
-__all__ = ["Unheard", "UnheardStream", "aquietly", "is_unheard", "unheard"]
+__all__ = [
+    "Unheard",
+    "UnheardStream",
+    "aquietly",
+    "has_detours",
+    "identified",
+    "is_unheard",
+    "unheard",
+]
 
 _WAY = (
     *("invoke", "generate_prompt", "generate", "stream"),
@@ -109,16 +117,23 @@ def _listeners(model: BaseChatModel, config: RunnableConfig) -> CallbackManager 
     """Return the manager of a call that nobody listens to, and None if somebody does."""
     if not _is_cores(type(model)):
         return None
+    given, metadata = config.get("callbacks"), config.get("metadata")
+    own = model.metadata
+    is_alone = not given and not metadata
     heard = CallbackManager.configure(
-        config.get("callbacks"),
+        given,
         model.callbacks,
         model.verbose,
         config.get("tags"),
         model.tags,
-        config.get("metadata"),
-        model.metadata,
+        metadata,
+        None if is_alone else own,
     )
-    return None if heard.handlers else heard
+    if heard.handlers:
+        return None
+    if is_alone and own:  # what core would merge it with is empty
+        heard.metadata.update(own)
+    return heard
 
 
 def _messages(model: BaseChatModel, asked: Any) -> list[BaseMessage]:
@@ -230,6 +245,25 @@ def is_unheard(model: BaseChatModel) -> bool:
     return unheard(model, "", ensure_config(), {}, AsyncCallbackManagerForLLMRun) is not None
 
 
+def has_detours(model: Any, parameters: Mapping[str, Any]) -> bool:
+    """Tell whether core does anything around a model's answer in a call that nobody listens to.
+
+    Args:
+        model: A `ChatModel`.
+        parameters: The call's parameters.
+    """
+    has_cache = model.cache is not False and (model.cache or get_llm_cache() is not None)
+    streams = model.streaming or model.disable_streaming or "stream" in parameters
+    return bool(has_cache or streams or model.rate_limiter)
+
+
+def identified(message: AIMessage, run_id: uuid.UUID) -> AIMessage:
+    """Return an answer with the id that core gives it."""
+    if message.id is None:
+        message.id = f"{LC_ID_PREFIX}-{run_id}-0"
+    return message
+
+
 async def aquietly(
     model: Any, messages: list[BaseMessage], stop: list[str] | None, parameters: dict[str, Any]
 ) -> AIMessage:
@@ -241,14 +275,6 @@ async def aquietly(
         stop: The stop sequences.
         parameters: The call's other parameters.
     """
-    run_id = uuid7()
-    manager = AsyncCallbackManagerForLLMRun(run_id=run_id, handlers=[], inheritable_handlers=[])
-    has_cache = model.cache is not False and (model.cache or get_llm_cache() is not None)
-    if has_cache or model.rate_limiter or model.streaming or model.disable_streaming:
-        result = await model._agenerate_with_cache(messages, stop, manager, **parameters)  # noqa: SLF001  ours
-    else:
-        result = await model._agenerate(messages, stop, manager, **parameters)  # noqa: SLF001  likewise
-    message: AIMessage = result.generations[0].message
-    if message.id is None:
-        message.id = f"{LC_ID_PREFIX}-{run_id}-0"
-    return message
+    manager = AsyncCallbackManagerForLLMRun(run_id=uuid7(), handlers=[], inheritable_handlers=[])
+    answer: AIMessage = await model._answer(messages, manager, parameters, stop)  # noqa: SLF001  ours
+    return answer
