@@ -7,7 +7,7 @@ itself in the place of core's own, nothing of that is seen by anybody, and it is
 
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 from langchain_core.callbacks import (
     AsyncCallbackManagerForLLMRun,
@@ -17,7 +17,7 @@ from langchain_core.callbacks import (
 from langchain_core.globals import get_llm_cache
 from langchain_core.language_models import BaseChatModel, chat_models
 from langchain_core.language_models._utils import _normalize_messages
-from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
+from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, HumanMessage
 from langchain_core.outputs import ChatGenerationChunk
 from langchain_core.runnables import RunnableConfig
 from langchain_core.runnables.config import ensure_config
@@ -137,6 +137,8 @@ def _listeners(model: BaseChatModel, config: RunnableConfig) -> CallbackManager 
 
 
 def _messages(model: BaseChatModel, asked: Any) -> list[BaseMessage]:
+    if type(asked) is str:
+        return [HumanMessage(asked)]
     return _normalize_messages(model._convert_input(asked).to_messages())  # noqa: SLF001  core's own way
 
 
@@ -214,9 +216,9 @@ class UnheardStream:
 
     def _fed(self, chunk: ChatGenerationChunk) -> AIMessageChunk:
         """Return a chunk as the caller gets it."""
-        message = cast("AIMessageChunk", chunk.message)
+        message: AIMessageChunk = chunk.message  # type: ignore[assignment]  # ours are
         if message.id is None:
-            message.id = self._id
+            _name(message, self._id)
         if chunk.generation_info:
             message.response_metadata = {**chunk.generation_info, **message.response_metadata}
         self._last = message
@@ -260,8 +262,14 @@ def has_detours(model: Any, parameters: Mapping[str, Any]) -> bool:
 def identified(message: AIMessage, run_id: uuid.UUID) -> AIMessage:
     """Return an answer with the id that core gives it."""
     if message.id is None:
-        message.id = f"{LC_ID_PREFIX}-{run_id}-0"
+        _name(message, f"{LC_ID_PREFIX}-{run_id}-0")
     return message
+
+
+def _name(message: AIMessage, its_id: str) -> None:
+    """Set a message's id past pydantic, which takes a tenth of a token's time for it."""
+    message.__dict__["id"] = its_id
+    message.__pydantic_fields_set__.add("id")
 
 
 async def aquietly(
