@@ -36,7 +36,7 @@ def test_it_knows_what_a_dict_knows(rows, earlier):
                     new.setdefault(each, place)
             assert held.extend([*new], [*new.values()]) == len(new)
             known |= new
-        for place, (content, own) in enumerate(rows, place + 1):
+        for at, (content, own) in enumerate(rows, place + 1):
             each = mark(key(content), own)
             [found] = held.find([each])
             if each in known:
@@ -45,9 +45,9 @@ def test_it_knows_what_a_dict_knows(rows, earlier):
             else:
                 same = [p for m, p in known.items() if m[:8] == each[:8]]
                 assert found in same if same else found == NEW
-                held.add(each, place, met=place % 2 == 0)
-                known[each] = place
-                met |= {each} if place % 2 == 0 else set()
+                held.add(each, at, met=at % 2 == 0)
+                known[each] = at
+                met |= {each} if at % 2 == 0 else set()
             assert len(held) == len(known)
         assert held.places([*known, mark(key(99), None)]) == [*known.values(), None]
         for each in known:
