@@ -27,9 +27,10 @@ MAY = {
     ),
     "asgi": ({"errors", "run", "wrap"}, {"starlette"}),
     "batch": ({"errors", "langchain", "run", "wrap"}, set()),
+    "doctor": ({"batch", "core", "wrap"}, {"packaging"}),
     "testing": ({"deltas", "langchain", "testing", "wires"}, {"pydantic"}),
     "cli": (
-        {"asgi", "batch", "checks", "cli", "errors", "run", "wrap"},
+        {"asgi", "batch", "checks", "cli", "doctor", "errors", "run", "wrap"},
         {"chatwright", "langchain_core", "pydantic", "rich", "typer"},
     ),
     "__main__": ({"cli"}, set()),
