@@ -123,9 +123,7 @@ def hidden(deltas: Sequence[Delta], secrets: Secrets) -> list[Delta]:
     return made
 
 
-def _cut(
-    texts: Sequence[str], spans: Callable[[str], Sequence[tuple[int, int]]]
-) -> Sequence[str]:
+def _cut(texts: Sequence[str], spans: Callable[[str], Sequence[tuple[int, int]]]) -> Sequence[str]:
     """Return the pieces of a text with what stands in the spans of the whole hidden."""
     found = spans("".join(texts))
     if not found:
@@ -148,7 +146,7 @@ def _channel(delta: Delta) -> Hashable:
     if isinstance(delta, str | Text):
         return "text"
     if isinstance(delta, Reasoning | Refusal):
-        return type(delta)
+        return type(delta).__name__
     if isinstance(delta, ToolCallDelta) and isinstance(delta.args, str):
         return ("call", delta.index)
     return None
