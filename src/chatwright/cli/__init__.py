@@ -98,6 +98,6 @@ def _options(
     pass
 
 
-from chatwright.cli import batch, chat, check, explain, models, probe, pull, serve  # noqa: E402  they register
+from chatwright.cli import batch, cassette, chat, check, explain, models, probe, pull, serve  # noqa: E402  they register
 
-_ = (batch, chat, check, explain, models, probe, pull, serve)
+_ = (batch, cassette, chat, check, explain, models, probe, pull, serve)

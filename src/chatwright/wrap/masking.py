@@ -48,7 +48,6 @@ class Mask:
             return text
         return _pattern(frozenset(self._secrets)).sub("***", text)
 
-
     def spans(self, text: str) -> list[tuple[int, int]]:
         """Return where secrets stand in a text: their starts and ends, in order."""
         if not self._secrets:

@@ -13,7 +13,7 @@ from typing import Any
 from chatwright.errors import CassetteError, MissingExtraError
 from chatwright.wrap.recording.requests import key_of
 
-__all__ = ["CUT", "Exchange", "add", "read", "write"]
+__all__ = ["CUT", "Exchange", "add", "extend", "read"]
 
 VERSION = 1
 HEADER = "chatwright_cassette"
@@ -130,16 +130,15 @@ def add(path: Path, exchange: Exchange, *, in_place: bool = False) -> None:
         _replace(path, [*kept, exchange])
 
 
-def write(path: Path, exchanges: Iterable[Exchange]) -> None:
-    """Write a cassette of these exchanges, in place of what is there.
+def extend(path: Path, exchanges: Iterable[Exchange]) -> None:
+    """Put exchanges into a cassette, each behind those of an equal request.
 
     Raises:
-        MissingExtraError: filelock is not installed.
-        OSError: It can't be written.
+        CassetteError, MissingExtraError, OSError: As `add`.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with _lock(path):
-        _replace(path, exchanges)
+        _replace(path, [*read(path), *exchanges])
 
 
 def _replace(path: Path, exchanges: Iterable[Exchange]) -> None:

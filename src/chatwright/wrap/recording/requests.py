@@ -2,7 +2,7 @@
 
 import dataclasses
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from langchain_core.messages import BaseMessage
@@ -19,7 +19,7 @@ from chatwright.wrap.recording.secrets import HIDDEN
 from chatwright.wrap.runnable import ChatRunnable
 from chatwright.wrap.runnable.chat_models import chat_models
 
-__all__ = ["key_of", "written"]
+__all__ = ["key_of", "read", "written"]
 
 _SAMPLING = frozenset(
     {
@@ -54,20 +54,23 @@ def written(model: ChatModel, request: Request) -> dict[str, Any]:
     if request.stop and not model.include_stop:
         values["include_stop"] = False
     body = {name: _plain(each, name) for name, each in values.items()}
-    body["messages"] = _numbered([_message(m) for m in _normalized(model, request)])
+    body["messages"] = read(request.messages)
     return body
+
+
+def read(messages: Sequence[BaseMessage]) -> list[Any]:
+    """Return messages as they are recorded: in OpenAI's form, calls called by their numbers."""
+    made = [
+        _message(each)
+        for message in messages
+        for each in normalized([message], inputs=_EVERY_MEDIUM, keep_reasoning=True, model="it")
+    ]
+    return _numbered(made)
 
 
 def key_of(body: Mapping[str, Any]) -> str:
     """Return the text by which requests are compared and sorted."""
     return json.dumps(body, sort_keys=True, ensure_ascii=False)
-
-
-def _normalized(model: ChatModel, request: Request) -> Iterator[BaseMessage]:
-    for each in request.messages:
-        yield from normalized(
-            [each], inputs=_EVERY_MEDIUM, keep_reasoning=True, model=model.model_name
-        )
 
 
 def _message(message: BaseMessage) -> Any:
