@@ -19,11 +19,12 @@ def written(error: Exception, secrets: Secrets) -> dict[str, Any]:
     Fields that are no JSON, a response for one, are left out.
     """
     fields = {name: each for name, each in vars(error).items() if not name.startswith("__")}
-    arguments: list[Any] = [*error.args]
-    if isinstance(error, InterruptedAnswerError):
-        told = [{"id": each.id, "value": each.value} for each in error.interrupts]
-        fields["interrupts"], arguments = told, [str(error)]
     kind = type(error)
+    told = error.__reduce__()  # of Python's own, an `OSError` has a file's name there alone
+    arguments = [*(told[1] if _is_pythons(kind) and isinstance(told, tuple) else error.args)]
+    if isinstance(error, InterruptedAnswerError):
+        fields["interrupts"] = [{"id": each.id, "value": each.value} for each in error.interrupts]
+        arguments = [str(error)]
     entry = {
         "type": f"{kind.__module__}:{kind.__qualname__}",
         "text": secrets.shown(str(error)),
@@ -66,11 +67,15 @@ def _class(named: str) -> type[Exception] | None:
     return found if isinstance(found, type) and issubclass(found, Exception) else None
 
 
+def _is_pythons(kind: type[Exception]) -> bool:
+    return kind.__module__ == "builtins"
+
+
 def _rebuilt(kind: type[Exception], arguments: list[Any], fields: dict[str, Any]) -> Exception:
     if issubclass(kind, InterruptedAnswerError):
         told = (types.SimpleNamespace(**each) for each in fields["interrupts"])
         fields = {**fields, "interrupts": tuple(told)}
-    if kind.__module__ == "builtins":
+    if _is_pythons(kind):
         error = kind(*arguments)
     else:  # past its `__init__`, which may want what no file holds
         error = kind.__new__(kind, *arguments)
