@@ -15,7 +15,6 @@ from langchain_core.output_parsers import StrOutputParser
 from langchain_core.prompts import ChatPromptTemplate
 from langchain_openai import ChatOpenAI
 from pydantic import BaseModel
-from wrap.runnable.inner import Native, Plain, Streaming
 
 from chatwright import (
     Block,
@@ -35,6 +34,7 @@ from chatwright import (
     recorded,
 )
 from chatwright.testing import Pause, Raise, Refuse, ScriptedModel, Upstream
+from wrap.runnable.inner import Native, Plain, Streaming
 
 SCRIPT = [
     Reasoning("hm"),
