@@ -3,6 +3,8 @@
 import base64
 import functools
 import json
+import sys
+import threading
 from urllib.parse import quote
 
 import pytest
@@ -12,7 +14,7 @@ from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage
 from langchain_core.outputs import ChatGeneration, ChatResult
 from langchain_openai import ChatOpenAI
-from pydantic import SecretStr
+from pydantic import BaseModel, SecretStr
 
 from chatwright import (
     Block,
@@ -267,3 +269,32 @@ def test_a_model_that_holds_itself_is_no_endless_search():
     ring = Ring()
     ring.me = [ring]
     assert Secrets(ring).shown(KEY) == "***"
+
+
+def test_what_others_change_meanwhile_can_be_searched():
+    class Busy(BaseModel):
+        tasks: set = set(range(100))
+        named: dict = {n: n for n in range(100)}
+        api_key: str = KEY
+
+    busy, done = Busy(), threading.Event()
+
+    def change():
+        n = 1000
+        while not done.is_set():
+            n += 1
+            busy.tasks ^= {n, n - 7}
+            busy.named[n] = busy.named.pop(n - 1, 0)
+            busy.__dict__[f"x{n % 5}"] = busy.__dict__.pop(f"x{(n + 1) % 5}", 0)
+
+    thread = threading.Thread(target=change)
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    thread.start()
+    try:
+        for _ in range(100):
+            assert Secrets(busy).shown(KEY) == "***"
+    finally:
+        sys.setswitchinterval(interval)
+        done.set()
+        thread.join()

@@ -10,10 +10,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, ClassVar, Self
 
-from langchain_core.language_models import BaseChatModel, ModelProfile
-from langchain_core.language_models.base import LangSmithParams
+from langchain_core.language_models import ModelProfile
 from langchain_core.runnables import RunnableConfig
-from pydantic import Field
+from pydantic import Field, SecretStr
 
 from chatwright.core.bridge import Either
 from chatwright.deltas import Delta
@@ -23,6 +22,7 @@ from chatwright.langchain.model import ChatModel
 from chatwright.langchain.plan import Plan
 from chatwright.langchain.request import Request
 from chatwright.langchain.run import Inside, Run
+from chatwright.langchain.settings import PLUMBING, Settings
 from chatwright.wrap.function import chat_model
 from chatwright.wrap.recording.requests import written
 from chatwright.wrap.recording.secrets import Secrets
@@ -74,16 +74,14 @@ def recorded(
 def on_tape(model: Any, tape: Tape) -> ChatModel:
     """Return a model that is recorded on a tape, which others may share."""
     inner = chat_model(model)
-    taken = BaseChatModel.model_fields.keys() - {"cache", "profile", "rate_limiter"}
-    fields = {name: getattr(inner, name) for name in taken}
-    kept = ("include_stop", "model_name", "streaming")
-    return RecordedModel(
-        **fields,
-        **{name: getattr(inner, name) for name in kept},
-        cache=False,  # or what is in a cache would not be recorded
-        inner=inner,
-        tape=tape,
-    )
+    fields = {name: getattr(inner, name) for name in (*_SHARED, *_PLUMBING)}
+    key = inner.api_key if isinstance(inner.api_key, SecretStr) else None  # or what makes one
+    # What a cache has would not be recorded.
+    return RecordedModel(**fields, cache=False, api_key=key, inner=inner, tape=tape)
+
+
+_PLUMBING = tuple(PLUMBING - {"cache", "profile", "rate_limiter"})
+_SHARED = tuple(Settings.model_fields.keys() - PLUMBING - {"api_key"})
 
 
 class RecordedModel(ChatModel):
@@ -107,8 +105,16 @@ class RecordedModel(ChatModel):
             functools.partial(self._read, request), functools.partial(self._aread, request)
         )
 
+    def in_force(self) -> ChatModel:
+        """Return the inner one with what has been set on this one since, if anything has."""
+        values = {name: getattr(self, name) for name in _SHARED}
+        changed = {name: v for name, v in values.items() if v != getattr(self.inner, name)}
+        if self.api_key is not None and self.api_key != self.inner.api_key:
+            changed["api_key"] = self.api_key
+        return self.inner.model_copy(update=changed) if changed else self.inner
+
     def _read(self, request: Request) -> Iterator[Delta]:
-        asking = _Asking(self.inner, self.tape, request)
+        asking = _Asking(self.in_force(), self.tape, request)
         for wait, delta in asking.replayed():
             time.sleep(wait)
             yield delta
@@ -120,7 +126,7 @@ class RecordedModel(ChatModel):
                     yield asking.heard(delta)
 
     async def _aread(self, request: Request) -> AsyncIterator[Delta]:
-        asking = _Asking(self.inner, self.tape, request)
+        asking = _Asking(self.in_force(), self.tape, request)
         for wait, delta in asking.replayed():
             await asyncio.sleep(wait)
             yield delta
@@ -156,7 +162,7 @@ class RecordedModel(ChatModel):
 
     def explained(self, request: Request) -> dict[str, Any]:
         """Return the request as it is recorded and compared, without secrets."""
-        asking = _Asking(self.inner, self.tape, request)
+        asking = _Asking(self.in_force(), self.tape, request)
         hidden: dict[str, Any] = asking.secrets.hide(asking.body)
         return hidden
 
@@ -166,12 +172,12 @@ class RecordedModel(ChatModel):
     def _resolve_model_profile(self) -> ModelProfile:
         return self.inner.profile or {}
 
-    def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
-        return self.inner._get_ls_params(stop, **kwargs)  # noqa: SLF001  its own
+    def _get_llm_string(self, stop: list[str] | None = None, **kwargs: Any) -> str:
+        return self.in_force()._get_llm_string(stop, **kwargs)  # noqa: SLF001  its own
 
     @property
     def _identifying_params(self) -> dict[str, Any]:
-        return self.inner._identifying_params  # noqa: SLF001  its own
+        return self.in_force()._identifying_params  # noqa: SLF001  its own
 
     @property
     def _llm_type(self) -> str:

@@ -156,7 +156,7 @@ def _found(holders: Iterable[Any]) -> Iterator[str]:
             yield from _of_text(name, value)
         elif not isinstance(value, _ATOMS) and id(value) not in seen:
             seen.add(id(value))
-            stack += itertools.islice(_inside(name, value), _MOST)
+            stack += _inside(name, value)
 
 
 def _of_text(name: str, value: bytes | str) -> Iterator[str]:
@@ -185,13 +185,13 @@ def _of_url(url: str) -> Iterator[str]:
 
 def _inside(name: str, value: Any) -> Iterator[tuple[str, Any]]:
     """Yield what an object holds, each by its name; what a secret name holds has that name."""
-    if isinstance(value, Mapping):
-        for key, each in value.items():
+    if isinstance(value, dict) or "Headers" in type(value).__name__:  # others may be made as read
+        for key, each in _members(value.items()):
             told = key.decode("latin-1") if isinstance(key, bytes) else str(key)
             hides = is_secret(name) or (_are_headers(name) and told.lower() not in _HARMLESS)
             yield ("secret" if hides else told), each
     elif isinstance(value, list | tuple | set | frozenset):
-        yield from ((name, each) for each in value)
+        yield from ((name, each) for each in _members(value))
     elif isinstance(value, types.FunctionType):
         yield from _of_function(value)
     elif isinstance(value, types.MethodType):
@@ -200,6 +200,11 @@ def _inside(name: str, value: Any) -> Iterator[tuple[str, Any]]:
         yield from (("", value.func), ("", value.args), ("", value.keywords))
     else:
         yield from _of_object(value)
+
+
+def _members(values: Iterable[Any]) -> list[Any]:
+    """Return what a container holds at this moment: other threads may change it."""
+    return list(itertools.islice(values, _MOST))  # in one step of the interpreter, for Python's own
 
 
 def _of_function(function: types.FunctionType) -> Iterator[tuple[str, Any]]:
@@ -221,7 +226,7 @@ def _of_object(value: Any) -> Iterator[tuple[str, Any]]:
         yield "", value.__pydantic_extra__ or {}
         yield "", value.__pydantic_private__ or {}
     try:
-        yield from list(vars(value).items())
+        yield from _members(vars(value).items())
     except TypeError:  # it has no `__dict__`
         for name in _slots(type(value)):
             held = getattr(type(value), name, None)
