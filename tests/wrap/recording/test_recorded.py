@@ -2,6 +2,7 @@
 
 import asyncio
 import copy
+import itertools
 import json
 import pickle
 import threading
@@ -13,6 +14,7 @@ from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
 from langchain_core.output_parsers import StrOutputParser
 from langchain_core.prompts import ChatPromptTemplate
+from langchain_core.runnables import ConfigurableField
 from langchain_openai import ChatOpenAI
 from pydantic import BaseModel
 
@@ -20,6 +22,7 @@ from chatwright import (
     Block,
     Capabilities,
     CassetteError,
+    ChatEndpoint,
     Finish,
     InterruptedAnswerError,
     ParameterError,
@@ -31,9 +34,11 @@ from chatwright import (
     ToolCallDelta,
     Usage,
     chat_model,
+    check,
     recorded,
 )
 from chatwright.testing import Pause, Raise, Refuse, ScriptedModel, Upstream
+from chatwright.wrap.recording import cassette
 from wrap.runnable.inner import Native, Plain, Streaming
 
 SCRIPT = [
@@ -155,6 +160,16 @@ def test_the_recorded_times_are_kept_and_taken_again_if_wanted(tape, monkeypatch
     assert sum(slept) == 0
     recorded(scripted(), tape, timing=True).invoke("hi")
     assert slept[-len(seconds) :] == seconds
+
+
+def test_an_error_takes_its_time_again_too(tape, monkeypatch):
+    with pytest.raises(OSError, match="x"):
+        recorded(scripted(["a", Pause(0.25), Raise(OSError("x"))]), tape).invoke("hi")
+    slept = []
+    monkeypatch.setattr("time.sleep", slept.append)
+    with pytest.raises(OSError, match="x"):
+        recorded(scripted(), tape, timing=True).invoke("hi")
+    assert slept[-1] >= 0.25
 
 
 # Errors.
@@ -622,6 +637,44 @@ def test_a_pickled_model_replays_elsewhere(tape):
     live = model.invoke("hi")
     again = pickle.loads(pickle.dumps(recorded(Plain(), tape)))
     assert told(again.invoke("hi")) == told(live)
+
+
+def test_what_is_set_later_reaches_the_inner_model(tape):
+    @chat_model
+    def echo(messages, *, temperature: float = 0.0, stop=None):
+        return f"{temperature} {stop}"
+
+    model = recorded(echo, tape, mode="new")
+    assert model.temperature == 0.0
+    assert model.invoke("hi").text == "0.0 None"
+    model.temperature, model.stop = 0.5, ["zz"]
+    assert model.invoke("hi").text == "0.5 ['zz']"
+    assert model.model_copy(update={"temperature": 0.7}).invoke("hi").text == "0.7 ['zz']"
+    field = ConfigurableField(id="heat")
+    chosen = model.configurable_fields(temperature=field).with_config(configurable={"heat": 0.9})
+    assert chosen.invoke("hi").text == "0.9 ['zz']"
+    assert len(cassette.read(tape)) == 4
+
+
+def test_content_that_openai_has_no_form_for_is_compared_as_it_is(tape):
+    def asked(value):
+        return [HumanMessage([{"type": "guard_content", "guard": value}])]
+
+    recorded(Plain(), tape).invoke(asked("a"))
+    assert recorded(Plain(), tape).invoke(asked("a")).text
+    with pytest.raises(CassetteError, match=r"guard: recorded 'a', asked 'b'"):
+        recorded(Plain(), tape).invoke(asked("b"))
+
+
+@pytest.mark.long
+def test_a_recorded_endpoint_holds_to_the_contract(tmp_path):
+    numbers = itertools.count()
+
+    def made(base_url="http://localhost/v1", **fields):
+        endpoint = ChatEndpoint(base_url, **{"model_name": "m", **fields})
+        return recorded(endpoint, tmp_path / f"{next(numbers)}.jsonl", mode="all")
+
+    assert not check(made).of("FAIL")
 
 
 def test_it_is_known_by_the_inner_model(tape):

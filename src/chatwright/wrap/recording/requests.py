@@ -60,12 +60,7 @@ def written(model: ChatModel, request: Request) -> dict[str, Any]:
 
 def read(messages: Sequence[BaseMessage]) -> list[Any]:
     """Return messages as they are recorded: in OpenAI's form, calls called by their numbers."""
-    made = [
-        _message(each)
-        for message in messages
-        for each in normalized([message], inputs=_EVERY_MEDIUM, keep_reasoning=True, model="it")
-    ]
-    return _numbered(made)
+    return _numbered([each for message in messages for each in _written(message)])
 
 
 def key_of(body: Mapping[str, Any]) -> str:
@@ -73,13 +68,15 @@ def key_of(body: Mapping[str, Any]) -> str:
     return json.dumps(body, sort_keys=True, ensure_ascii=False)
 
 
-def _message(message: BaseMessage) -> Any:
+def _written(message: BaseMessage) -> list[Any]:
+    """Return a message in OpenAI's form; content that has none there is left as it is."""
     try:
-        (made,) = as_openai([message])
-    except ContentError:  # it has no form there
-        (made,) = as_openai([message.model_copy(update={"content": ""})])
-        made["content"] = message.content
-    return _plain(made, f"a message of the {message.type}")
+        told = normalized([message], inputs=_EVERY_MEDIUM, keep_reasoning=True, model="OpenAI")
+        made = as_openai(told)
+    except ContentError:
+        made = as_openai([message.model_copy(update={"content": ""})])
+        made[0]["content"] = message.content
+    return [_plain(each, f"a message of the {message.type}") for each in made]
 
 
 def _told(runnable: Any) -> dict[str, Any]:

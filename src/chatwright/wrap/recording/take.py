@@ -136,5 +136,6 @@ def played(exchange: Exchange, *, timing: bool, where: object) -> Iterator[tuple
                 "recorded, and is now; record it with mode='all'"
             )
         if isinstance(entry, dict) and "error" in entry:
+            yield wait, ""  # it took its time, too
             raise failures.made(entry["error"])
         yield wait, as_delta(entry)
