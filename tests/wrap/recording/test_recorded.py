@@ -10,10 +10,13 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from langchain.agents import create_agent
+from langchain_core.caches import InMemoryCache
 from langchain_core.callbacks import BaseCallbackHandler
+from langchain_core.globals import set_llm_cache
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
 from langchain_core.output_parsers import StrOutputParser
 from langchain_core.prompts import ChatPromptTemplate
+from langchain_core.rate_limiters import InMemoryRateLimiter
 from langchain_core.runnables import ConfigurableField
 from langchain_openai import ChatOpenAI
 from pydantic import BaseModel
@@ -664,6 +667,65 @@ def test_content_that_openai_has_no_form_for_is_compared_as_it_is(tape):
     assert recorded(Plain(), tape).invoke(asked("a")).text
     with pytest.raises(CassetteError, match=r"guard: recorded 'a', asked 'b'"):
         recorded(Plain(), tape).invoke(asked("b"))
+
+
+def test_the_model_is_asked_whole_or_in_pieces_as_the_caller_asks(tape):
+    model = scripted()
+    recorded(model, tape, mode="new").invoke("a")
+    assert [*recorded(model, tape, mode="new").stream("b")]
+    assert [each.streamed for each in model.requests] == [False, True]
+
+
+def test_an_estimate_is_one_again(tape):
+    model = scripted(["ab"], custom_get_token_ids=list)
+    live = recorded(model, tape).invoke("hi")
+    assert live.response_metadata["usage_estimated"]
+    assert told(recorded(scripted(), tape).invoke("hi")) == told(live)
+
+
+def test_the_cost_is_the_recorded_one(tape):
+    live = recorded(scripted(price=(1, 1, "EUR")), tape).invoke("hi")
+    assert live.response_metadata["cost"]["currency"] == "EUR"
+    again = recorded(scripted(price=(2, 2, "USD")), tape).invoke("hi")
+    assert told(again) == told(live)
+
+
+def test_what_lacks_in_a_recording_inside_is_not_recorded_outside(tape):
+    inner = tape.with_name("inner.jsonl")
+    recorded(scripted(), inner).invoke("other")
+    agent = create_agent(recorded(scripted(), inner, mode="none"), [weather])
+    with pytest.raises(CassetteError, match="does not hold"):
+        recorded(agent, tape).invoke("hi")
+    assert not tape.exists()
+
+
+def test_rates_are_kept_while_it_is_recorded_alone(tape):
+    class Counting(InMemoryRateLimiter):
+        count = 0
+
+        def acquire(self, *, blocking=True):
+            self.count += 1
+            return True
+
+        async def aacquire(self, *, blocking=True):
+            return self.acquire()
+
+    limiter = Counting()
+    for mode, count in (("new", 2), ("none", 2)):
+        model = recorded(scripted(rate_limiter=limiter), tape, mode=mode)
+        model.invoke("a")
+        ainvoked(model)
+        assert limiter.count == count
+
+
+def test_a_cache_hides_nothing_from_a_recording(tape):
+    set_llm_cache(InMemoryCache())
+    try:
+        model = recorded(counted()[0], tape)
+        assert [model.invoke("a").text for _ in range(2)] == ["a 1", "a 2"]
+    finally:
+        set_llm_cache(None)
+    assert len(cassette.read(tape)) == 2
 
 
 @pytest.mark.long

@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import Any, ClassVar, Self
 
 from langchain_core.language_models import ModelProfile
+from langchain_core.messages.ai import UsageMetadata
 from langchain_core.runnables import RunnableConfig
 from pydantic import Field, SecretStr
 
@@ -97,7 +98,7 @@ class RecordedModel(ChatModel):
     """What it is recorded on."""
 
     fixed = ChatModel.fixed | {"inner", "tape"}
-    has_prices: ClassVar[bool] = False  # the recorded answer has its cost
+    has_prices: ClassVar[bool] = False
 
     def reply(self, request: Request) -> Either:
         """Replay the answer, or have the inner one answer and record that."""
@@ -182,6 +183,9 @@ class RecordedModel(ChatModel):
     @property
     def _llm_type(self) -> str:
         return "chat-recorded"
+
+    def _cost(self, usage: UsageMetadata, model: str) -> dict[str, Any] | None:
+        return None  # the answer has its own
 
     def to_json(self) -> Any:
         """Say that a tape can't be loaded from a serialized form."""
