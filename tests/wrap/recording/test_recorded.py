@@ -233,6 +233,20 @@ def test_an_error_of_a_class_that_is_not_there_says_which(tape):
         recorded(scripted(), tape).invoke("hi")
 
 
+class FromFieldError(Exception):
+    def __str__(self):
+        return f"told by {self.response}"
+
+
+def test_an_error_that_would_say_something_else_is_not_made(tape):
+    error = FromFieldError()
+    error.response = {1, 2}
+    with pytest.raises(FromFieldError):
+        recorded(scripted([Raise(error)]), tape).invoke("hi")
+    with pytest.raises(SourceError, match=r"FromFieldError was raised.*told by \{1, 2\}"):
+        recorded(scripted(), tape).invoke("hi")
+
+
 def test_openais_own_errors_are_its_own_again(tape):
     import openai
 
@@ -514,9 +528,13 @@ def test_calls_that_were_asked_for_again_are_recorded_as_they_became(tape):
         args = '{"city": "Bern"}' if asked[0] > 1 else '{"city": '
         yield f'Well. <tool_call>{{"name": "weather", "arguments": {args}}}</tool_call>'
 
+    bare = summed(stumbles.bind_tools([weather]).stream("hi"))
+    asked[0] = 0
     model = recorded(stumbles, tape).bind_tools([weather])
     live = summed(model.stream("hi"))
     assert asked == [2]
+    assert told(live)["invalid"] == told(bare)["invalid"] == []
+    assert told(live)["content"] == told(bare)["content"] or live.text == bare.text
     again = recorded(stumbles, tape, mode="none").bind_tools([weather])
     assert [call["args"] for call in live.tool_calls] == [{"city": "Bern"}]
     assert told(summed(again.stream("hi"))) == told(live)
@@ -574,8 +592,20 @@ async def test_a_cancelled_task_leaves_a_cassette_that_says_so(tape):
         await recorded(stalls, tape, mode="none").ainvoke("hi")
 
 
-def test_what_was_left_before_anything_came_is_not_recorded(tape):
-    recorded(scripted(["a"]), tape).stream("hi").close()
+async def test_what_was_left_before_anything_came_is_not_recorded(tape):
+    begun = asyncio.Event()
+
+    @chat_model
+    async def stalls(messages):
+        begun.set()
+        await asyncio.Event().wait()
+        yield "a"
+
+    task = asyncio.create_task(recorded(stalls, tape).ainvoke("hi"))
+    await begun.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
     assert not tape.exists()
 
 
@@ -718,11 +748,16 @@ def test_rates_are_kept_while_it_is_recorded_alone(tape):
         assert limiter.count == count
 
 
+@chat_model
+def echo(messages):
+    return messages[-1].text
+
+
 def test_a_cache_hides_nothing_from_a_recording(tape):
     set_llm_cache(InMemoryCache())
     try:
-        model = recorded(counted()[0], tape)
-        assert [model.invoke("a").text for _ in range(2)] == ["a 1", "a 2"]
+        model = recorded(echo, tape)
+        assert [model.invoke("a").text for _ in range(2)] == ["a", "a"]
     finally:
         set_llm_cache(None)
     assert len(cassette.read(tape)) == 2

@@ -208,9 +208,14 @@ def test_what_an_endpoint_holds_is_found():
 
 def test_another_key_finds_what_was_recorded(tape):
     recorded(Keyed(script=["ok"], key=KEY), tape).invoke("this is a test key")
-    for key in ("test", "another-key", KEY):
+    for key in ("test", "this", "another-key", KEY):
         model = Keyed(script=[], key=key)
         assert recorded(model, tape, mode="none").invoke("this is a test key").text == "ok"
+
+
+def test_what_stands_for_a_key_is_no_secret(tape):
+    recorded(Keyed(script=["ok"], key="test"), tape).invoke("this is a test")
+    assert "this is a test" in kept(tape)
 
 
 @pytest.mark.parametrize(

@@ -46,14 +46,13 @@ class DeltaRenderer:
 
     def last(self, summary: Summary) -> Sequence[Delta]:
         """Return what was held, the tokens spent, and how it ended."""
-        metadata = dict(summary.response_metadata)
-        estimated = bool(metadata.pop("usage_estimated", False))
+        metadata = summary.response_metadata
         made: list[Delta] = [*self._held]
         if (usage := summary.usage) is not None:
             ins: dict[str, Any] = {**usage.get("input_token_details", {})}
             outs: dict[str, Any] = {**usage.get("output_token_details", {})}
             counts = usage["input_tokens"], usage["output_tokens"]
-            made.append(Usage(*counts, ins, outs, estimated))
+            made.append(Usage(*counts, ins, outs))  # the metadata says whether it is an estimate
         reason = str(metadata.get("finish_reason") or "stop")
         kept = {name: each for name, each in metadata.items() if name not in _DERIVED}
         return [*made, Finish(reason, kept, dict(summary.additional_kwargs))]
