@@ -79,7 +79,7 @@ def everywhere(key):
         ToolCallDelta(0, args=other + '"}'),
         ToolCallDelta(1, "c2", "g", {"a": [key]}),
         Usage(1, 1),
-        Finish("stop", {"headers": {"set-cookie": key}, "said": quote(key)}, {"x": {"y": key}}),
+        Finish("stop", {"headers": {"set-cookie": key}, "said": quote(key)}, {"x": {key: key}}),
     ]
 
 
@@ -211,6 +211,27 @@ def test_another_key_finds_what_was_recorded(tape):
     for key in ("test", "this", "another-key", KEY):
         model = Keyed(script=[], key=key)
         assert recorded(model, tape, mode="none").invoke("this is a test key").text == "ok"
+
+
+def test_what_is_said_is_kept_whatever_it_looks_like(tape):
+    schema = {"headers": {"type": "string"}, "token": {"type": "string", "default": "secret-x"}}
+    parameters = {"type": "object", "properties": schema}
+    tool = {"type": "function", "function": {"name": "f", "parameters": parameters}}
+
+    @chat_model
+    def model(messages, tools=None):
+        url = "postgres://user:password@localhost/db"
+        yield f"Use {url}"
+        yield ToolCallDelta(0, "c", "f", '{"password": "hunter2", "header": "Bearer abcdefgh"}')
+        yield Block({"type": "image", "url": url})
+        yield Finish("stop", {}, {"tool_call_extras": {"c": {"token": "opaque"}}})
+
+    live = recorded(model, tape).invoke("hi", tools=[tool])
+    again = recorded(model, tape, mode="none").invoke("hi", tools=[tool])
+    assert again.content == live.content
+    assert again.tool_calls == live.tool_calls
+    assert again.additional_kwargs == live.additional_kwargs
+    assert '"headers": {"type": "string"}' in kept(tape)
 
 
 def test_what_stands_for_a_key_is_no_secret(tape):

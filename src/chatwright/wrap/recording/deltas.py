@@ -167,11 +167,16 @@ def _with(delta: Any, text: str) -> Delta:
 
 
 def _plain(delta: Delta, secrets: Secrets) -> Delta:
-    """Return a delta whose fields beside its text hold no secrets."""
+    """Return a delta whose fields beside its text hold no secrets.
+
+    Only what is told of an answer is searched for what looks like one: the rest goes back as it is.
+    """
     if isinstance(delta, str | Text | Reasoning | Refusal | Usage):
         return delta
-    fields = {
-        field.name: secrets.hide(getattr(delta, field.name)) for field in dataclasses.fields(delta)
+    fields = {field.name: getattr(delta, field.name) for field in dataclasses.fields(delta)}
+    kept = {
+        name: secrets.hide(each) if name == "metadata" else secrets.text(each)
+        for name, each in fields.items()
     }
-    made: Delta = type(delta)(**fields)
+    made: Delta = type(delta)(**kept)
     return made

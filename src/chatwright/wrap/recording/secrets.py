@@ -52,8 +52,10 @@ _PLACEHOLDERS = frozenset(
     }
 )
 """What stands for a key where none is needed: words of other texts, too."""
-_TEXTS = frozenset({"content", "logprobs", "text", "top_logprobs"})
-"""Names of what a model said, in which `token` is a piece of text."""
+_TEXTS = frozenset(
+    {"arguments", "content", "logprobs", "response_format", "text", "tools", "top_logprobs"}
+)
+"""Names of what is said to a model and by it, in which `token` is a word like others."""
 _SHOWN = re.compile(
     r"(?P<keep>://[^/\s:@]*:)[^/\s@]+(?=@)"
     r"|(?P<query>[?&](?:[\w.-]*(?:api[_-]?key|secret|token|password)|key|sig|signature|code)=)"
@@ -98,7 +100,7 @@ class Secrets:
             return value
         headers = _are_headers(name)
         return {
-            key: HIDDEN
+            self.text(key): HIDDEN
             if headers and isinstance(each, str) and str(key).lower() not in _HARMLESS
             else self._hide_field(str(key), each)
             for key, each in value.items()
@@ -114,7 +116,7 @@ class Secrets:
         if isinstance(value, list | tuple):
             return [self.text(each) for each in value]
         if isinstance(value, Mapping):
-            return {key: self.text(each) for key, each in value.items()}
+            return {self.text(key): self.text(each) for key, each in value.items()}
         return value
 
     def shown(self, text: str) -> str:
