@@ -234,6 +234,15 @@ def test_what_is_said_is_kept_whatever_it_looks_like(tape):
     assert '"headers": {"type": "string"}' in kept(tape)
 
 
+def test_what_describes_a_secret_is_none():
+    properties = {"api_key": {"type": "string"}, "headers": {"X": "string"}}
+    tool = {"function": {"parameters": {"properties": properties}}}
+    auth = {"auth": {"type": "bearer-of-news", "value": KEY}}
+    assert Secrets({"held": [tool]}, auth).shown(f"string bearer-of-news {KEY}") == (
+        "string bearer-of-news ***"
+    )
+
+
 def test_what_stands_for_a_key_is_no_secret(tape):
     recorded(Keyed(script=["ok"], key="test"), tape).invoke("this is a test")
     assert "this is a test" in kept(tape)

@@ -56,6 +56,10 @@ _TEXTS = frozenset(
     {"arguments", "content", "logprobs", "response_format", "text", "tools", "top_logprobs"}
 )
 """Names of what is said to a model and by it, in which `token` is a word like others."""
+_SCHEMAS = frozenset({"$defs", "definitions", "properties"})
+"""Names of what describes values, secret ones too, and holds none."""
+_KINDS = frozenset({"description", "kind", "name", "scheme", "type", "user", "username"})
+"""Names of what stands beside a secret."""
 _SHOWN = re.compile(
     r"(?P<keep>://[^/\s:@]*:)[^/\s@]+(?=@)"
     r"|(?P<query>[?&](?:[\w.-]*(?:api[_-]?key|secret|token|password)|key|sig|signature|code)=)"
@@ -190,7 +194,10 @@ def _inside(name: str, value: Any) -> Iterator[tuple[str, Any]]:
     if isinstance(value, dict) or "Headers" in type(value).__name__:  # others may be made as read
         for key, each in _members(value.items()):
             told = key.decode("latin-1") if isinstance(key, bytes) else str(key)
-            hides = is_secret(name) or (_are_headers(name) and told.lower() not in _HARMLESS)
+            if told in _TEXTS | _SCHEMAS:
+                continue
+            hides = is_secret(name) and told not in _KINDS
+            hides |= _are_headers(name) and told.lower() not in _HARMLESS
             yield ("secret" if hides else told), each
     elif isinstance(value, list | tuple | set | frozenset):
         yield from ((name, each) for each in _members(value))
