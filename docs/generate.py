@@ -7,7 +7,10 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).parent
-COMMANDS = ("", "chat", "check", "probe", "explain", "models", "pull", "serve")
+COMMANDS = (
+    *("", "chat", "check", "probe", "explain", "models", "pull", "serve"),
+    *("cassette to-batch", "cassette from-batch"),
+)
 
 
 def cli() -> str:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from chatwright.errors import (
         AuthenticationError,
         BatchError,
+        CassetteError,
         ChatwrightError,
         ClusterError,
         ContentError,
@@ -66,6 +67,7 @@ if TYPE_CHECKING:
     from chatwright.wrap.function import ChatFunction, chat_model
     from chatwright.wrap.gguf import ChatGGUF
     from chatwright.wrap.load import load
+    from chatwright.wrap.recording.model import recorded
     from chatwright.wrap.runnable import ChatRunnable
 
 _HOMES = {
@@ -87,6 +89,7 @@ _HOMES = {
     "chatwright.errors": (
         "AuthenticationError",
         "BatchError",
+        "CassetteError",
         "ChatwrightError",
         "ClusterError",
         "ContentError",
@@ -127,6 +130,7 @@ _HOMES = {
     "chatwright.wrap.function": ("ChatFunction", "chat_model"),
     "chatwright.wrap.gguf": ("ChatGGUF",),
     "chatwright.wrap.load": ("load",),
+    "chatwright.wrap.recording.model": ("recorded",),
     "chatwright.wrap.runnable": ("ChatRunnable",),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
@@ -140,6 +144,7 @@ __all__ = [
     "BatchError",
     "Block",
     "Capabilities",
+    "CassetteError",
     "ChatCommand",
     "ChatEndpoint",
     "ChatFunction",
@@ -194,6 +199,7 @@ __all__ = [
     "check",
     "create_app",
     "load",
+    "recorded",
     "run_batch",
     "serve_on_ray",
 ]
