@@ -55,6 +55,19 @@ class Running:
         return [each.pid for each in found if is_replica(each, of)]
 
 
+    def actors(self):
+        """Return the processes of a batch's replicas, likewise."""
+        found = psutil.Process(self._process.pid).children(recursive=True)
+        return [each.pid for each in found if is_actor(each)]
+
+
+def is_actor(process):
+    """Tell whether a process answers rows of a batch."""
+    with contextlib.suppress(psutil.Error):
+        return " ".join(process.cmdline()).startswith("ray::_Actor")
+    return False
+
+
 def is_replica(process, of):
     """Tell whether a process is a replica; of a busy one's title Ray cuts the beginning."""
     with contextlib.suppress(psutil.Error):
