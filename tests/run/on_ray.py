@@ -54,7 +54,6 @@ class Running:
         found = psutil.Process(self._process.pid).children(recursive=True)
         return [each.pid for each in found if is_replica(each, of)]
 
-
     def actors(self):
         """Return the processes of a batch's replicas, likewise."""
         found = psutil.Process(self._process.pid).children(recursive=True)
