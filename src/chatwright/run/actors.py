@@ -338,8 +338,7 @@ class Actors:
             self._give_up(now - away)
             if now - told > _TELL_SECONDS:
                 told = now
-                why = self._cluster.lack(self._scale, 1) or "it is being started"
-                log.warning("no replica of %s can be asked yet: %s", self._label, why)
+                log.warning("no replica can be asked yet: %s", self._lack())
 
     def _spare(self, member: _Member) -> None:
         if len(self._members) > max(1, self._scale.least):
@@ -348,8 +347,13 @@ class Actors:
     def _give_up(self, seconds: float) -> None:
         """Wait no longer for a place."""
         if seconds > self._scale.place_seconds:
-            why = self._cluster.lack(self._scale, 1) or "no place for a replica"
-            self._break(ClusterError(f"{why}; the cluster has not given it within {seconds:.0f} s"))
+            told = f"{self._lack()}; the cluster has not given it within {seconds:.0f} s"
+            self._break(ClusterError(told))
+
+    def _lack(self) -> str:
+        """Return what the cluster lacks, or else what is needed, and what it has."""
+        cluster, scale = self._cluster, self._scale
+        return cluster.lack(scale, 1) or scale.summary([self._label], cluster.machines)
 
 
 def _settle(asked: _Asked, said: bytes) -> None:
