@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 from urllib.parse import quote
 
+import ray
 from ray import serve
 from ray.serve.config import AutoscalingConfig, RequestRouterConfig
 from ray.serve.request_router import RequestRouter
@@ -195,6 +196,11 @@ class Deployments:
         for app in left:
             log.warning("%s is left of another server, and is ended", app)
             serve.delete(app, _blocking=False)
+        actors = ray.util.list_named_actors(all_namespaces=True) if left else ()
+        for each in actors:  # they would first end what nobody waits for any more
+            if any(f"::{app}#" in each["name"] for app in left):
+                with contextlib.suppress(ValueError):  # it has ended
+                    ray.kill(ray.get_actor(each["name"], each["namespace"]))
         deadline = time.monotonic() + seconds
         while left & serve.status().applications.keys() and time.monotonic() < deadline:
             time.sleep(_POLL_SECONDS)

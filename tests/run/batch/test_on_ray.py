@@ -198,8 +198,10 @@ def test_a_cluster_that_loses_all_its_workers_is_told_of(batch, ray):
     assert last.startswith("ClusterError: ")
     assert "1 CPU" in last
     assert "has not given it within 3 s" in last
-    assert batch.ran("squares", *TWO) == 1
+    with batch.running_with("squares", **fields) as process:
+        assert process.wait(120) == 0, batch.told
     right(batch)
+    assert batch.failures().keys() == FAILING
 
 
 def test_a_cluster_without_room_says_so(batch):
