@@ -129,5 +129,5 @@ $(VENV)-conformance/.made: conformance/packages.txt
 	@touch $@
 
 $(VENV)/.bench: $(VENV)/.test
-	$(INSTALL) '.[bench,fuzz,gguf,prices,serve,test]'
+	$(INSTALL) '.[bench,fuzz,gguf,prices,ray,serve,test]'
 	@touch $@
