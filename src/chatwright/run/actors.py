@@ -178,12 +178,18 @@ class Actors:
         self._wait(asked)
         return await asked.answer
 
-    def close(self) -> None:
-        """End all of them."""
+    async def close(self) -> None:
+        """End all of them, whatever they do."""
+        self._break(ClusterError("the replicas are ended"))
+        tasks = {task for each in self._members for task in each.tasks}
         if self._looks is not None:
-            self._looks.cancel()
+            tasks.add(self._looks)
         for each in [*self._members]:
             self._end(each)
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
 
     # Asking.
 

@@ -95,7 +95,7 @@ class RayAsker:
             with contextlib.suppress(Exception):  # told already
                 await starting
             if self._actors is not None:
-                self._actors.close()
+                await self._actors.close()
             await asyncio.to_thread(stack.close)
 
     def _started(self, stack: contextlib.ExitStack, is_stopped: Callable[[], bool]) -> "Actors":
