@@ -325,6 +325,12 @@ class Actors:
     # What nobody tells of.
 
     async def _look(self) -> None:
+        try:
+            await self._looking()
+        except Exception as error:  # noqa: BLE001  nobody would look any more
+            self._break(ClusterError(f"the cluster can't be asked: {error}"))
+
+    async def _looking(self) -> None:
         """Look for actors that say nothing, are idle, or can't get a place."""
         away = told = time.monotonic()
         while self._broken is None:

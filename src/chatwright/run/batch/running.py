@@ -260,7 +260,11 @@ class Run:
     async def _ended(self, engine: Local | Remote, work: Work) -> None:
         try:
             async with engine.asker.ready(lambda: work.is_stopped):
-                await engine.run()
+                since = time.monotonic()
+                try:
+                    await engine.run()
+                finally:
+                    self.stats.asking = time.monotonic() - since
         finally:
             await work.end()
         if work.broken is not None:
