@@ -38,9 +38,9 @@ test: $(VENV)/.test
 test-long: $(VENV)/.test $(OLDEST)/.made $(LITELLM)/.made $(CLIENTS)/.made $(LANGCHAIN)/.made $(NODE)/.made
 	LITELLM=$(CURDIR)/$(LITELLM)/bin/litellm $(BIN)/python tests/long.py $(OLDEST)/bin/python $(LANGCHAIN)
 
-# Ten minutes: a cluster of two workers on this machine.
+# A quarter of an hour: a cluster of two workers on this machine.
 test-ray: $(VENV)/.ray
-	$(BIN)/python -m pytest -m long tests/run/serve/test_on_ray.py
+	$(BIN)/python -m pytest -m long tests/run/batch/test_on_ray.py tests/run/serve/test_on_ray.py
 
 # Half an hour: check's verdict on each model of the corpus.
 test-wild: $(VENV)/.test
@@ -129,5 +129,5 @@ $(VENV)-conformance/.made: conformance/packages.txt
 	@touch $@
 
 $(VENV)/.bench: $(VENV)/.test
-	$(INSTALL) '.[bench,fuzz,gguf,prices,serve,test]'
+	$(INSTALL) '.[bench,fuzz,gguf,prices,ray,serve,test]'
 	@touch $@

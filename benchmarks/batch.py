@@ -6,7 +6,7 @@ import multiprocessing
 import statistics
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ import psutil
 from benchmarks.engine import SAMPLING, SYSTEM, through_xllamacpp
 from benchmarks.harness import Row, turns
 from benchmarks.peers import Guide
-from chatwright import ChatGGUF, chat_model, run_batch
+from chatwright import ChatGGUF, Scale, chat_model, run_batch
 
 ROWS = 20_000
 CHUNK = 256
@@ -27,6 +27,7 @@ FEW, MANY = 10_000, 1_000_000
 PROMPTS = [f"Tell me a story about the number {number}." for number in range(256)]
 TOKENS = 32
 SLOTS = 8
+CORES = 2
 
 
 @chat_model
@@ -177,26 +178,68 @@ def _engine(way: str, commands: Any, results: Any) -> None:
         results.put(made / (time.perf_counter() - started))
 
 
-def engine() -> Row:
+def _apart(work: Any, way: str) -> tuple[Callable[[], float], Callable[[], None]]:
+    """Start a process that works whenever it is told to; return what tells it to, and ends it."""
     context = multiprocessing.get_context("spawn")
-    sides = []
-    for way in ("batch", "raw"):
-        commands, results = context.Queue(), context.Queue()
-        process = context.Process(target=_engine, args=(way, commands, results), daemon=True)
-        process.start()
+    commands, results = context.Queue(), context.Queue()
+    process = context.Process(target=work, args=(way, commands, results), daemon=True)
+    process.start()
 
-        def once(commands: Any = commands, results: Any = results) -> float:
-            commands.put(True)
-            return results.get()
+    def once() -> float:
+        commands.put(True)
+        return results.get()
 
-        sides.append((once, commands, process))
-    measured = turns(sides[0][0], sides[1][0], 3)
-    for _, commands, process in sides:
+    def end() -> None:
         commands.put(None)
         process.join()
+
+    return once, end
+
+
+def engine() -> Row:
+    sides = [_apart(_engine, way) for way in ("batch", "raw")]
+    measured = turns(sides[0][0], sides[1][0], 3)
+    for _, end in sides:
+        end()
     work = f"SmolLM2, a batch of {len(PROMPTS)} prompts"
     return Row(work, *measured[:2], "tokens/s", measured[2], (">=", 0.95), "raw xllamacpp")
 
 
+def _cores(way: str, commands: Any, results: Any) -> None:
+    """Answer the prompts with two cores whenever it is told to; tell tokens a second.
+
+    The time is that from the first question to the last answer: that of Ray's start is none of it.
+    """
+    model = ChatGGUF(
+        model_path="smollm2",
+        n_ctx=512,
+        n_parallel=SLOTS,
+        n_batch=128,
+        **{**SAMPLING, "max_tokens": TOKENS},
+    )
+    options: dict[str, Any] = {"concurrency": SLOTS}
+    if way == "ray":
+        scale = Scale(least=CORES, most=CORES, cpus=1, ongoing=SLOTS)
+        options = {"engine": "ray", "scale": scale}
+    else:
+        model = model.model_copy(update={"n_threads": CORES})
+    while commands.get():
+        with tempfile.TemporaryDirectory() as folder:
+            output = Path(folder) / "out.jsonl"
+            asked = run_batch(model, PROMPTS, output, system=SYSTEM, **options)
+            told = [json.loads(each) for each in output.read_text().splitlines()]
+        ended = max(each["started"] + each["seconds"] for each in told)
+        results.put(asked.stats.tokens[1] / (ended - min(each["started"] for each in told)))
+
+
+def on_ray() -> Row:
+    sides = [_apart(_cores, way) for way in ("ray", "local")]
+    measured = turns(sides[0][0], sides[1][0], 3)
+    for _, end in sides:
+        end()
+    work = f"SmolLM2, a batch of {len(PROMPTS)} prompts, {CORES} replicas on Ray with a core each"
+    return Row(work, *measured[:2], "tokens/s", measured[2], (">=", 0.8), "here, with both cores")
+
+
 def rows() -> list[Row]:
-    return [*speed(), endpoint(), *memory(), engine()]
+    return [*speed(), endpoint(), *memory(), engine(), on_ray()]

@@ -61,6 +61,8 @@ ONE_LIBRARY = {
     "run/batch/parts.py": {"pyarrow"},
     "run/batch/store.py": {"filelock"},
     "run/batch/tables.py": {"pyarrow"},
+    "run/actors.py": {"ray"},
+    "run/cluster.py": {"ray"},
     "run/replicas.py": {"ray"},
     "run/serve/app.py": {"starlette"},
     "run/serve/exchange.py": {"starlette"},
@@ -89,9 +91,9 @@ ONE_LIBRARY = {
     "wires/jsonio.py": {"orjson"},
     "cli/chat.py": {"platformdirs", "readline"},
 }
-SHARED = {"chatwright", "filelock", "platformdirs", "pyarrow", "pytest", "readline", "rich"}
+SHARED = {"chatwright", "filelock", "platformdirs", "pyarrow", "pytest", "ray", "readline", "rich"}
 SHARED |= {"starlette"}
-"""Libraries that several files import: ours, the command line's, and pytest's."""
+"""Libraries that several files import: ours, the command line's, pytest's, and frameworks."""
 
 
 def imports(path):

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from chatwright.errors import LoadError, MissingExtraError
 from chatwright.run.scale import Scale
 from chatwright.wrap.function import chat_model
-from chatwright.wrap.gguf import ChatGGUF
 from chatwright.wrap.load import load
+from chatwright.wrap.replica import replica
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette
@@ -115,20 +115,12 @@ def serve_on_ray(
         raise LoadError("there is no model to serve")
     address = address or os.environ.get("RAY_ADDRESS")
     with replicated(
-        {label: partial(_replica, each) for label, each in models.items()},
+        {label: partial(replica, each) for label, each in models.items()},
         scale,
         name=name or f"chatwright-{socket.gethostname()}-{os.getpid()}",
         address=None if address == "local" else address,
     ) as made:
         yield made
-
-
-def _replica(model: Any, threads: int) -> Any:
-    """Return a model as it is in a replica, whose CPUs are its own."""
-    made = _made(model)
-    if isinstance(made, ChatGGUF) and made.n_threads is None:
-        return made.model_copy(update={"n_threads": threads})
-    return made
 
 
 def _made(model: Any) -> Any:

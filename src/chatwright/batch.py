@@ -1,18 +1,25 @@
 """`run_batch`: a chat model of any make answers rows by the million, and nothing is lost."""
 
 import asyncio
+import os
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack
 
 from chatwright.errors import BatchError, MissingExtraError, ParameterError
+from chatwright.langchain.model import ChatModel
 from chatwright.langchain.schemas import target_of
 from chatwright.langchain.tools import as_tools
+from chatwright.run.scale import Scale
 from chatwright.wrap.endpoint.batches import batches_of
 from chatwright.wrap.function import chat_model
 from chatwright.wrap.load import load
+from chatwright.wrap.replica import replica
 
 if TYPE_CHECKING:
+    from chatwright.run.batch.on_ray import OnRay
+    from chatwright.run.batch.provider import Provider
     from chatwright.run.batch.running import Run, Summary
     from chatwright.run.batch.stats import Stats
 
@@ -48,6 +55,14 @@ class BatchOptions(TypedDict, total=False):
         ordered: Whether the output is put into the input's order at the end. Default False.
         via: `provider` to have the provider's own batches ask the rows, at their price: a call
             hands them in, the same call collects them later. Default: `local`, they are asked here.
+        engine: Where the model answers: `local`, in this process, or `ray`, in replicas on a Ray
+            cluster, which are given rows in blocks. Default `local`.
+        scale: With `ray`: how many replicas there are, what each needs (`cpus`, `gpus`), how many
+            rows each is asked at once (`ongoing`), to how many of them a row is given that are
+            lost (`attempts`), after how long idle ones end (`down_seconds`), and how long the
+            cluster may take to give a place (`place_seconds`). Default: `Scale()`, one replica.
+        address: With `ray`: a cluster that is there, as HOST:PORT. Default None: that of
+            `RAY_ADDRESS`; else Ray is started here, on loopback, and ends with the run.
         wait: Whether to wait for the end of the provider's batches. Default False.
         watch: Is called four times a second with how far the run has come.
     """
@@ -71,6 +86,9 @@ class BatchOptions(TypedDict, total=False):
     limit: int | None
     ordered: bool
     via: Literal["local", "provider"]
+    engine: Literal["local", "ray"]
+    scale: Scale | None
+    address: str | None
     wait: bool
     watch: "Callable[[Stats], None] | None"
 
@@ -97,8 +115,10 @@ def run_batch(
         BatchError: It can't be run, or can't go on: another run writes to the output; it is another
             job's; the endpoint lets nobody in; the disk is full. What is done is kept, and the same
             call goes on from there. Or a loop runs here: `arun_batch` is for that.
+        ClusterError: There is no Ray cluster at the address, it can't give what is needed, or the
+            model can't be loaded there. What is done is kept, likewise.
         LoadError: The model or the rows can't be read.
-        MissingExtraError: The extra `batch` is not installed.
+        MissingExtraError: The extra `batch`, or `ray`, is not installed.
         ParameterError: An option that there is not, or a value that it does not take.
         SchemaError: The schema is none.
     """
@@ -151,14 +171,48 @@ def prepared(model: Any, rows: Any, output: str | Path, **options: Unpack[BatchO
         id_column=given.pop("id_column", None),
     )
     source = source_of(rows, format=given.pop("input_format", None))
-    watch, via = given.pop("watch", None), given.pop("via", "local")
+    watch = given.pop("watch", None)
+    provider, on_ray = _provider(made, given), _on_ray(model, made, given)
+    how = Options(form=form, **given)
+    return Run(job, source, path, how, watch, provider=provider, on_ray=on_ray)
+
+
+def _provider(model: ChatModel, given: dict[str, Any]) -> "Provider | None":
+    """Return whose batches ask the rows; None for none's."""
+    via = given.pop("via", "local")
     if via not in {"local", "provider"}:
         raise ParameterError(f"via can be local or provider, not {via!r}")
-    paced = [each for each in ("concurrency", "rate", "token_rate") if given.get(each) is not None]
-    if via == "provider" and paced:
+    if via == "local":
+        return None
+    names = ("concurrency", "rate", "token_rate", "scale", "address")
+    if paced := [each for each in names if given.get(each) is not None]:
         raise ParameterError(f"{paced[0]} is for rows that are asked here; leave it out")
-    provider = batches_of(made) if via == "provider" else None
-    return Run(job, source, path, Options(form=form, **given), watch, provider=provider)
+    if given.get("engine", "local") != "local":
+        raise ParameterError("engine is for rows that are asked here; via='provider' has none")
+    return batches_of(model)
+
+
+def _on_ray(model: Any, made: ChatModel, given: dict[str, Any]) -> "OnRay | None":
+    """Return the replicas that rows are asked in; None for this process."""
+    from chatwright.run.batch.on_ray import OnRay  # noqa: PLC0415  an extra
+
+    engine, scale = given.pop("engine", "local"), given.pop("scale", None)
+    address = given.pop("address", None)
+    if engine not in {"local", "ray"}:
+        raise ParameterError(f"engine can be local or ray, not {engine!r}")
+    if engine == "local":
+        for name, each in (("scale", scale), ("address", address)):
+            if each is not None:
+                raise ParameterError(f"{name} goes with engine='ray'")
+        return None
+    address = address or os.environ.get("RAY_ADDRESS")
+    is_loaded = isinstance(model, str)
+    return OnRay(
+        make=partial(replica, model if is_loaded else made),
+        is_loaded=is_loaded,
+        scale=scale or Scale(),
+        address=None if address == "local" else address,
+    )
 
 
 def _format_of(schema: Any) -> Mapping[str, Any]:

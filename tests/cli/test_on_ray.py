@@ -7,7 +7,7 @@ import sys
 import pytest
 from typer.testing import CliRunner
 
-from chatwright import MissingExtraError, serve_on_ray
+from chatwright import MissingExtraError, ParameterError, Scale, run_batch, serve_on_ray
 from chatwright.cli import app
 from chatwright.cli.on_ray import OnRay
 
@@ -50,9 +50,26 @@ def test_as_many_answers_at_once_as_replicas_take(caplog):
     assert "--concurrency 31 is less than the 32 that replicas scale to" in caplog.text
 
 
-def test_ray_is_an_extra(monkeypatch):
+def test_ray_is_an_extra(monkeypatch, tmp_path):
     monkeypatch.setattr(os, "environ", {**os.environ})
-    monkeypatch.delitem(sys.modules, "chatwright.run.replicas", raising=False)
+    monkeypatch.delitem(sys.modules, "chatwright.run.cluster", raising=False)
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(MissingExtraError, match=r"chatwright\[ray,serve\]"):
         serve_on_ray({"m": "smollm2"}).__enter__()
+    with pytest.raises(MissingExtraError, match=r"chatwright\[batch,ray\]"):
+        run_batch("smollm2", ["x"], tmp_path / "out.jsonl", engine="ray")
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"engine": "dask"}, "engine can be local or ray, not 'dask'"),
+        ({"scale": Scale()}, "scale goes with engine='ray'"),
+        ({"address": "x:1"}, "address goes with engine='ray'"),
+        ({"engine": "ray", "via": "provider"}, "engine is for rows that are asked here"),
+    ],
+)
+def test_what_makes_no_sense_of_a_batch_is_refused(options, said, tmp_path):
+    with pytest.raises(ParameterError, match=said):
+        run_batch("smollm2", ["x"], tmp_path / "out.jsonl", **options)
+    assert not [*tmp_path.iterdir()]

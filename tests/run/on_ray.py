@@ -19,12 +19,21 @@ ENVIRONMENT = {
     "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # on loopback
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_DEDUP_LOGS": "0",
+    # Ray's own limits take a busy machine for a dead one: 30 s for a head, 10 s for a sign of life.
+    "RAY_gcs_server_port_wait_time_s": "120",
+    "RAY_health_check_timeout_ms": "60000",
 }
+STARTS = 3
+"""How often a cluster is tried to start: Ray gives each of its nodes 30 s."""
 
 
 def environment():
     """Return the environment of a process of the cluster's, or of one that connects to it."""
     return {**os.environ, **ENVIRONMENT, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+
+
+class NotStartedError(Exception):
+    """Ray has not started what it was asked for in its time."""
 
 
 class Running:
@@ -35,7 +44,10 @@ class Running:
         self.address = self._told()
 
     def _told(self):
-        return self._process.stdout.readline().split()[-1]
+        line = self._process.stdout.readline()
+        if not line:
+            raise NotStartedError("the cluster's process has ended; what it says is above")
+        return line.split()[-1]
 
     def kill_a_worker(self):
         """Kill all that runs on one of the workers; `add_a_worker` puts another in its place."""
@@ -54,6 +66,18 @@ class Running:
         found = psutil.Process(self._process.pid).children(recursive=True)
         return [each.pid for each in found if is_replica(each, of)]
 
+    def actors(self):
+        """Return the processes of a batch's replicas, likewise."""
+        found = psutil.Process(self._process.pid).children(recursive=True)
+        return [each.pid for each in found if is_actor(each)]
+
+
+def is_actor(process):
+    """Tell whether a process answers rows of a batch."""
+    with contextlib.suppress(psutil.Error):
+        return " ".join(process.cmdline()).startswith("ray::_Actor")
+    return False
+
 
 def is_replica(process, of):
     """Tell whether a process is a replica; of a busy one's title Ray cuts the beginning."""
@@ -66,6 +90,21 @@ def is_replica(process, of):
 @contextlib.contextmanager
 def cluster():
     """Run a cluster, and yield it."""
+    with contextlib.ExitStack() as stack:
+        yield _started(stack)
+
+
+def _started(stack):
+    for left in reversed(range(STARTS)):
+        try:
+            return Running(stack.enter_context(_process()))
+        except NotStartedError:
+            if not left:
+                raise
+
+
+@contextlib.contextmanager
+def _process():
     with subprocess.Popen(
         [sys.executable, __file__],
         stdin=subprocess.PIPE,
@@ -74,7 +113,7 @@ def cluster():
         text=True,
     ) as process:
         try:
-            yield Running(process)
+            yield process
         finally:
             process.stdin.close()
             process.wait(60)

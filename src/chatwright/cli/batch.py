@@ -10,11 +10,12 @@ import signal
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from chatwright.cli import app, handled
+from chatwright.cli.on_ray import AtOnce, Cpus, Gpus, OnRay, RayAddress, Replicas
 from chatwright.cli.options import MaxTokens, Stop, System, Temperature, import_from_here
 from chatwright.errors import ParameterError
 
@@ -76,6 +77,10 @@ _Via = Annotated[
         help="Who asks the rows: this process, or the provider's own batches, for less.",
     ),
 ]
+_Engine = Annotated[
+    Literal["local", "ray"],
+    typer.Option(help="Where the model answers: in this process, or in replicas on a Ray cluster."),
+]
 _Wait = Annotated[bool, typer.Option("--wait", help="Wait for the end of the provider's batches.")]
 _Out = Annotated[
     Path | None,
@@ -114,6 +119,12 @@ def batch(
     input_format: _InputFormat = None,
     via: _Via = "local",
     wait: _Wait = False,
+    engine: _Engine = "local",
+    replicas: Replicas = None,
+    cpus: Cpus = None,
+    gpus: Gpus = None,
+    ongoing: AtOnce = None,
+    ray_address: RayAddress = None,
     out: _Out = None,
 ) -> int:
     """Answer rows by the million; what is done is kept, and the same command goes on from there."""
@@ -163,6 +174,9 @@ def _prepared(paths: Sequence[str], model: str, **given: Any) -> "Run":
     from chatwright.batch import prepared  # noqa: PLC0415  slow to import
 
     *inputs, output = paths
+    names = ("engine", "replicas", "cpus", "gpus", "ongoing", "ray_address")
+    on_ray = OnRay(*(given[name] for name in names))
+    on_ray.tell()
     return prepared(
         model,
         inputs if len(inputs) > 1 else inputs[0],
@@ -175,6 +189,9 @@ def _prepared(paths: Sequence[str], model: str, **given: Any) -> "Run":
         concurrency=_count(given["concurrency"]),
         rate=_a_minute(given["rate"], "--rate"),
         token_rate=_a_minute(given["token_rate"], "--token-rate"),
+        engine=given["engine"],
+        scale=on_ray.scale if on_ray.is_on else None,
+        address=on_ray.address,
         **{name: given[name] for name in _AS_THEY_ARE},
     )
 

@@ -11,7 +11,7 @@ import typer
 from chatwright.run.scale import Scale
 from chatwright.run.serve.limits import Limits
 
-__all__ = ["Cpus", "Gpus", "OnRay", "Ongoing", "RayAddress", "Replicas"]
+__all__ = ["AtOnce", "Cpus", "Gpus", "OnRay", "Ongoing", "RayAddress", "Replicas"]
 
 log = logging.getLogger("chatwright.ray")
 
@@ -46,6 +46,16 @@ Ongoing = Annotated[
         show_default="4 with MIN:MAX",
     ),
 ]
+AtOnce = Annotated[
+    int | None,
+    typer.Option(
+        "--ongoing",
+        **_PANEL,
+        min=1,
+        help="Rows that a replica is asked at once.",
+        show_default="4 with MIN:MAX, else as many as pays",
+    ),
+]
 RayAddress = Annotated[
     str | None,
     typer.Option(
@@ -55,6 +65,14 @@ RayAddress = Annotated[
         show_default="RAY_ADDRESS, or Ray is started here",
     ),
 ]
+
+
+class _Told(logging.Handler):
+    """Says what is logged as commands say things: above a live display, where there is one."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Say it."""
+        typer.echo(f"chatwright: {record.getMessage()}", err=True)
 
 
 class OnRay:
@@ -84,11 +102,11 @@ class OnRay:
         """Check it."""
         more = {"--cpus": cpus, "--gpus": gpus, "--ongoing": ongoing}
         told = {"--replicas": replicas, **more, "--ray-address": address}
-        self._is_on = engine == "ray"
+        self.is_on = engine == "ray"
         for name, value in told.items():
-            if value is not None and not self._is_on:
+            if value is not None and not self.is_on:
                 raise typer.BadParameter(f"{name} goes with --engine ray")
-        self._address = address
+        self.address = address
         least, _, most = (replicas or "1").partition(":")
         if not (least.isdecimal() and (most or least).isdecimal()):
             raise typer.BadParameter(f"--replicas is N or MIN:MAX, not {replicas!r}")
@@ -96,9 +114,16 @@ class OnRay:
             name[2:]: value for name, value in more.items() if value is not None
         }
         try:
-            self._scale = Scale(least=int(least), most=int(most or least), **given)
+            self.scale = Scale(least=int(least), most=int(most or least), **given)
         except ValueError as error:
             raise typer.BadParameter(str(error)) from None
+
+    def tell(self) -> None:
+        """Have it said what replicas need, and what becomes of them."""
+        if self.is_on:
+            log.addHandler(_Told())
+            log.setLevel(logging.INFO)
+            log.propagate = False
 
     def refuse(self, option: str) -> None:
         """Refuse an option that does not go with replicas.
@@ -106,7 +131,7 @@ class OnRay:
         Raises:
             typer.BadParameter: There are some.
         """
-        if self._is_on:
+        if self.is_on:
             raise typer.BadParameter(f"{option} goes with no --engine ray")
 
     def models(
@@ -118,12 +143,12 @@ class OnRay:
             served: Their strings, by their names.
             address: Where they are served, which is a name that no other server has.
         """
-        if not self._is_on:
+        if not self.is_on:
             return contextlib.nullcontext(served)
         from chatwright.asgi import serve_on_ray  # noqa: PLC0415  slow to import
 
         name = f"chatwright-{socket.gethostname()}-{address.rpartition('/')[2]}"
-        return serve_on_ray(served, self._scale, address=self._address, name=name)
+        return serve_on_ray(served, self.scale, address=self.address, name=name)
 
     def at_once(self, asked: int | None, models: int) -> int:
         """Return how many answers are made at once: unless told, as many as replicas can be given.
@@ -133,9 +158,9 @@ class OnRay:
             models: How many models there are.
         """
         usual = Limits().concurrency
-        if not self._is_on or self._scale.target is None:
+        if not self.is_on or self.scale.target is None:
             return asked or usual
-        wanted = self._scale.target * self._scale.most * models
+        wanted = self.scale.target * self.scale.most * models
         if asked and asked < wanted:
             log.warning(
                 "--concurrency %d is less than the %d that replicas scale to", asked, wanted

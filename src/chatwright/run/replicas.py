@@ -1,4 +1,4 @@
-"""Replicas on a Ray cluster: whatever answers, in processes of its own. All that imports Ray.
+"""Replicas on a Ray cluster: whatever answers, in processes of its own.
 
 Ray Serve starts the replicas, replaces those that die, scales them by the requests under way, and
 hands requests to them; it calls no one by HTTP here. What is asked of a replica is an async
@@ -7,51 +7,37 @@ generator's: its pieces come as they are made, and whoever stops reading cancels
 
 import asyncio
 import contextlib
-import ipaddress
 import logging
-import os
 import random
 import re
-import signal
-import socket
-import sys
-import threading
 import time
 from collections import OrderedDict
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 from urllib.parse import quote
 
 import ray
 from ray import serve
-from ray.exceptions import (
-    NodeDiedError,
-    ObjectLostError,
-    OutOfMemoryError,
-    RayActorError,
-    WorkerCrashedError,
-)
 from ray.serve.config import AutoscalingConfig, RequestRouterConfig
 from ray.serve.request_router import RequestRouter
 from ray.serve.schema import ApplicationStatus
 
 from chatwright.errors import ClusterError, EngineError, SourceConnectionError
+from chatwright.run.cluster import LOST, Cluster, go_to
 from chatwright.run.piled import piled
 from chatwright.run.scale import Scale
 
-__all__ = ["Cluster", "Replicas", "Sticky"]
+__all__ = ["Deployments", "Replicas", "Sticky"]
 
 Host: TypeAlias = Callable[..., AsyncGenerator[Any]]
 
 log = logging.getLogger("chatwright.ray")
 
-_LOST = (RayActorError, WorkerCrashedError, NodeDiedError, ObjectLostError, OutOfMemoryError)
 _SESSIONS = 10_000
 """For how many sessions it is known which replica has answered."""
 _COMPARED = 8
 """How many replicas are compared to find the one with the least to do."""
-_CONNECT_SECONDS = 5.0
 _POLL_SECONDS = 0.2
 _TELL_SECONDS = 20.0
 _END_SECONDS = 600.0
@@ -101,10 +87,7 @@ class _Replica:
     """
 
     def __init__(self, make: Callable[[], Host], folder: Path) -> None:
-        own = ray.get_runtime_context().runtime_env.get("working_dir")
-        if not own and folder.is_dir():  # on another machine it may be none
-            os.chdir(folder)
-            sys.path.insert(0, str(folder))
+        go_to(folder)
         try:
             self._host = make()
         except Exception as error:
@@ -153,7 +136,7 @@ class Replicas:
                     async for piece in pieces:
                         begun = True
                         yield piece
-            except _LOST as error:
+            except LOST as error:
                 if begun or not left:
                     raise SourceConnectionError(
                         f"the replica of {self._name} that was answering is lost"
@@ -183,75 +166,44 @@ class Replicas:
                 response.cancel()
 
 
-class Cluster:
-    """A Ray cluster: one that is there, or one on this machine that ends with it.
+class Deployments:
+    """Replicas of models on a cluster, which Ray Serve starts, replaces and scales.
 
     Args:
-        address: Of one that is there; None to start Ray here, unless this process has it.
-
-    Raises:
-        ClusterError: There is none at the address.
+        cluster: The cluster.
     """
 
-    def __init__(self, address: str | None = None) -> None:
-        """Connect to it, or start it."""
-        if address is not None:
-            _check(address)
-        is_new = not ray.is_initialized()
-        self.is_local = is_new and address is None
-        self._ended = contextlib.ExitStack()
-        if is_new:
-            more: dict[str, Any] = {"include_dashboard": False} if self.is_local else {}
-            handler = signal.getsignal(signal.SIGTERM)
-            ray.init(address or "local", logging_level=logging.ERROR, **more)
-            if _is_main():  # Ray's own handler exits with the signal's number
-                signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
-                self._ended.callback(signal.signal, signal.SIGTERM, handler)
-            self._ended.callback(ray.shutdown)
-        if self.is_local and not _is_loopback(ray.util.get_node_ip_address()):
-            log.warning("Ray was imported before, and so it listens on all interfaces")
+    def __init__(self, cluster: Cluster) -> None:
+        """Begin with none."""
+        self._cluster = cluster
         logging.getLogger("ray.serve").setLevel(logging.WARNING)
         self._apps: dict[str, str] = {}
 
     def close(self) -> None:
-        """End the replicas, and Ray where it was started here."""
-        with self._ended:
-            if not self.is_local:
-                for app in self._apps.values():
-                    serve.delete(app)
+        """End the replicas, unless they end with Ray."""
+        if not self._cluster.is_local:
+            for app in self._apps.values():
+                serve.delete(app)
 
-    @property
-    def machines(self) -> list[Mapping[str, float]]:
-        """What each of its machines has, by Ray's names."""
-        return [each["Resources"] for each in ray.nodes() if each["Alive"]]
-
-    def place(self, scale: Scale, times: int) -> None:
-        """Wait until there is room for the first replicas; Ray that was started here can't grow.
+    def remove(self, names: Iterable[str], seconds: float) -> None:
+        """End what a killed server has left under names: it has what others need, and no use.
 
         Args:
-            scale: How many there are of each kind, and what they need.
-            times: How many kinds there are.
-
-        Raises:
-            ClusterError: There is not; the message tells why.
+            names: What stands for replicas in the cluster.
+            seconds: How long that may take.
         """
-        count, seconds = times * max(1, scale.least), scale.place_seconds
-        free = ray.available_resources()
-        lack = scale.lack(count, self.machines, free)
-        if self.is_local and lack:
-            raise ClusterError(lack)
-        if self.is_local or not scale.needs:
-            return
-        group = ray.util.placement_group([scale.needs] * count)
-        try:
-            if group.wait(min(1.0, seconds)):
-                return
-            lack = lack or f"{count} replicas need more than is free at once on the machines"
-            log.warning("%s; waiting for %g s", lack, seconds)
-            if not group.wait(seconds):
-                raise ClusterError(f"{lack}; the cluster has not given it within {seconds:g} s")
-        finally:
-            ray.util.remove_placement_group(group)
+        left = serve.status().applications.keys() & {quote(name, safe=_SAFE) for name in names}
+        for app in left:
+            log.warning("%s is left of another server, and is ended", app)
+            serve.delete(app, _blocking=False)
+        actors = ray.util.list_named_actors(all_namespaces=True) if left else ()
+        for each in actors:  # they would first end what nobody waits for any more
+            if any(f"::{app}#" in each["name"] for app in left):
+                with contextlib.suppress(ValueError):  # it has ended
+                    ray.kill(ray.get_actor(each["name"], each["namespace"]))
+        deadline = time.monotonic() + seconds
+        while left & serve.status().applications.keys() and time.monotonic() < deadline:
+            time.sleep(_POLL_SECONDS)
 
     def deploy(
         self,
@@ -263,14 +215,14 @@ class Cluster:
         """Start replicas, and return them; `ready` waits until they are there.
 
         Args:
-            name: What stands for them in the cluster; others of the name are replaced.
+            name: What stands for them in the cluster; `remove` ends others of the name.
             label: What users know them by.
             make: Makes, in a replica, what answers there: it is called with what is asked, and
                 returns an async generator. It is pickled.
             scale: How many, what they need, and how they are asked.
         """
         if not self._apps:
-            told = {**_QUIET, "log_level": "CRITICAL"} if self.is_local else _QUIET
+            told = {**_QUIET, "log_level": "CRITICAL"} if self._cluster.is_local else _QUIET
             serve.start(proxy_location="Disabled", logging_config=told)  # we tell what fails
         needs = {"num_cpus": scale.cpus, "num_gpus": scale.gpus}
         made = serve.deployment(
@@ -305,34 +257,6 @@ class Cluster:
                     log.warning("%s is being started; %s", label, _why(now))
                     tell = time.monotonic() + _TELL_SECONDS
                 time.sleep(_POLL_SECONDS)
-
-
-def _check(address: str) -> None:
-    """Look whether anything listens at an address: Ray itself would wait there for minutes.
-
-    Raises:
-        ClusterError: It is no address, or nothing does.
-    """
-    host, _, port = address.rpartition(":")
-    if address == "auto":
-        return
-    if "/" in address or not (host and port.isdecimal()):
-        raise ClusterError(
-            f"{address!r} is not HOST:PORT of a cluster's head; on a machine outside of the "
-            "cluster, `ray job submit` runs this inside"
-        )
-    try:
-        socket.create_connection((host.strip("[]"), int(port)), _CONNECT_SECONDS).close()
-    except OSError as error:
-        raise ClusterError(f"there is no Ray cluster at {address}: {error}") from error
-
-
-def _is_main() -> bool:
-    return threading.current_thread() is threading.main_thread()
-
-
-def _is_loopback(address: str) -> bool:
-    return ipaddress.ip_address(address).is_loopback
 
 
 def _options(scale: Scale) -> dict[str, Any]:

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -342,6 +343,22 @@ def test_a_server_that_ends_lets_answers_end_and_leaves_nothing(ray, tmp_path):
         assert asked.result(60) == ("begunended", None, True)
         assert server.end() == 128 + signal.SIGTERM
         assert ray.replicas("scripted") == []
+
+
+def test_what_a_killed_server_has_left_does_not_block_its_restart(ray, server, tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = str(free.getsockname()[1])
+    full = ("--ray-address", ray.address, "--replicas", "2", "--cpus", "1", "--port", port)
+    with ThreadPoolExecutor(1) as pool, running(SCRIPTED, *full) as killed:
+        ask_all(pool, killed, [script("begun", tmp_path / "never", "ended")])
+        assert soon(lambda: at(tmp_path / "never"))
+        left = ray.replicas("scripted")
+        killed.process.kill()
+    assert ray.replicas("scripted") == left
+    with running(SCRIPTED, *full) as again:
+        assert "is left of another server" in "".join(again.told)
+        assert again.says(script("here")) == "here"
+        assert not {*left} & {*ray.replicas("scripted")}
 
 
 def refused(*arguments):

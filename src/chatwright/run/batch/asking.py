@@ -1,9 +1,10 @@
 """One row is asked, and what comes of it."""
 
 import asyncio
+import contextlib
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any, NamedTuple
 
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage
@@ -60,6 +61,15 @@ class Asker:
         self._plain_model, rest = self._model.for_call(given)
         self._given = {**rest, **stop}
         self._is_plain = plain.response_format is None
+
+    @contextlib.asynccontextmanager
+    async def ready(self, is_stopped: Callable[[], bool]) -> AsyncIterator[None]:
+        """Have it ready to ask as long as the context lasts: here it always is.
+
+        Args:
+            is_stopped: Tells whether nothing is asked any more.
+        """
+        yield
 
     async def ask(self, row: Row) -> Said:
         """Return what the model says to a row.

@@ -19,11 +19,11 @@ from langchain_core.exceptions import (
 
 from chatwright.errors import ChatwrightError, EngineError, SourceError
 
-__all__ = ["Kind", "Trouble", "trouble_of"]
+__all__ = ["Kind", "Trouble", "TroubleError", "trouble_of"]
 
-Kind: TypeAlias = Literal["row", "busy", "away", "refused"]
+Kind: TypeAlias = Literal["row", "busy", "away", "refused", "lost"]
 """Whose matter it is: the row's own; the other side has too much to do; it can't be reached or is
-broken; it does not let us in."""
+broken; it does not let us in; where it was asked is lost, time and again."""
 
 _KINDS: tuple[tuple[tuple[type[BaseException], ...], Kind], ...] = (
     ((ContextOverflowError, ModelInvalidRequestError), "row"),
@@ -82,6 +82,19 @@ class Trouble:
         return {"type": self.type, "message": self.message, **status}
 
 
+class TroubleError(Exception):
+    """What went wrong where a row was asked, which was in another process.
+
+    Args:
+        trouble: What went wrong.
+    """
+
+    def __init__(self, trouble: Trouble) -> None:
+        """Keep it."""
+        super().__init__(trouble.message)
+        self.trouble = trouble
+
+
 def trouble_of(error: BaseException) -> Trouble:
     """Return what an error means for a batch.
 
@@ -92,6 +105,8 @@ def trouble_of(error: BaseException) -> Trouble:
     Args:
         error: The error.
     """
+    if isinstance(error, TroubleError):
+        return error.trouble
     status = _status_of(error)
     kind = next((kind for kinds, kind in _KINDS if isinstance(error, kinds)), None)
     if kind is None and status is not None:

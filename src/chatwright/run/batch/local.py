@@ -1,4 +1,4 @@
-"""Rows are asked in this process: by as many workers as the pace allows."""
+"""Rows are asked from this process: by as many workers as the pace allows."""
 
 import asyncio
 import heapq
@@ -6,9 +6,11 @@ import itertools
 import time
 from dataclasses import dataclass, field
 
+from chatwright.errors import ClusterError
 from chatwright.run.batch.asking import Asker
 from chatwright.run.batch.budget import Budget
 from chatwright.run.batch.failures import Trouble, trouble_of
+from chatwright.run.batch.on_ray import RayAsker
 from chatwright.run.batch.pace import Pace, backoff
 from chatwright.run.batch.results import Format, Took, answered, failed
 from chatwright.run.batch.row import Row
@@ -38,11 +40,11 @@ class _Try:
 
 
 class Local:
-    """Asks rows in this process.
+    """Asks rows from this process.
 
     Args:
         work: The rows, and where results go.
-        asker: Asks the model.
+        asker: Asks the model, here or in replicas.
         pace: How fast.
         budget: What it may cost.
         form: The output's format.
@@ -50,7 +52,13 @@ class Local:
     """
 
     def __init__(
-        self, work: Work, asker: Asker, pace: Pace, budget: Budget, form: Format, max_retries: int
+        self,
+        work: Work,
+        asker: Asker | RayAsker,
+        pace: Pace,
+        budget: Budget,
+        form: Format,
+        max_retries: int,
     ) -> None:
         """Begin with no worker."""
         self._work = work
@@ -148,6 +156,9 @@ class Local:
         try:
             said = await self.asker.ask(row)
             result = answered(row, said.message, said.parsed, self._took(each), self._form)
+        except ClusterError:  # nobody is there to ask
+            self._work.give_back(row)
+            raise
         except Exception as error:  # noqa: BLE001  each is a row's result
             self._went_wrong(each, trouble_of(error))
         else:

@@ -50,6 +50,7 @@ class Pace:
         concurrency: How many at once; None to find out.
         rate: Requests a minute; None for any number.
         token_rate: Tokens a minute, those asked and those answered; None for any number.
+        times: How many share what is asked at once.
         clock: Tells the seconds.
     """
 
@@ -58,11 +59,12 @@ class Pace:
         concurrency: int | None = None,
         rate: float | None = None,
         token_rate: float | None = None,
+        times: int = 1,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Begin low."""
-        self.limit = concurrency or _FIRST
-        self.most = concurrency or MOST
+        self.limit = concurrency or _FIRST * times
+        self.most = concurrency or MOST * times
         self._is_fixed = concurrency is not None
         self._gap = 60.0 / rate if rate else 0.0
         self._token_gap = 60.0 / token_rate if token_rate else 0.0

@@ -126,5 +126,5 @@ def estimate(run: Run, sample: Stats) -> Estimate:
     tokens = tuple(round((a + b) * share) for a, b in zip(sample.tokens, kept.tokens, strict=True))
     cost = (sample.cost or 0.0) + kept.cost
     here = sample.done and run.provider is None  # a provider's batches take their own time
-    seconds = sample.seconds * rows / sample.done if here else None
+    seconds = sample.asking * rows / sample.done if here else None
     return Estimate(rows, answers, (tokens[0], tokens[1]), cost * share or None, seconds)

@@ -16,6 +16,7 @@ from chatwright.run.batch.incoming import news
 from chatwright.run.batch.inputs import Source
 from chatwright.run.batch.ledger import Ledger
 from chatwright.run.batch.local import Local
+from chatwright.run.batch.on_ray import OnRay, RayAsker
 from chatwright.run.batch.order import Order
 from chatwright.run.batch.pace import MOST, Pace
 from chatwright.run.batch.provider import Provider
@@ -101,6 +102,7 @@ class Run:
         watch: Is called with how far it has come: at the beginning, at the end, and in between.
         every: How many seconds lie between.
         provider: Whose batches the rows are asked by; None to ask them here.
+        on_ray: The replicas that rows are asked in; None for this process.
         pause: How many seconds lie between two looks at what is out; they become ten times as many.
     """
 
@@ -111,6 +113,7 @@ class Run:
     watch: Callable[[Stats], None] | None = None
     every: float = 0.25
     provider: Provider | None = None
+    on_ray: OnRay | None = None
     pause: float = 30.0
     stats: Stats = field(default_factory=Stats, init=False)
     _work: Work | None = field(default=None, init=False)
@@ -156,6 +159,7 @@ class Run:
 
         Raises:
             BatchError: It can't be run, or can't go on; what is done is kept.
+            ClusterError: A Ray cluster can't give what is needed, likewise.
             LoadError: The input can't be read, or not any further.
             OSError: The output can't be read or written.
         """
@@ -227,16 +231,26 @@ class Run:
                     f"{len(ledger.entries)} batches of this output are out at a provider; "
                     "--via provider collects them, and cancels them with --fresh"
                 )
-            asker = Asker(job, options.timeout)
-            pace = Pace(options.concurrency, options.rate, options.token_rate)
-            budget = Budget(job, options.budget, kept.cost)
-            return Local(work, asker, pace, budget, options.form, options.max_retries)
+            return self._local(options, work)
         once = {"attempts": 1}  # an answer that does not conform is a failure: asking takes a day
         asker = Asker(job, options.timeout, provider.model, **once)
         budget = Budget(job, options.budget, kept.cost, share=provider.share, **once)
         return Remote(
             work, store, asker, provider, ledger, budget, options.form, options.max_retries
         )
+
+    def _local(self, options: Options, work: Work) -> Local:
+        """Return what asks the rows here, or from here in replicas."""
+        job, on_ray = self.job, self.on_ray
+        if on_ray is None:
+            at_once, times = options.concurrency, 1
+            asker: Asker | RayAsker = Asker(job, options.timeout)
+        else:
+            at_once, times = options.concurrency or on_ray.at_once, on_ray.scale.most
+            asker = RayAsker(on_ray, job, options.timeout)
+        pace = Pace(at_once, options.rate, options.token_rate, times)
+        budget = Budget(job, options.budget, self.stats.kept.cost)
+        return Local(work, asker, pace, budget, options.form, options.max_retries)
 
     async def _count(self) -> int | None:
         total = await asyncio.to_thread(self.source.count)
@@ -245,7 +259,12 @@ class Run:
 
     async def _ended(self, engine: Local | Remote, work: Work) -> None:
         try:
-            await engine.run()
+            async with engine.asker.ready(lambda: work.is_stopped):
+                since = time.monotonic()
+                try:
+                    await engine.run()
+                finally:
+                    self.stats.asking = time.monotonic() - since
         finally:
             await work.end()
         if work.broken is not None:

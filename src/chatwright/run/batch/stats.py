@@ -35,6 +35,7 @@ class Stats:
         batches: How far each of those is, for people.
         notes: What else is to be told at the end.
         started: When the run began, by `time.monotonic`.
+        asking: For how many seconds rows were asked, once whatever asks them had started.
     """
 
     total: int | None = None
@@ -55,6 +56,7 @@ class Stats:
     batches: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     started: float = field(default_factory=time.monotonic)
+    asking: float = 0.0
 
     @property
     def seconds(self) -> float:

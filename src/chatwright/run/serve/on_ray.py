@@ -8,8 +8,6 @@ import asyncio
 import contextlib
 import hashlib
 import logging
-import os
-import secrets
 from collections.abc import (
     AsyncGenerator,
     Awaitable,
@@ -18,7 +16,6 @@ from collections.abc import (
     Mapping,
     Sequence,
 )
-from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -28,17 +25,17 @@ from chatwright.core.loop import shared_loop
 from chatwright.errors import MissingExtraError
 from chatwright.langchain.model import ChatModel
 from chatwright.run.conforming import Conforming
+from chatwright.run.on_ray import connected, place
 from chatwright.run.scale import Scale
 from chatwright.run.serve.failures import Failure, HttpError, failure_of
 from chatwright.run.serve.served import About, Answer, Local, Served
 from chatwright.wires.prompt import Prompt
 
 if TYPE_CHECKING:
-    from chatwright.run.replicas import Replicas
+    from chatwright.run.cluster import Cluster
+    from chatwright.run.replicas import Deployments, Replicas
 
 __all__ = ["replicated"]
-
-log = logging.getLogger("chatwright.ray")
 
 
 @contextlib.contextmanager
@@ -66,49 +63,29 @@ def replicated(
             can't be loaded there.
         MissingExtraError: Ray is not installed, or not its Serve.
     """
-    _prepare(address)
-    try:
-        from chatwright.run.replicas import Cluster  # noqa: PLC0415  an extra
-    except ModuleNotFoundError as error:
-        raise MissingExtraError(str(error.name), "ray,serve") from error
-    with contextlib.closing(Cluster(address)) as cluster:
-        if scale.cpus is None:
-            cpus = sum(each.get("CPU", 0.0) for each in cluster.machines)
-            share = cpus // (scale.most * len(makers)) if cluster.is_local else 1.0
-            scale = replace(scale, cpus=max(1.0, share))
-        _tell(scale, [*makers], cluster.machines)
-        cluster.place(scale, len(makers))
+    with connected(address, extras="ray,serve") as cluster, _deployments(cluster) as deployments:
+        names = {label: f"{name}-{label}" for label in makers}
+        deployments.remove(names.values(), scale.place_seconds)
+        scale = place(cluster, scale, [*makers])
         threads = max(1, int(scale.cpus or 0))
         replicas = {
-            label: cluster.deploy(
-                f"{name}-{label}", label, partial(_Host, label, make, threads), scale
+            label: deployments.deploy(
+                names[label], label, partial(_Host, label, make, threads), scale
             )
             for label, make in makers.items()
         }
-        cluster.ready()
+        deployments.ready()
         with shared_loop() as loop:
             abouts = {label: loop.run(_about(each)) for label, each in replicas.items()}
         yield {label: _Replicated(each, abouts[label]) for label, each in replicas.items()}
 
 
-def _prepare(address: str | None) -> None:
-    """Set what Ray reads from the environment, which it does when it is imported."""
-    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-    # How often it hears how many requests there are; its own 10 s are long for a burst.
-    os.environ.setdefault("RAY_SERVE_HANDLE_AUTOSCALING_METRIC_PUSH_INTERVAL_S", "1")
-    if address is None:
-        # On loopback: the default on macOS and Windows, while elsewhere it is all interfaces.
-        os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
-        os.environ.setdefault("RAY_AUTH_MODE", "token")
-        os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
-
-
-def _tell(scale: Scale, labels: Sequence[str], machines: Sequence[Mapping[str, float]]) -> None:
-    """Say what is needed, and whether all that there may be once has room."""
-    log.info("%s", scale.summary(labels, machines))
-    most, fitting = scale.most * len(labels), scale.fitting(machines)
-    if fitting < most and not scale.is_fixed:
-        log.warning("of %d replicas that there may be, %d fit into the cluster", most, fitting)
+def _deployments(cluster: "Cluster") -> "contextlib.closing[Deployments]":
+    try:
+        from chatwright.run.replicas import Deployments  # noqa: PLC0415  an extra
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(str(error.name), "ray,serve") from error
+    return contextlib.closing(Deployments(cluster))
 
 
 class _Host:
