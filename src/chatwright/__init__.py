@@ -61,6 +61,7 @@ if TYPE_CHECKING:
     from chatwright.wrap.described import ResponseSpec
     from chatwright.wrap.echo import CustomChatModelAdvanced
     from chatwright.wrap.endpoint.auth import OAuth2ClientCredentials
+    from chatwright.wrap.endpoint.file import endpoint_fields
     from chatwright.wrap.endpoint.model import ChatEndpoint
     from chatwright.wrap.endpoint.spec import WireSpec
     from chatwright.wrap.function import ChatFunction, chat_model
@@ -121,6 +122,7 @@ _HOMES = {
     "chatwright.wrap.described": ("ResponseSpec",),
     "chatwright.wrap.echo": ("CustomChatModelAdvanced",),
     "chatwright.wrap.endpoint.auth": ("OAuth2ClientCredentials",),
+    "chatwright.wrap.endpoint.file": ("endpoint_fields",),
     "chatwright.wrap.endpoint.model": ("ChatEndpoint",),
     "chatwright.wires.quirks": ("Quirks",),
     "chatwright.wrap.endpoint.spec": ("WireSpec",),
@@ -193,6 +195,7 @@ __all__ = [
     "chat_model",
     "check",
     "create_app",
+    "endpoint_fields",
     "load",
     "run_batch",
     "serve_on_ray",

@@ -293,6 +293,19 @@ class Settings(BaseChatModel):
         """Name the environment variables that stand for secrets in the serialized form."""
         return {"api_key": "CHATWRIGHT_API_KEY"}
 
+    def to_json(self) -> Any:
+        """Serialize the model: secrets stand by the names that its own class gives them.
+
+        Core lets the base classes' `lc_secrets` win (`load/serializable.py:239`, langchain-core
+        1.8.3), so that the key of a subclass would be looked for in `CHATWRIGHT_API_KEY`.
+        """
+        made = super().to_json()
+        kwargs: Any = made.get("kwargs", {})
+        for field, variable in self.lc_secrets.items():
+            if isinstance(told := kwargs.get(field), dict) and told.get("type") == "secret":
+                kwargs[field] = {**told, "id": [variable]}
+        return made
+
     @classmethod
     def is_lc_serializable(cls) -> bool:
         """Say that LangChain's `dumpd` and `load` work."""

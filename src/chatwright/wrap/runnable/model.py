@@ -37,6 +37,9 @@ class ChatRunnable(ChatModel):
 
     Parameters of a call go to a chat model inside as they are. A chain or a graph takes none.
 
+    A subclass may have a default for `runnable`: a function that makes it. It is then part of the
+    class, as a method is: neither pickled nor serialized, but made anew, and no part of cache keys.
+
     Raises:
         DefinitionError: The prompt of a chain, or the state of a graph, does not fit.
         InterruptedAnswerError: A graph was interrupted (with the answer).
@@ -127,9 +130,33 @@ class ChatRunnable(ChatModel):
         return "chat-runnable"
 
     @property
+    def _is_of_the_class(self) -> bool:
+        """Whether the inner one is what the class makes by itself."""
+        return "runnable" not in self.model_fields_set
+
+    def _identified(self) -> dict[str, Any]:
+        left = {"runnable"} if self._is_of_the_class else set()
+        return {name: each for name, each in super()._identified().items() if name not in left}
+
+    def __getstate__(self) -> dict[Any, Any]:
+        """Pickle the inner one, unless the class makes it."""
+        state = super().__getstate__()
+        if self._is_of_the_class:
+            state["__dict__"].pop("runnable")
+        return state
+
+    def __setstate__(self, state: dict[Any, Any]) -> None:
+        """Take what was pickled."""
+        if "runnable" not in state["__dict__"]:
+            made = type(self).model_fields["runnable"].get_default(call_default_factory=True)
+            state = {**state, "__dict__": {**state["__dict__"], "runnable": made}}
+        super().__setstate__(state)
+
+    @property
     def lc_attributes(self) -> dict[str, Any]:
-        """Serialize the inner one."""
-        return {**super().lc_attributes, "runnable": self.runnable}
+        """Serialize the inner one, unless the class makes it."""
+        inner = {} if self._is_of_the_class else {"runnable": self.runnable}
+        return {**super().lc_attributes, **inner}
 
     def to_json(self) -> Any:
         """Serialize the model; say that it can't be where that holds of something inside."""
@@ -139,6 +166,8 @@ class ChatRunnable(ChatModel):
 
     @functools.cached_property
     def _can_be_stored(self) -> bool:
+        if self._is_of_the_class:
+            return True
         inner = _parts(dumpd(self.runnable))
         return not any(isinstance(each, dict) and each.get("type") == _UNSTORED for each in inner)
 
