@@ -27,7 +27,10 @@ _NOT_IN_FILES = {
 _RENAMED = {"url": "base_url", "model": "model_name"}
 _REPLACED_BY = {
     **_RENAMED,
-    **{"key_env": "api_key", "oauth": "auth", "request": "wire", "response": "wire"},
+    "key_env": "api_key",
+    "oauth": "auth",
+    "request": "wire",
+    "response": "wire",
 }
 
 
@@ -107,9 +110,9 @@ def _placed(
 ) -> dict[str, Any]:
     """Return the fields that a file and a caller give; what is wrong is told with its place."""
     known = os.environ if environment is None else environment
+    if "url" not in found:
+        raise LoadError(f"{_place(path, text, ['url'])}: the URL is missing")
     try:
-        if "url" not in found:
-            raise _Wrong(("url",), "the URL is missing")
         left = {key: each for key, each in found.items() if not _replaced(key, fields)}
         return {**_fields(_with_environment(left, (), known), known), **fields}
     except _Wrong as wrong:
