@@ -10,6 +10,7 @@
     │   │   └── WeightsError                    a weights file that can't be used
     │   ├── BatchError                          a batch that can't be run, or not go on
     │   ├── ClusterError                        a Ray cluster that can't give what is needed
+    │   ├── PackageError                        a package that can't be made
     │   └── MissingExtraError    (ImportError)  an optional dependency is not installed
     └── SourceError              (ModelError)   the model's misbehaviour
         ├── OutputError          (TypeError)    it yielded what no source may yield
@@ -77,6 +78,7 @@ __all__ = [
     "MissingExtraError",
     "NotFoundError",
     "OutputError",
+    "PackageError",
     "ParameterError",
     "PermissionDeniedError",
     "PromptTooLongError",
@@ -125,6 +127,10 @@ class BatchError(ChatwrightError):
 
 class ClusterError(ChatwrightError):
     """A Ray cluster that can't give what is needed, or can't start what is to answer there."""
+
+
+class PackageError(ChatwrightError):
+    """A package that can't be made: its name does not fit, or something is in its place."""
 
 
 class MissingExtraError(ChatwrightError, ImportError):

@@ -98,6 +98,6 @@ def _options(
     pass
 
 
-from chatwright.cli import batch, chat, check, explain, models, probe, pull, serve  # noqa: E402  they register
+from chatwright.cli import batch, chat, check, explain, models, new, probe, pull, serve  # noqa: E402  they register
 
-_ = (batch, chat, check, explain, models, probe, pull, serve)
+_ = (batch, chat, check, explain, models, new, probe, pull, serve)

@@ -166,10 +166,6 @@ class ChatFunction(ChatModel):
         return super()._takes(name) or any(each.kind is each.VAR_KEYWORD for each in kinds)
 
     @property
-    def _llm_type(self) -> str:
-        return "chat-function"
-
-    @property
     def _identifying_params(self) -> dict[str, Any]:
         return {**super()._identifying_params, "function": self._reference}
 

@@ -142,10 +142,6 @@ class ChatRunnable(ChatModel):
         return {**super()._resolve_model_profile(), **self._adapter.profile()}
 
     @property
-    def _llm_type(self) -> str:
-        return "chat-runnable"
-
-    @property
     def lc_attributes(self) -> dict[str, Any]:
         """Serialize the inner one, unless the class makes it."""
         inner = {} if self.runnable is None else {"runnable": self.runnable}
