@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).parent
-COMMANDS = ("", "chat", "check", "probe", "explain", "models", "pull", "serve")
+COMMANDS = ("", "chat", "check", "probe", "explain", "models", "new", "pull", "serve")
 
 
 def cli() -> str:

@@ -28,15 +28,9 @@ text = "answer"
 """
 
 
-def call(*command, seconds=600, **options):
-    done = subprocess.run(
-        [*map(str, command)],
-        check=False,
-        capture_output=True,
-        text=True,
-        timeout=seconds,
-        **options,
-    )
+def call(*command, **options):
+    options |= {"check": False, "capture_output": True, "text": True, "timeout": 600}
+    done = subprocess.run([*map(str, command)], **options)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
@@ -87,13 +81,8 @@ WAYS.append(pytest.param(("endpoint", OWN), id="endpoint file"))
 def test_an_untouched_package_passes_its_own_tests_and_every_rule(installed):
     folder, tests, commands = installed
     alone = environment(commands)
-    where = call(
-        commands / "python",
-        "-c",
-        "import langchain_made as m; print(m.__file__)",
-        cwd=tests,
-        env=alone,
-    )
+    code = "import langchain_made; print(langchain_made.__file__)"
+    where = call(commands / "python", "-c", code, cwd=tests, env=alone)
     assert "site-packages" in where
     for command in (["ruff", "check"], ["ruff", "format", "--check"], ["mypy"]):
         call(commands / command[0], *command[1:], cwd=folder, env=alone)
@@ -116,7 +105,7 @@ def test_an_untouched_package_passes_its_own_tests_and_every_rule(installed):
 @pytest.mark.parametrize("installed", [WAYS[KINDS.index("endpoint")]], indirect=True)
 def test_its_integration_tests_call_the_llm(installed):
     folder, _, commands = installed
-    with Upstream(little_llm).start() as upstream:
+    with Upstream(little_llm) as upstream:
         file = folder / "langchain_made" / "endpoint.toml"
         text = file.read_text()
         file.write_text(text.replace("https://made.example/v1", f"{upstream.url}/v1"))
