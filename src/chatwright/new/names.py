@@ -35,7 +35,5 @@ def checked(name: str) -> str:
         )
     with suppress(PackageNotFoundError):
         found = distribution(name).version
-        raise PackageError(
-            f"{name!r} is taken: its version {found} is installed; take another"
-        )
+        raise PackageError(f"{name!r} is taken: its version {found} is installed; take another")
     return name

@@ -73,7 +73,7 @@ def _answers(
     bare = name.removeprefix("langchain-")
     own = bare.upper().replace("-", "_")
     site = _WEIGHTS if kind == "gguf" else f"https://{bare}.example"
-    answers = {
+    answers: dict[str, Any] = {
         "name": name,
         "kind": kind,
         "author": author or _git_name() or f"The authors of {name}",

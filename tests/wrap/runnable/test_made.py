@@ -47,7 +47,5 @@ def test_what_is_given_comes_first():
 
 
 def test_nothing_inside_is_an_error_that_says_what_to_do():
-    with pytest.raises(
-        DefinitionError, match="nothing inside; give it a runnable"
-    ):
+    with pytest.raises(DefinitionError, match="nothing inside; give it a runnable"):
         ChatRunnable()
