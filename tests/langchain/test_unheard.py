@@ -4,10 +4,12 @@ import contextvars
 import uuid
 
 import pytest
+from langchain_core.caches import InMemoryCache
 from langchain_core.callbacks import BaseCallbackHandler, get_usage_metadata_callback
 from langchain_core.language_models import BaseChatModel
+from langchain_core.rate_limiters import InMemoryRateLimiter
 
-from chatwright import Finish, Reasoning, ToolCallDelta, Usage, chat_model
+from chatwright import ChatModel, Finish, Reasoning, ToolCallDelta, Usage, chat_model
 from chatwright.langchain import unheard
 
 
@@ -269,3 +271,65 @@ async def test_a_stream_that_is_left_closes_its_source(quiet):
     await astream.aclose()
     assert closed == ["sync", "async"]
     assert quiet == [True, True]
+
+
+OVERRIDDEN = "_generate", "_agenerate", "_generate_with_cache", "_agenerate_with_cache"
+
+
+@pytest.mark.parametrize("name", OVERRIDDEN)
+@pytest.mark.parametrize("patched", ["a subclass", "Chatwright's own"])
+async def test_whoever_overrides_what_core_calls_is_asked(name, patched, monkeypatch):
+    counted = []
+    theirs = getattr(ChatModel, name)
+
+    def wrapped(self, *args, **kwargs):
+        counted.append(name)
+        return theirs(self, *args, **kwargs)
+
+    class Plain(ChatModel):
+        def reply(self, request):
+            return "hello"
+
+    monkeypatch.setattr(Plain if patched == "a subclass" else ChatModel, name, wrapped)
+    model = Plain()
+    if name.startswith("_a"):
+        assert (await model.ainvoke("x")).content == "hello"
+    else:
+        assert model.invoke("x").content == "hello"
+    assert counted
+
+
+class Limits(InMemoryRateLimiter):
+    taken = 0
+
+    def acquire(self, *, blocking=True):
+        self.taken += 1
+        return True
+
+    async def aacquire(self, *, blocking=True):
+        return self.acquire()
+
+
+async def test_caches_and_rate_limits_hold_where_nobody_listens():
+    asked = []
+
+    class Counts(ChatModel):
+        def reply(self, request):
+            asked.append(request)
+            return "hello"
+
+    limits = Limits()
+    model = Counts(rate_limiter=limits)
+    model.invoke("x")
+    await model.ainvoke("x")
+    assert limits.taken == 2
+    cached = Counts(cache=InMemoryCache(), cache_key="counts")
+    asked.clear()
+    for _ in range(2):
+        cached.invoke("x")
+        await cached.ainvoke("x")
+    assert len(asked) == 1
+    model.bind(stream=True).invoke("x")
+    assert asked[-1].streamed
+    Counts(disable_streaming=True).invoke("x")
+    assert not asked[-1].streamed

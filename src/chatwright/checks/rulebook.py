@@ -4,7 +4,7 @@ import functools
 import inspect
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from importlib import import_module, metadata
+from importlib import import_module
 from string import ascii_letters
 from typing import Any
 
@@ -12,6 +12,7 @@ from chatwright.checks.changes import version_of
 from chatwright.checks.finding import Severity
 from chatwright.checks.sources import SOURCES
 from chatwright.checks.trial import Trial
+from chatwright.core.plugins import RULES, loaded, plugins
 
 __all__ = ["SECTIONS", "Rule", "known", "local", "rule", "rules"]
 
@@ -43,7 +44,6 @@ SECTIONS = {
 """The modules of our own rules, and the sections of the contract that they are."""
 
 OURS = "chatwright.checks.contract"
-ENTRY_POINTS = "chatwright.rules"
 """The group of entry points by which packages add rules: each names a module that defines some."""
 
 
@@ -179,8 +179,8 @@ def _found() -> tuple[str, ...]:
     for module in SECTIONS:
         import_module(f"{OURS}.{module}")
     ours = [*_RULES]
-    for each in metadata.entry_points(group=ENTRY_POINTS):
-        each.load()
+    for _ in loaded(RULES):
+        pass  # they register themselves
     return tuple(ours)
 
 
@@ -211,7 +211,7 @@ def local() -> tuple[str, ...]:
 
     An application has registered them: another process knows them only once it imports that.
     """
-    told = [each.module for each in metadata.entry_points(group=ENTRY_POINTS)]
+    told = [each.target.partition(":")[0] for each in plugins(RULES)]
     packages = {each.partition(".")[0] for each in (OURS, *told)}
     return tuple(
         each.id for each in rules() if each.test.__module__.partition(".")[0] not in packages

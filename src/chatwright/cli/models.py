@@ -14,7 +14,7 @@ def models() -> int:
     from chatwright.wrap.load import available  # noqa: PLC0415  slow to import
 
     rows = available()
-    width = max(len(name) for name, _, _ in rows)
+    names, abouts = (max(map(len, column)) for column in [*zip(*rows, strict=True)][:2])
     for name, about, state in rows:
-        typer.echo(f"{name:<{width}}  {state:<12}  {about}")
+        typer.echo(f"{name:<{names}}  {about:<{abouts}}  {state}")
     return 0

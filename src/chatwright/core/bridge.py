@@ -83,19 +83,21 @@ def read(call: Callable[[], Any]) -> Generator[Any]:
         yield result
 
 
-async def aread(call: Callable[[], Any], *, runs_async: bool) -> AsyncGenerator[Any]:
-    """Yield the items of the source that `call()` starts, to a task.
+def aread(call: Callable[[], Any], *, runs_async: bool) -> AsyncGenerator[Any]:
+    """Return the items of the source that `call()` starts, for a task.
 
     Args:
         call: Starts the source.
         runs_async: Whether `call` may be run on the event loop; otherwise it runs on a thread.
     """
-    if not runs_async:
-        result: Any = Pump(functools.partial(_push, call))
-    else:
-        result = call()
+    result: Any = call() if runs_async else Pump(functools.partial(_push, call))
     if isinstance(result, Faces):
-        result = result.aread()
+        return result.aread()
+    is_one: bool = inspect.isasyncgen(result)
+    return result if is_one else _aread(result)
+
+
+async def _aread(result: Any) -> AsyncGenerator[Any]:
     if isinstance(result, Awaitable):
         if (value := await result) is not None:
             yield value
@@ -141,18 +143,32 @@ def _stepped(items: Generator[T], scope: Scope) -> Generator[T]:
 
 
 async def _astepped(items: AsyncGenerator[T], scope: Scope) -> AsyncGenerator[T]:
-    within, step = Within(scope), items.__anext__
+    (variable, value), *more = scope  # nearly always there is one, which costs half by itself
+    within, step, given = Within(more), items.__anext__, variable.set
     try:
         while True:
+            token = given(value)
             try:
-                with within:
+                if more:
+                    with within:
+                        item = await step()
+                else:
                     item = await step()
             except StopAsyncIteration:
                 return
+            finally:
+                _set_back(token)
             yield item
     finally:
-        with within:
+        with Within(scope):
             await items.aclose()
+
+
+def _set_back(token: contextvars.Token[Any]) -> None:
+    try:
+        token.var.reset(token)
+    except ValueError:
+        return  # closed in another context, which is gone with it
 
 
 class Within:
@@ -177,11 +193,8 @@ class Within:
     def __exit__(self, *raised: object) -> None:
         """Set them back."""
         tokens, self._tokens = self._tokens, []
-        try:
-            for token in tokens:
-                token.var.reset(token)
-        except ValueError:  # closed in another context, which is gone with it
-            pass
+        for token in tokens:
+            _set_back(token)
 
 
 class Faces(ABC):

@@ -1,5 +1,6 @@
 """Why answers end: the reasons that LLMs and servers give, by OpenAI's names."""
 
+import functools
 import re
 from collections.abc import Mapping
 
@@ -35,6 +36,7 @@ def _bare(reason: str) -> str:
 _NORMALIZED = {_bare(raw): name for name, raws in _NAMES.items() for raw in (name, *raws)}
 
 
+@functools.lru_cache(maxsize=256)
 def normalized_reason(reason: str) -> str:
     """Return a finish reason by OpenAI's names, or `refusal`; any other one as it is."""
     return _NORMALIZED.get(_bare(reason), reason)

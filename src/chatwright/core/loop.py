@@ -144,11 +144,7 @@ def _marked_context() -> contextvars.Context:
 
 
 def _loop_runs_here() -> bool:
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return False
-    return True
+    return asyncio._get_running_loop() is not None  # noqa: SLF001  in asyncio's __all__; raises nothing
 
 
 _shared: SharedLoop | None = None

@@ -58,6 +58,10 @@ class Contents(Blocks):
 
     def add(self, piece: Piece) -> tuple[int, bool]:
         """Keep one piece; return what `index` does."""
+        if type(piece) is str and self._kind is str:  # nearly always
+            index = self.count - 1
+            self._blocks[index]["parts"].append(piece)
+            return index, False
         index, begins = self.index(piece)
         if isinstance(piece, Block):
             self._keep(dict(piece.block), index, begins=begins)

@@ -108,9 +108,10 @@ class Call(Generic[T]):
         else:
             plan = model.plan(self._request)
         for start in self._attempts(plan):
-            reading = aread(start, runs_async=model.replies_async())
-            source = astepped(reading, self._scope)
             with _Translated(self._source, self._answer):
+                with Within(self._scope):
+                    reading = aread(start, runs_async=model.replies_async())
+                source = astepped(reading, self._scope)
                 async with contextlib.aclosing(source) as items:
                     async for item in items:
                         for rendered in self._feed(item):

@@ -3,6 +3,7 @@
 import asyncio
 import functools
 import inspect
+import operator
 from abc import abstractmethod
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar, cast
@@ -10,7 +11,7 @@ from typing import Any, TypeVar, cast
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
 from langchain_core.language_models import LanguageModelInput
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
-from langchain_core.messages.ai import InputTokenDetails, OutputTokenDetails, UsageMetadata
+from langchain_core.messages.ai import UsageMetadata
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult, LLMResult
 from langchain_core.runnables import RunnableConfig
 from langchain_core.utils.utils import LC_ID_PREFIX
@@ -32,7 +33,8 @@ from chatwright.langchain.render import (
 from chatwright.langchain.request import Request
 from chatwright.langchain.run import RUN, Inside, Run
 from chatwright.langchain.settings import CONFIGURED, PROVIDER
-from chatwright.langchain.unheard import UnheardStream, unheard
+from chatwright.langchain.unheard import UnheardStream, has_detours, identified, unheard
+from chatwright.langchain.usage import usage_of
 
 __all__ = ["ChatModel"]
 
@@ -95,7 +97,11 @@ class ChatModel(Abilities):
         if call is None:
             return super().invoke(input, config, stop=stop, **told)
         messages, manager, told = call
-        return _said(self._generate_with_cache(messages, stop, manager, **told))
+        if _is_direct(self, told):
+            (message,) = self._whole(messages, stop, told, manager).whole()
+            return identified(message, manager.run_id)
+        result = self._generate_with_cache(messages, stop, manager, **told)
+        return cast("AIMessage", result.generations[0].message)
 
     async def ainvoke(
         self,
@@ -112,7 +118,7 @@ class ChatModel(Abilities):
         if call is None:
             return await super().ainvoke(input, config, stop=stop, **told)
         messages, manager, told = call
-        return _said(await self._agenerate_with_cache(messages, stop, manager, **told))
+        return await self._answer(messages, manager, told, stop)
 
     def stream(
         self,
@@ -162,6 +168,20 @@ class ChatModel(Abilities):
             input, config, **self._with(kwargs, self._run(config))
         )
 
+    async def _answer(
+        self,
+        messages: list[BaseMessage],
+        manager: AsyncCallbackManagerForLLMRun,
+        told: dict[str, Any],
+        stop: list[str] | None,
+    ) -> AIMessage:
+        """Answer a call that nobody listens to."""
+        if _is_direct(self, told):
+            (message,) = await self._whole(messages, stop, told, manager).awhole()
+            return identified(message, manager.run_id)
+        result = await self._agenerate_with_cache(messages, stop, manager, **told)
+        return cast("AIMessage", result.generations[0].message)
+
     # What LangChain calls: the faces of one drive.
 
     @_signed
@@ -172,9 +192,7 @@ class ChatModel(Abilities):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
-        renderer = MessageRenderer(v1=self.output_version == "v1")
-        (message,) = self._call(messages, stop, kwargs, renderer, run_manager).whole()
-        return _as_result(message)
+        return _as_result(*self._whole(messages, stop, kwargs, run_manager).whole())
 
     @_signed
     async def _agenerate(
@@ -184,9 +202,7 @@ class ChatModel(Abilities):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
-        renderer = MessageRenderer(v1=self.output_version == "v1")
-        (message,) = await self._call(messages, stop, kwargs, renderer, run_manager).awhole()
-        return _as_result(message)
+        return _as_result(*await self._whole(messages, stop, kwargs, run_manager).awhole())
 
     def _generate_with_cache(
         self,
@@ -261,6 +277,16 @@ class ChatModel(Abilities):
         renderer = self._events(run_manager, kwargs)
         return self._call(messages, stop, kwargs, renderer, run_manager).adrive()
 
+    def _whole(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None,
+        kwargs: Mapping[str, Any],
+        run_manager: CallbackManagerForLLMRun | AsyncCallbackManagerForLLMRun | None,
+    ) -> Call[AIMessage]:
+        renderer = MessageRenderer(v1=self.output_version == "v1")
+        return self._call(messages, stop, kwargs, renderer, run_manager)
+
     def _chunks(self) -> ChunkRenderer:
         return ChunkRenderer(v1=self.output_version == "v1")
 
@@ -327,7 +353,7 @@ class ChatModel(Abilities):
 
     def summarize(self, request: Request, answer: Answer, inside: Inside) -> Summary:
         """Return the metadata and the usage of an answer that has ended."""
-        usage, estimated = self._usage(request, answer)
+        usage, estimated = usage_of(self, request, answer)
         if answer.usage is None and inside.usage is not None:
             usage, estimated = inside.usage, False
         models = inside.models - {""}
@@ -357,36 +383,16 @@ class ChatModel(Abilities):
             return None
         return prices.cost_of(usage, self.price, model)
 
-    def _usage(self, request: Request, answer: Answer) -> tuple[UsageMetadata | None, bool]:
-        """Return the usage, and whether it is an estimate: the source's, else the tokenizer's."""
-        given = answer.usage
-        spent = given.input_tokens if given else None
-        made = given.output_tokens if given else None
-        estimated = bool(given and given.estimated)
-        if (spent is None or made is None) and self.has_tokenizer():
-            estimated = True
-            if spent is None:
-                spent = sum(len(self.get_token_ids(each.text)) for each in request.messages)
-            if made is None:
-                said = [*answer.reasoning, *answer.text, *answer.unsaid]
-                written = [*said, *answer.calls]
-                made = len(self.get_token_ids("".join(written)))
-        if spent is None or made is None:
-            return None, False
-        usage = UsageMetadata(input_tokens=spent, output_tokens=made, total_tokens=spent + made)
-        if given and given.input_token_details:
-            usage["input_token_details"] = cast("InputTokenDetails", {**given.input_token_details})
-        if given and given.output_token_details:
-            details = cast("OutputTokenDetails", {**given.output_token_details})
-            usage["output_token_details"] = details
-        return usage, estimated
-
 
 _is_async = functools.lru_cache(is_async)
+_WAY = "_generate", "_agenerate", "_generate_with_cache", "_agenerate_with_cache"
+_answering = operator.attrgetter(*_WAY)
+_OURS = _answering(ChatModel)
 
 
-def _said(result: ChatResult) -> AIMessage:
-    return cast("AIMessage", result.generations[0].message)
+def _is_direct(model: ChatModel, told: Mapping[str, Any]) -> bool:
+    """Tell whether an answer that nobody hears of needs nothing of core, nor of a subclass."""
+    return _answering(type(model)) == _OURS and not has_detours(model, told)
 
 
 def _as_result(message: AIMessage) -> ChatResult:

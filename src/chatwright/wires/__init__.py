@@ -4,15 +4,48 @@ The client's end writes requests and reads answers; the server's end reads reque
 answers. Both are made of one description: a wire's `names`.
 """
 
+import functools
 from collections.abc import Mapping
 
+from chatwright.core import plugins
 from chatwright.wires import anthropic, ollama, openai, responses
 from chatwright.wires.openai import DIALECTS
 from chatwright.wires.wire import Wire
 
-__all__ = ["DIALECTS", "WIRES"]
+__all__ = ["DIALECTS", "WIRES", "wire_named"]
 
 WIRES: Mapping[str, Wire] = {
     each.name: each for each in (openai.WIRE, ollama.WIRE, anthropic.WIRE, responses.WIRE)
 }
-"""The wires by their names."""
+"""Our wires by their names."""
+
+
+def wire_named(name: str) -> Wire:
+    """Return a wire: ours, or one that an installed package has registered (`chatwright.wires`).
+
+    Raises:
+        ValueError: There is none of that name, or it is broken, or no wire.
+    """
+    if name in WIRES:
+        return WIRES[name]
+    found = [each for each in plugins.plugins(plugins.WIRES) if each.name == name]
+    if not found:
+        known = [*WIRES, *(each.name for each in plugins.plugins(plugins.WIRES))]
+        raise ValueError(f"there is no wire {name!r}; there are {', '.join(known)}")
+    if len(found) > 1:
+        both = " and ".join(each.origin for each in found)
+        raise ValueError(f"{both} have a wire {name!r} each; uninstall one of them")
+    return _loaded(found[0])
+
+
+@functools.cache
+def _loaded(plugin: plugins.Plugin) -> Wire:
+    try:
+        wire = plugin.load()
+    except Exception as error:
+        raise ValueError(
+            f"the wire {plugin.name!r} of {plugin.origin} is broken: {error}"
+        ) from error
+    if not isinstance(wire, Wire):
+        raise ValueError(f"{plugin.target} of {plugin.origin} is {wire!r}, and no Wire")  # noqa: TRY004  pydantic's validators raise it
+    return wire

@@ -7,6 +7,7 @@ from typing import Any, Literal, overload
 from langchain_core.language_models import BaseChatModel
 from langchain_core.runnables import Runnable
 
+from chatwright.core.plugins import MODELS, Plugin, plugins
 from chatwright.errors import LoadError
 from chatwright.langchain.model import ChatModel
 from chatwright.wrap.endpoint.file import endpoint_file
@@ -30,7 +31,8 @@ def load(model: str, /, *, raw: bool = False, **fields: Any) -> Any:
     """Return the chat model that a string names.
 
     Args:
-        model: `smollm2`; `gguf:weights.gguf`, or just a path that ends in `.gguf`;
+        model: `smollm2`; a name that an installed package has registered (its entry point in
+            `chatwright.models`); `gguf:weights.gguf`, or just a path that ends in `.gguf`;
             `hf:owner/repo/file.gguf`; `http://host:8000/v1#model-name`, a server that speaks
             OpenAI's wire; `acme.toml`, an endpoint file; or `package.module:attribute`, where the
             attribute is a chat model of any make, a class of chat models, a function that takes
@@ -57,9 +59,10 @@ def load(model: str, /, *, raw: bool = False, **fields: Any) -> Any:
         return endpoint_file(model, **fields)
     if model.startswith(("http://", "https://")):
         return ChatEndpoint(base_url=model, **fields)
-    found = attribute(model)
+    found = attribute(model) or _registered(model)
     if found is None:
-        raise LoadError(f"{model!r} names no model; it can be {FORMS}")
+        names = [each.name for each in plugins(MODELS)]
+        raise LoadError(f"{model!r} names no model; it can be {', '.join([*names, FORMS])}")
     if raw and not fields:
         return found
     return _made(model, found, fields, raw=raw)
@@ -84,6 +87,24 @@ def attribute(model: str) -> Any:
         except AttributeError as error:
             raise LoadError(f"{model!r} is not there: {error}") from error
     return found
+
+
+def _registered(name: str) -> Any:
+    """Return the model that an installed package has registered by a name; None if none has.
+
+    Raises:
+        LoadError: Two packages have, or it is broken.
+    """
+    found = [each for each in plugins(MODELS) if each.name == name]
+    if not found:
+        return None
+    if len(found) > 1:
+        ways = " or ".join(f"{each.target} ({each.origin})" for each in found)
+        raise LoadError(f"several packages have a model {name!r}; say which: {ways}")
+    try:
+        return found[0].load()
+    except Exception as error:
+        raise LoadError(f"{name!r} of {found[0].origin} can't be loaded: {error}") from error
 
 
 def _is_other(model: str) -> bool:
@@ -121,7 +142,21 @@ def available() -> list[tuple[str, str, str]]:
         ("http://HOST/v1#MODEL", "a server that speaks OpenAI's wire", "ready"),
         ("FILE.toml", "an endpoint file, as `chatwright probe` writes them", "ready"),
         ("MODULE:ATTRIBUTE", "a chat model, a function, a chain or an agent", "ready"),
+        *(
+            (each.name, f"{each.target}, of {each.origin}", _works(each))
+            for each in plugins(MODELS)
+        ),
     ]
+
+
+def _works(plugin: Plugin) -> str:
+    if plugin.name in weights.NAMED:
+        return "hidden"  # ours come first
+    try:
+        _registered(plugin.name)
+    except LoadError as error:
+        return f"broken: {error.__cause__ or error}"
+    return "ready"
 
 
 def _state(module: str, extra: str) -> str:

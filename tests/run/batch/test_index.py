@@ -19,13 +19,24 @@ def small(monkeypatch):
     monkeypatch.setattr(index, "_LARGEST", 16)
 
 
-@given(st.lists(st.tuples(st.integers(0, 9), st.sampled_from([None, "a", "b", "c"])), max_size=120))
-def test_it_knows_what_a_dict_knows(rows):
+ROWS = st.lists(st.tuples(st.integers(0, 9), st.sampled_from([None, "a", "b", "c"])), max_size=120)
+
+
+@given(ROWS, st.lists(ROWS, max_size=3))
+def test_it_knows_what_a_dict_knows(rows, earlier):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(index, "_RECENT", 4)
         patch.setattr(index, "_LARGEST", 16)
-        held, met, known = Index(), set(), {}
-        for place, (content, own) in enumerate(rows):
+        held, met, known, place = Index(), set(), {}, 0
+        for some in earlier:
+            new = {}
+            for content, own in some:
+                place += 1
+                if (each := mark(key(content), own)) not in known:
+                    new.setdefault(each, place)
+            assert held.extend([*new], [*new.values()]) == len(new)
+            known |= new
+        for at, (content, own) in enumerate(rows, place + 1):
             each = mark(key(content), own)
             [found] = held.find([each])
             if each in known:
@@ -34,9 +45,9 @@ def test_it_knows_what_a_dict_knows(rows):
             else:
                 same = [p for m, p in known.items() if m[:8] == each[:8]]
                 assert found in same if same else found == NEW
-                held.add(each, place, met=place % 2 == 0)
-                known[each] = place
-                met |= {each} if place % 2 == 0 else set()
+                held.add(each, at, met=at % 2 == 0)
+                known[each] = at
+                met |= {each} if at % 2 == 0 else set()
             assert len(held) == len(known)
         assert held.places([*known, mark(key(99), None)]) == [*known.values(), None]
         for each in known:

@@ -1,6 +1,5 @@
-"""Which rows are done, and where their answers stand: 24 bytes a row. The one file with numpy."""
+"""Which rows are done, and where their answers stand: 25 bytes a row. The one file with numpy."""
 
-import hashlib
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -29,8 +28,8 @@ def mark(key: bytes, own: str | None) -> bytes:
     """
     if own is None:
         return key
-    told = own.encode("utf-8", "surrogatepass")
-    return key[:_HALF] + hashlib.blake2b(told, digest_size=_HALF, key=key).digest()
+    # Marks never leave the process: its own hash, which is keyed anew in each, tells ids apart.
+    return key[:_HALF] + hash((key, own)).to_bytes(_HALF, "little", signed=True)
 
 
 class _Run(NamedTuple):
@@ -40,6 +39,29 @@ class _Run(NamedTuple):
     owns: Numbers
     places: Numbers
     met: npt.NDArray[np.bool_]
+
+    def look(
+        self, contents: Numbers, owns: Numbers, which: npt.NDArray[np.intp], found: list[int]
+    ) -> npt.NDArray[np.bool_]:
+        """Do what `Index.find` does for some of the marks, and tell which of these are here."""
+        contents, owns = contents[which], owns[which]
+        at = np.searchsorted(self.contents, contents)
+        at[at == len(self.contents)] = 0
+        is_same = self.contents[at] == contents
+        is_here: npt.NDArray[np.bool_] = is_same & (self.owns[at] == owns)
+        places = at[is_here]
+        for n, was_met in zip(which[is_here].tolist(), self.met[places].tolist(), strict=True):
+            found[n] = AGAIN if was_met else HERE
+        self.met[places] = True
+        for n in np.flatnonzero(is_same & ~is_here).tolist():
+            found[which[n]] = same = self.same(int(contents[n]), int(owns[n]))
+            is_here[n] = same in {HERE, AGAIN}
+        return is_here
+
+    def has_met(self, content: int, own: int) -> bool:
+        """Tell whether a mark is here and was met."""
+        _, at = self._at(content, own)
+        return at is not None and bool(self.met[at])
 
     def same(self, content: int, own: int) -> int:
         """Return what `Index.find` does of a mark whose content is here."""
@@ -74,6 +96,7 @@ class Index:
         self._contents: dict[bytes, int] = {}
         self._met: set[bytes] = set()
         self._runs: list[_Run] = []
+        self._last = 0
 
     def __len__(self) -> int:
         """Return how many marks there are."""
@@ -94,6 +117,18 @@ class Index:
         if len(self._recent) >= _RECENT:
             self._sort_in()
 
+    def extend(self, marks: Sequence[bytes], places: Sequence[int]) -> int:
+        """Take results that were there before this run; return how many.
+
+        Args:
+            marks: Their marks.
+            places: Where they stand.
+        """
+        if marks:
+            at, met = np.array(places, np.uint64), np.zeros(len(marks), np.bool_)
+            self._take(_sorted(*_columns(b"".join(marks)), at, met))
+        return len(marks)
+
     def find(self, marks: Sequence[bytes]) -> list[int]:
         """Return for each mark whether it is there, and note that it was met.
 
@@ -106,19 +141,15 @@ class Index:
         """
         found = [self._newly(each) for each in marks]
         contents, owns = _columns(b"".join(marks))
-        for run in self._runs:
-            at = np.searchsorted(run.contents, contents)
-            at[at == len(run.contents)] = 0
-            is_same = run.contents[at] == contents
-            is_here = is_same & (run.owns[at] == owns)
-            for n, was_met in zip(
-                np.flatnonzero(is_here).tolist(), run.met[at[is_here]].tolist(), strict=True
-            ):
-                found[n] = AGAIN if was_met else HERE
-            run.met[at[is_here]] = True
-            for n in np.flatnonzero(is_same & ~is_here).tolist():
-                if found[n] not in {HERE, AGAIN}:
-                    found[n] = run.same(int(contents[n]), int(owns[n]))
+        left = np.array([n for n, each in enumerate(found) if each not in {HERE, AGAIN}], np.intp)
+        # Results are met in about the order in which they were written: the same run has the next.
+        for number in sorted(range(len(self._runs)), key=lambda n: n != self._last):
+            if not left.size:
+                break
+            is_here = self._runs[number].look(contents, owns, left, found)
+            if is_here.any():
+                self._last = number
+            left = left[~is_here]
         return found
 
     def places(self, marks: Sequence[bytes]) -> list[int | None]:
@@ -138,7 +169,10 @@ class Index:
 
     def was_met(self, each: bytes) -> bool:
         """Tell whether a mark that is there was met in this run."""
-        return self.find([each])[0] == AGAIN
+        contents, owns = _columns(each)
+        return each in self._met or any(
+            run.has_met(int(contents[0]), int(owns[0])) for run in self._runs
+        )
 
     def _newly(self, each: bytes) -> int:
         if each in self._recent:
@@ -153,6 +187,9 @@ class Index:
         met = np.fromiter((each in self._met for each in self._recent), np.bool_, count)
         run = _sorted(*_columns(b"".join(self._recent)), places, met)
         self._recent, self._contents, self._met = {}, {}, set()
+        self._take(run)
+
+    def _take(self, run: _Run) -> None:
         while self._runs and len(self._runs[-1].contents) <= len(run.contents) <= _LARGEST // 2:
             run = _sorted(*map(np.concatenate, zip(self._runs.pop(), run, strict=True)))
         self._runs.append(run)

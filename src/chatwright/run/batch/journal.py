@@ -75,20 +75,24 @@ class Journal:
         """
         if not self.path.exists():
             return
-        damaged = self._damaged()
-        if damaged:
-            self._take_out(damaged)
         at = 0
-        with self.path.open("rb", _BUFFER) as file:
-            for line in file:
-                yield at, jsonio.loads(line)
-                at += len(line)
+        while True:
+            with self.path.open("rb", _BUFFER) as file:
+                file.seek(at)
+                for line in file:
+                    if not _is_whole(line):
+                        break
+                    yield at, jsonio.loads(line)
+                    at += len(line)
+                else:
+                    return
+            self._take_out(self._damaged(at))
 
-    def _damaged(self) -> list[tuple[int, int]]:
-        """Return from where to where damaged lines stand."""
+    def _damaged(self, at: int) -> list[tuple[int, int]]:
+        """Return from where to where damaged lines stand, from a place on."""
         damaged: list[tuple[int, int]] = []
-        at = 0
         with self.path.open("rb", _BUFFER) as file:
+            file.seek(at)
             for line in file:
                 if not _is_whole(line):
                     damaged.append((at, at + len(line)))

@@ -94,7 +94,11 @@ class Estimate:
     def line(self) -> str:
         """Return what there is to tell."""
         cost = "" if self.cost is None else f", {self.cost:.2f} USD"
-        took = "" if self.seconds is None else f", {timedelta(seconds=round(self.seconds))} at this pace"
+        took = (
+            ""
+            if self.seconds is None
+            else f", {timedelta(seconds=round(self.seconds))} at this pace"
+        )
         return (
             f"by {self.sample} rows, all {self.rows} take about {self.tokens[0]} tokens in and "
             f"{self.tokens[1]} out{cost}{took}"

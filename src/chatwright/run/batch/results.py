@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeAlias, get_args
+from typing import Any, Literal, NamedTuple, TypeAlias, get_args
 
 from langchain_core.messages import AIMessage
 
@@ -87,8 +87,7 @@ class Took:
 NOTHING = Took(0.0, 0.0, 0)
 
 
-@dataclass(frozen=True, slots=True)
-class Known:
+class Known(NamedTuple):
     """What has to be known of a result that stands in a file.
 
     Args:

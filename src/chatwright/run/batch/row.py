@@ -33,7 +33,7 @@ _OF_A_REQUEST = ChatCompletion.model_fields.keys() - {"model", "stream", "stream
 _ONE_ANSWER = {"n": 1}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Row:
     """One row.
 
@@ -198,10 +198,12 @@ class Job:
         return hashlib.blake2b(said, digest_size=16, key=self._digest, person=kind).digest()
 
     def _id(self, value: Any) -> str | None:
-        if not isinstance(value, Mapping):
+        if type(value) is not dict and not isinstance(value, Mapping):
             return None
         for name in (self.id_column,) if self.id_column else IDS:
             own = value.get(name)
+            if own is None:
+                continue
             if isinstance(own, str) and own:
                 return own
             if isinstance(own, int) and not isinstance(own, bool):
@@ -216,16 +218,16 @@ class Job:
             return self._template.filled(value)
         if isinstance(value, str):
             return value
-        if isinstance(value, Mapping):
+        if type(value) is dict or isinstance(value, Mapping):
             return self._columns(value)
         if isinstance(value, Sequence) and value:
             return _messages(value)
         raise UnreadRowError(f"{quoted(value)} is no prompt: a text, messages or columns are")
 
     def _columns(self, value: Mapping[str, Any]) -> Any:
-        if isinstance(body := value.get("body"), Mapping):
+        body, talk = value.get("body"), value.get(_MESSAGES)
+        if body is not None and isinstance(body, Mapping):
             return _of_batch(value, body)
-        talk = value.get(_MESSAGES)
         if isinstance(talk, list | tuple) and talk:
             if isinstance(talk[0], BaseMessage):
                 return _messages(talk)

@@ -21,6 +21,8 @@ __all__ = ["Kept", "Store"]
 
 _FAILURES = 1 << 62
 """Added to the places of failures, which no row's answer can be copied from."""
+_TOGETHER = 2**15
+"""How many results of earlier runs are sorted together."""
 
 
 @dataclass
@@ -44,7 +46,8 @@ class Kept:
     def add(self, result: Known) -> None:
         """Add what a result took."""
         self.cost += result.cost
-        self.tokens = tuple(map(sum, zip(self.tokens, result.tokens, strict=True)))  # type: ignore[assignment]  # two and two
+        (told, said), (more_told, more_said) = self.tokens, result.tokens
+        self.tokens = told + more_told, said + more_said
 
 
 class Store:
@@ -130,18 +133,23 @@ class Store:
         if retry_failed and self.failures_path.exists():
             self._set_aside(self.failures_path)
         kept = Kept()
-        for place, fields in self._answers.scan():
-            self._keep(kept, known(fields), place)
-            kept.answers += 1
-        for place, fields in self._failures.scan():
-            self._keep(kept, known(fields), _FAILURES + place)
-            kept.failures += 1
+        kept.answers = self._keep(kept, self._answers.scan(), 0)
+        kept.failures = self._keep(kept, self._failures.scan(), _FAILURES)
         kept.repaired = self._answers.repair.lines + self._failures.repair.lines
         return kept
 
-    def _keep(self, kept: Kept, result: Known, place: int) -> None:
-        self._index.add(mark(result.key, result.own), place, met=False)
-        kept.add(result)
+    def _keep(self, kept: Kept, results: Iterator[tuple[int, dict[str, Any]]], offset: int) -> int:
+        """Take the results of earlier runs into the index; return how many there are."""
+        count, marks, places = 0, [], []
+        for place, fields in results:
+            result = known(fields)
+            kept.add(result)
+            marks.append(mark(result.key, result.own))
+            places.append(offset + place)
+            if len(marks) == _TOGETHER:
+                count += self._index.extend(marks, places)
+                marks, places = [], []
+        return count + self._index.extend(marks, places)
 
     @staticmethod
     def _before(path: Path) -> Path:

@@ -16,7 +16,7 @@ from pydantic import (
 )
 
 from chatwright.langchain.model import ChatModel
-from chatwright.wires import WIRES
+from chatwright.wires import WIRES, wire_named
 from chatwright.wires.quirks import Quirks
 from chatwright.wrap.endpoint.auth import secret
 from chatwright.wrap.endpoint.http import Auth, BasicAuth, Client
@@ -249,8 +249,8 @@ class EndpointFields(ChatModel):
     @field_validator("wire")
     @classmethod
     def _know_the_wire(cls, wire: str | WireSpec) -> str | WireSpec:
-        if isinstance(wire, str) and wire not in WIRES:
-            raise ValueError(f"there is no wire {wire!r}; there are {', '.join(WIRES)}")
+        if isinstance(wire, str):
+            wire_named(wire)  # raises if there is none
         return wire
 
     @field_validator("auth")

@@ -14,7 +14,7 @@ from chatwright.langchain.binding import BoundModel
 from chatwright.langchain.capabilities import Capabilities
 from chatwright.langchain.request import Request
 from chatwright.langchain.settings import CONFIGURED
-from chatwright.wires import WIRES
+from chatwright.wires import wire_named
 from chatwright.wires.quirks import Quirks
 from chatwright.wires.wire import Ask, Wire, Written
 from chatwright.wrap.endpoint.aside import given_by
@@ -252,7 +252,7 @@ class ChatEndpoint(EndpointFields):
     @property
     def speaks(self) -> Wire:
         """The wire."""
-        return WIRES[self.wire] if isinstance(self.wire, str) else self.wire.wire
+        return wire_named(self.wire) if isinstance(self.wire, str) else self.wire.wire
 
     @property
     def known_quirks(self) -> Quirks:
