@@ -158,6 +158,8 @@ def test_what_a_publisher_needs_is_there(packages):
     assert "Ann" in (folder / "LICENSE").read_text()
     project = tomllib.loads((folder / "pyproject.toml").read_text())["project"]
     assert f"chatwright>={version('chatwright')}" in project["dependencies"]
+    models = project["entry-points"]["chatwright.models"]
+    assert models == {"made-class": "langchain_made_class:ChatMadeClass"}
     steps = yaml.safe_load((folder / ".github/workflows/check.yml").read_text())["jobs"]["check"]
     assert {"run": "pytest tests/unit_tests"} in steps["steps"]
     assert "](chatwright.svg)" in (folder / "README.md").read_text()

@@ -84,6 +84,9 @@ def test_an_untouched_package_passes_its_own_tests_and_every_rule(installed):
     code = "import langchain_made; print(langchain_made.__file__)"
     where = call(commands / "python", "-c", code, cwd=tests, env=alone)
     assert "site-packages" in where
+    assert "langchain_made:ChatMade" in call(
+        commands / "chatwright", "models", cwd=tests, env=alone
+    )
     for command in (["ruff", "check"], ["ruff", "format", "--check"], ["mypy"]):
         call(commands / command[0], *command[1:], cwd=folder, env=alone)
     assert " failed" not in call(commands / "pytest", "-q", cwd=tests, env=alone)
