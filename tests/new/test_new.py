@@ -22,7 +22,7 @@ from werkzeug import Response
 
 import chatwright
 from chatwright.cli import app
-from chatwright.errors import LoadError, PackageError
+from chatwright.errors import LoadError, MissingExtraError, PackageError
 from chatwright.new import KINDS, create, package
 
 ROOT = Path(__file__).parents[2]
@@ -286,6 +286,12 @@ def test_the_command_says_what_it_has_made_and_what_is_wrong(tmp_path, monkeypat
     assert "langchain-made-up is there already" in again.stderr
     both = run(app, ["new", "langchain-made-two", "--from", "a.toml", "--curl", "curl x"])
     assert (both.exit_code, both.stderr) == (2, "chatwright: give --from or --curl, not both\n")
+
+
+def test_without_copier_the_extra_is_named(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "copier", None)
+    with pytest.raises(MissingExtraError, match=r"pip install 'chatwright\[new\]'"):
+        made(tmp_path, "class")
 
 
 def git(folder, *arguments):
