@@ -28,9 +28,10 @@ MAY = {
     "new": ({"errors", "new", "wrap"}, set()),
     "asgi": ({"errors", "run", "wrap"}, {"starlette"}),
     "batch": ({"errors", "langchain", "run", "wrap"}, set()),
+    "doctor": ({"batch", "core", "wrap"}, {"packaging"}),
     "testing": ({"deltas", "langchain", "testing", "wires"}, {"pydantic"}),
     "cli": (
-        {"asgi", "batch", "checks", "cli", "errors", "new", "run", "wrap"},
+        {"asgi", "batch", "checks", "cli", "doctor", "errors", "new", "run", "wrap"},
         {"chatwright", "langchain_core", "pydantic", "rich", "typer"},
     ),
     "__main__": ({"cli"}, set()),

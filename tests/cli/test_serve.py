@@ -205,6 +205,28 @@ def test_a_program_beside_it(folder):
     assert (ended.stdout, ended.returncode) == ("X Y \n", 7), ended.stderr
 
 
+@pytest.mark.parametrize("sent", ["SIGTERM", "SIGINT", "SIGHUP"])
+def test_a_signal_reaches_the_program_which_ends_and_the_server_with_it(folder, sent):
+    waits = (
+        f"import signal, sys, time; signal.signal(signal.{sent}, lambda *_: sys.exit(9)); "
+        "print('begun', flush=True); time.sleep(300)"
+    )
+    running = subprocess.Popen(
+        [
+            *(sys.executable, "-m", "chatwright", "serve", "my_models:shout"),
+            *("--", sys.executable, "-c", waits),
+        ],
+        cwd=folder,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+    )
+    with running:
+        assert running.stdout.readline() == b"begun\n"
+        running.send_signal(getattr(signal, sent))
+        assert running.wait(60) == 9
+
+
 def test_a_program_that_is_not_there(folder):
     result = CliRunner().invoke(app, ["serve", "chatwright.wrap.echo:x", "--", "no-such-program"])
     assert result.exit_code == 1

@@ -98,6 +98,17 @@ def _options(
     pass
 
 
-from chatwright.cli import batch, chat, check, explain, models, new, probe, pull, serve  # noqa: E402  they register
+from chatwright.cli import (  # noqa: E402  they register
+    batch,
+    chat,
+    check,
+    doctor,
+    explain,
+    models,
+    new,
+    probe,
+    pull,
+    serve,
+)
 
-_ = (batch, chat, check, explain, models, new, probe, pull, serve)
+_ = (batch, chat, check, doctor, explain, models, new, probe, pull, serve)

@@ -1,13 +1,15 @@
 """`chatwright serve`: chat models behind the APIs that tools speak."""
 
+import contextlib
 import functools
 import ipaddress
 import logging
 import os
+import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -232,11 +234,34 @@ def _beside(
         "ANTHROPIC_MODEL": model,
         "OLLAMA_HOST": address,
     }
-    with in_background(made, listener):
+    running: list[subprocess.Popen[bytes]] = []
+    with in_background(made, listener), _signals_to(running):
         try:
-            ended = subprocess.run(program, env={**os.environ, **environment}, check=False)  # noqa: S603  the user's own
+            running.append(subprocess.Popen(program, env={**os.environ, **environment}))  # noqa: S603  the user's own
         except FileNotFoundError:
             typer.echo(f"chatwright: there is no program {program[0]!r}", err=True)
             return 127
+        code = running[0].wait()
     sys.stdout.flush()
-    return ended.returncode if ended.returncode >= 0 else 128 - ended.returncode
+    return code if code >= 0 else 128 - code
+
+
+@contextlib.contextmanager
+def _signals_to(running: "list[subprocess.Popen[bytes]]") -> Iterator[None]:
+    """Hand signals on to a program once it runs: it ends, and we do once it has.
+
+    What is typed at a terminal, Ctrl-C, it gets from there: to it that may mean something else.
+    """
+
+    def hand_on(number: int, _frame: object) -> None:
+        for each in running:
+            if number != signal.SIGINT or not sys.stdin.isatty():
+                each.send_signal(number)
+
+    names = [name for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    before = {name: signal.signal(getattr(signal, name), hand_on) for name in names}
+    try:
+        yield
+    finally:
+        for name, handler in before.items():
+            signal.signal(getattr(signal, name), handler)

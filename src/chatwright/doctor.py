@@ -1,0 +1,255 @@
+"""`chatwright doctor`: what is installed here, what lacks, and whether it works."""
+
+import asyncio
+import contextlib
+import importlib.util
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+from packaging.requirements import Requirement
+
+from chatwright.core.plugins import MODELS, RULES, WIRES, plugins
+from chatwright.wrap.function import chat_model
+from chatwright.wrap.gguf import weights
+
+__all__ = ["Finding", "State", "examine", "ready"]
+
+State: TypeAlias = Literal["ok", "lacks", "broken", "told"]
+_PACKAGE = "chatwright"
+_FOR_DEVELOPERS = frozenset({"bench", "fuzz", "test"})
+_BESIDE = ("langchain", "langgraph", "langsmith")
+_FEATURES = ("avx", "avx2", "avx512f", "f16c", "fma", "neon", "asimd")
+"""What llama.cpp's kernels make use of."""
+_VARIABLES = (
+    *("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "SSL_CERT_FILE"),
+    *("LANGSMITH_TRACING", "LANGCHAIN_TRACING_V2", "OPENAI_BASE_URL", "OPENAI_API_KEY"),
+    *("ANTHROPIC_API_KEY", "CHATWRIGHT_THREADS"),
+)
+_GRACE = 5.0
+"""How long a command may take to end once it is told to, in seconds."""
+_CLIENT = """
+import json, os, urllib.request as http
+url, key = os.environ["OPENAI_BASE_URL"], os.environ["OPENAI_API_KEY"]
+body = {"model": "ready", "messages": [{"role": "user", "content": "ready?"}]}
+headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
+ask = http.Request(f"{url}/chat/completions", json.dumps(body).encode(), headers)
+print(json.load(http.urlopen(ask, timeout=10))["choices"][0]["message"]["content"])
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at.
+
+    Args:
+        section: What it belongs to: "Versions", "Extras", "Machine", "Weights", "Packages",
+            "Environment", "Self-test".
+        name: What was looked at.
+        state: `ok`; `lacks`, where something optional is not there; `broken`; or `told`, where
+            there is nothing to judge.
+        told: What was found.
+        fix: The line that installs what lacks, or what to do; empty for none.
+    """
+
+    section: str
+    name: str
+    state: State
+    told: str
+    fix: str = ""
+
+
+def examine(*, seconds: float = 30.0, tests: bool = True) -> Iterator[Finding]:
+    """Look at what is installed here and try it; nothing is changed, and no network is used.
+
+    Args:
+        seconds: How long the self-test may take in all.
+        tests: Whether there is a self-test.
+
+    Yields:
+        One finding after the other; the self-test's as they come.
+    """
+    yield from _versions()
+    yield from _extras()
+    yield from _machine()
+    yield from _weights()
+    yield from _packages()
+    yield from _environment()
+    if tests:
+        yield from _self_test(time.monotonic() + seconds)
+
+
+# What is installed.
+
+
+def _versions() -> Iterator[Finding]:
+    python = f"{platform.python_version()}, {platform.system()} {platform.machine()}"
+    yield Finding("Versions", "python", "ok", python)
+    yield Finding("Versions", _PACKAGE, "ok", metadata.version(_PACKAGE))
+    needed = [each for each in _requirements() if each.marker is None]
+    for each in sorted(needed, key=lambda one: one.name):
+        yield _installed("Versions", each, "broken", "pip install --upgrade chatwright")
+    for name in _BESIDE:
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            yield Finding("Versions", name, "ok", metadata.version(name))
+
+
+def _requirements() -> list[Requirement]:
+    return [Requirement(each) for each in metadata.requires(_PACKAGE) or ()]
+
+
+def _extras() -> Iterator[Finding]:
+    known = metadata.metadata(_PACKAGE).get_all("Provides-Extra") or ()
+    for extra in sorted({*known} - _FOR_DEVELOPERS):
+        fix = f"pip install 'chatwright[{extra}]'"
+        needed = [
+            each
+            for each in _requirements()
+            if each.marker and each.marker.evaluate({"extra": extra})
+        ]
+        found = [_installed("Extras", each, "lacks", fix) for each in needed]
+        lacking = [each for each in found if each.state != "ok"]
+        told = ", ".join(f"{each.name} {each.told}" for each in lacking or found)
+        yield Finding("Extras", extra, "lacks" if lacking else "ok", told, fix if lacking else "")
+
+
+def _installed(section: str, wanted: Requirement, state: State, fix: str) -> Finding:
+    try:
+        version = metadata.version(wanted.name)
+    except metadata.PackageNotFoundError:
+        return Finding(section, wanted.name, state, "is not installed", fix)
+    if not wanted.specifier.contains(version, prereleases=True):
+        told = f"{version}, where {wanted.specifier} is needed"
+        return Finding(section, wanted.name, state, told, fix)
+    return Finding(section, wanted.name, "ok", version)
+
+
+def _machine() -> Iterator[Finding]:
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    yield Finding("Machine", "cores", "told", str(cores))
+    told = Path("/proc/cpuinfo")
+    if told.exists():
+        words = set(told.read_text("utf-8", "replace").lower().split())
+        found = ", ".join(each for each in _FEATURES if each in words)
+        yield Finding("Machine", "CPU features", "told", found or "none that llama.cpp uses")
+    with contextlib.suppress(ValueError, OSError, AttributeError):
+        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        yield Finding("Machine", "memory", "told", f"{memory / 2**30:.1f} GiB")
+
+
+def _weights() -> Iterator[Finding]:
+    for name, each in weights.NAMED.items():
+        if weights.has(name):
+            told = f"{weights.find(name)} ({each.size >> 20} MiB)"
+            yield Finding("Weights", name, "ok", told)
+        else:
+            fix = f"chatwright pull {name}"
+            yield Finding("Weights", name, "lacks", f"{each.about}: not here", fix)
+
+
+def _packages() -> Iterator[Finding]:
+    for group in (MODELS, RULES, WIRES):
+        for each in plugins(group):
+            told = f"{each.target}, of {each.origin}"
+            try:
+                each.load()
+            except Exception as error:  # noqa: BLE001  whatever the package's import raises
+                fault = f"{told}: {type(error).__name__}: {error}"
+                yield Finding("Packages", f"{group} {each.name}", "broken", fault)
+            else:
+                yield Finding("Packages", f"{group} {each.name}", "ok", told)
+
+
+def _environment() -> Iterator[Finding]:
+    for name in _VARIABLES:
+        if os.environ.get(name) or os.environ.get(name.lower()):
+            yield Finding("Environment", name, "told", "is set")
+
+
+# Whether it works.
+
+
+@chat_model
+def ready(messages: Any) -> Iterator[str]:  # noqa: ARG001  the name says what it gets
+    """Answers `ready`, for the self-test."""
+    yield "rea"
+    yield "dy"
+
+
+def _self_test(until: float) -> Iterator[Finding]:
+    yield _tried("a function as a chat model", _ask_function)
+    with tempfile.TemporaryDirectory() as folder:
+        if _has("filelock", "numpy"):
+            yield _tried("batch", lambda: _run_batch(Path(folder)))
+        if _has("starlette", "uvicorn"):
+            serve = ["serve", "ready=chatwright.doctor:ready", "--", sys.executable, "-c", _CLIENT]
+            yield _tried("serve", lambda: _run(serve, until, "ready"))
+    if _has("xllamacpp") and weights.has("smollm2"):
+        chat = ["chat", "What is the capital of France?", "--model", "smollm2"]
+        yield _tried("smollm2 answers", lambda: _run(chat, until, "Paris"))
+
+
+def _has(*modules: str) -> bool:
+    return all(importlib.util.find_spec(each) for each in modules)
+
+
+def _tried(name: str, test: Callable[[], str]) -> Finding:
+    started = time.monotonic()
+    try:
+        told = test()
+    except Exception as error:  # noqa: BLE001  a self-test says whatever is wrong
+        return Finding("Self-test", name, "broken", f"{type(error).__name__}: {error}")
+    return Finding("Self-test", name, "ok", f"{told} ({time.monotonic() - started:.1f} s)")
+
+
+def _ask_function() -> str:
+    async def streamed() -> str:
+        return "".join([each.text async for each in ready.astream("ready?")])
+
+    said = {ready.invoke("ready?").text, asyncio.run(streamed())}
+    if said != {"ready"}:
+        raise RuntimeError(f"it says {sorted(said)}")
+    return "invoke and astream agree"
+
+
+def _run_batch(folder: Path) -> str:
+    from chatwright.batch import run_batch  # noqa: PLC0415  slow to import
+
+    summary = run_batch(ready, ["a", "b"], folder / "out.jsonl")
+    if summary.answers != 2:  # noqa: PLR2004  a and b
+        raise RuntimeError(f"{summary.answers} of 2 rows were answered")
+    return "2 rows"
+
+
+def _run(command: Sequence[str], until: float, wanted: str) -> str:
+    """Run one of our commands in a process of its own: what crashes there does not end this one.
+
+    Raises:
+        RuntimeError: It failed, or said something else.
+        subprocess.TimeoutExpired: The time is up.
+    """
+    ours = [sys.executable, "-m", _PACKAGE, *command]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(ours, stdin=subprocess.DEVNULL, stdout=pipe, stderr=pipe) as process:  # noqa: S603  our own
+        try:
+            out, err = process.communicate(timeout=max(1.0, until - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            process.terminate()  # `serve` ends its program then
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(_GRACE)
+            process.kill()
+            raise
+    said, why = (each.decode("utf-8", "replace").strip() for each in (out, err))
+    if process.returncode or wanted not in said:
+        last = " ".join(why.splitlines()[-2:])
+        raise RuntimeError(f"exit code {process.returncode}: {json.dumps(said)} {last}")
+    return said.splitlines()[-1]
