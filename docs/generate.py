@@ -7,7 +7,10 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).parent
-COMMANDS = ("", "chat", "check", "probe", "explain", "models", "new", "pull", "serve")
+COMMANDS = (
+    *("", "chat", "check", "probe", "explain", "models", "doctor", "new", "pull", "serve", "batch"),
+    *("cassette to-batch", "cassette from-batch"),
+)
 
 
 def cli() -> str:

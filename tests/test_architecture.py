@@ -86,10 +86,13 @@ ONE_LIBRARY = {
     "wrap/function.py": {"cloudpickle"},
     "wrap/gguf/engine.py": {"xllamacpp"},
     "wrap/gguf/weights.py": {"huggingface_hub", "platformdirs"},
+    "wrap/recording/cassette.py": {"filelock"},
+    "wrap/recording/plugin.py": {"pytest"},
     "wires/jsonio.py": {"orjson"},
     "cli/chat.py": {"platformdirs", "readline"},
 }
-SHARED = {"chatwright", "platformdirs", "pyarrow", "pytest", "readline", "rich", "starlette"}
+SHARED = {"chatwright", "filelock", "platformdirs", "pyarrow", "pytest", "readline", "rich"}
+SHARED |= {"starlette"}
 """Libraries that several files import: ours, the command line's, and pytest's."""
 
 
@@ -144,7 +147,9 @@ def targets(path):
             yield from (alias.name for alias in node.names)
 
 
-@pytest.mark.parametrize("package", ["checks", "testing", "wires", "wrap/endpoint"])
+@pytest.mark.parametrize(
+    "package", ["checks", "testing", "wires", "wrap/endpoint", "wrap/recording"]
+)
 def test_modules_import_no_one_that_imports_them(package):
     names = {
         ".".join(["chatwright", *path.relative_to(ROOT).with_suffix("").parts]): path

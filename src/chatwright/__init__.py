@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from chatwright.errors import (
         AuthenticationError,
         BatchError,
+        CassetteError,
         ChatwrightError,
         ClusterError,
         ContentError,
@@ -68,6 +69,7 @@ if TYPE_CHECKING:
     from chatwright.wrap.function import ChatFunction, chat_model
     from chatwright.wrap.gguf import ChatGGUF
     from chatwright.wrap.load import load
+    from chatwright.wrap.recording.model import recorded
     from chatwright.wrap.runnable import ChatRunnable
 
 _HOMES = {
@@ -89,6 +91,7 @@ _HOMES = {
     "chatwright.errors": (
         "AuthenticationError",
         "BatchError",
+        "CassetteError",
         "ChatwrightError",
         "ClusterError",
         "ContentError",
@@ -131,6 +134,7 @@ _HOMES = {
     "chatwright.wrap.function": ("ChatFunction", "chat_model"),
     "chatwright.wrap.gguf": ("ChatGGUF",),
     "chatwright.wrap.load": ("load",),
+    "chatwright.wrap.recording.model": ("recorded",),
     "chatwright.wrap.runnable": ("ChatRunnable",),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
@@ -144,6 +148,7 @@ __all__ = [
     "BatchError",
     "Block",
     "Capabilities",
+    "CassetteError",
     "ChatCommand",
     "ChatEndpoint",
     "ChatFunction",
@@ -200,6 +205,7 @@ __all__ = [
     "create_app",
     "endpoint_fields",
     "load",
+    "recorded",
     "run_batch",
     "serve_on_ray",
 ]

@@ -9,6 +9,7 @@
     │   ├── LoadError                           a model string that names nothing loadable
     │   │   └── WeightsError                    a weights file that can't be used
     │   ├── BatchError                          a batch that can't be run, or not go on
+    │   ├── CassetteError                       a cassette that can't be used, or lacks a request
     │   ├── ClusterError                        a Ray cluster that can't give what is needed
     │   ├── PackageError                        a package that can't be made
     │   └── MissingExtraError    (ImportError)  an optional dependency is not installed
@@ -66,6 +67,7 @@ except ImportError:  # before langchain-core 1.7.5
 __all__ = [
     "AuthenticationError",
     "BatchError",
+    "CassetteError",
     "ChatwrightError",
     "ClusterError",
     "ContentError",
@@ -123,6 +125,10 @@ class WeightsError(LoadError):
 
 class BatchError(ChatwrightError):
     """A batch that can't be run, or can't go on; what is done stays done."""
+
+
+class CassetteError(ChatwrightError):
+    """A cassette that can't be read or written, or that does not hold what is asked for."""
 
 
 class ClusterError(ChatwrightError):

@@ -100,6 +100,7 @@ def _options(
 
 from chatwright.cli import (  # noqa: E402  they register
     batch,
+    cassette,
     chat,
     check,
     doctor,
@@ -111,4 +112,4 @@ from chatwright.cli import (  # noqa: E402  they register
     serve,
 )
 
-_ = (batch, chat, check, doctor, explain, models, new, probe, pull, serve)
+_ = (batch, cassette, chat, check, doctor, explain, models, new, probe, pull, serve)

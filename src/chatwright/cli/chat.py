@@ -51,6 +51,10 @@ def chat(
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the answer as one JSON object.")
     ] = False,
+    record: Annotated[
+        Path | None,
+        typer.Option(help="Keep what is asked and answered in this cassette, to be replayed."),
+    ] = None,
 ) -> int:
     """Talk with a chat model."""
     question = "\n\n".join(part for part in (prompt, read_piped()) if part)
@@ -60,7 +64,7 @@ def chat(
     sys.stdout.write("")  # where it is closed, nothing is asked
     given = {"temperature": temperature, "max_tokens": max_tokens}
     found = loaded(model)
-    conversation = _conversation(found, system, stop, given)
+    conversation = _conversation(_recorded(found, record), system, stop, given)
     if as_json:
         return _print_json(conversation, question)
     screen = _screen()
@@ -78,6 +82,13 @@ def _conversation(
 
     parameters = {name: value for name, value in given.items() if value is not None}
     return Conversation(model, system or None, parameters, stop or None)
+
+
+def _recorded(model: "ChatModel", cassette: Path | None) -> "ChatModel":
+    """Return the model, recorded if that is wanted: each question is asked, also a known one."""
+    from chatwright.wrap.recording.model import recorded  # noqa: PLC0415  slow to import
+
+    return model if cassette is None else recorded(model, cassette, mode="all")
 
 
 def loaded(model: str) -> "ChatModel":

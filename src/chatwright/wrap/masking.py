@@ -48,6 +48,12 @@ class Mask:
             return text
         return _pattern(frozenset(self._secrets)).sub("***", text)
 
+    def spans(self, text: str) -> list[tuple[int, int]]:
+        """Return where secrets stand in a text: their starts and ends, in order."""
+        if not self._secrets:
+            return []
+        return [each.span() for each in _pattern(frozenset(self._secrets)).finditer(text)]
+
 
 @functools.lru_cache(maxsize=32)
 def _pattern(secrets: frozenset[str]) -> re.Pattern[str]:

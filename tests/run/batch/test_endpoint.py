@@ -1,13 +1,17 @@
 """Batches that ask a server: what it says of its load is kept to, and nobody else asks again."""
 
 import json
+import random
 import threading
 import time
+from collections import Counter
 
+import pytest
 from werkzeug import Response
 
 from chatwright import ChatEndpoint
 from chatwright.batch import run_batch
+from wrap.endpoint.raw import Raw, answer
 
 
 def completion(text):
@@ -74,3 +78,37 @@ def test_a_server_s_refusals_are_the_row_s_and_its_faults_are_asked_again(httpse
     assert "that is too much" in failed["error"]["message"]
     assert times["row 3"] == 1
     assert times["row 4"] == 3
+
+
+@pytest.mark.parametrize("fast", [True, False])
+def test_of_calls_that_fail_hang_or_are_answered_twice_each_row_gets_its_own(fast, tmp_path):
+    """Three calls in ten: a 503, silence until the time is up, and an answer that is sent twice."""
+    chance, lock = random.Random(7), threading.Lock()
+    met = Counter()
+
+    def serve(connection, number):
+        while True:
+            asked = connection.body()["messages"][-1]["content"]
+            with lock:
+                way = chance.choices(["well", "fails", "hangs", "twice"], [7, 1, 1, 1])[0]
+                met[way] += 1
+            if way == "hangs":
+                gone.wait()
+                return
+            if way == "fails":
+                connection.send(answer(b"", status="503 Busy"))
+                continue
+            whole = answer(completion(asked.upper()).data, {"Content-Type": "application/json"})
+            connection.send(whole * 2 if way == "twice" else whole)
+
+    gone = threading.Event()
+    rows = [{"id": f"r{n}", "prompt": f"row {n}"} for n in range(200)]
+    with Raw(serve) as server:
+        model = ChatEndpoint(server.url, model="m", fast=fast, streaming=False, timeout=1.5)
+        summary = run_batch(model, rows, tmp_path / "o.jsonl", concurrency=64, max_retries=20)
+        gone.set()
+    assert (summary.answers, summary.failed) == (200, 0)
+    lines = [*map(json.loads, (tmp_path / "o.jsonl").read_bytes().splitlines())]
+    assert len(lines) == 200
+    assert {each["id"]: each["text"] for each in lines} == {f"r{n}": f"ROW {n}" for n in range(200)}
+    assert min(met[way] for way in ("fails", "hangs", "twice")) > 5

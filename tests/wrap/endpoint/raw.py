@@ -1,6 +1,7 @@
 """A server that sends whatever bytes it is told to, and ends connections when it is told to."""
 
 import contextlib
+import json
 import select
 import socket
 import threading
@@ -31,6 +32,7 @@ class Raw:
         self._socket = socket.create_server(("127.0.0.1", 0))
         self.read = 0
         self.connections = 0
+        self.answered = threading.Event()
         self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
 
     def __enter__(self):
@@ -73,7 +75,18 @@ class Connection:
         while len(body) < length:
             body += self.some()
         self._server.read += 1
+        self._body = body
         return head.decode()
+
+    def body(self):
+        """Read a request to its end, and return what its JSON holds."""
+        self.request()
+        return json.loads(self._body)
+
+    def is_answered(self):
+        """Wait until the test says that the answer has come."""
+        self._server.answered.wait()
+        self._server.answered.clear()
 
     def some(self):
         """Read some bytes."""

@@ -3,6 +3,7 @@
 import asyncio
 import contextvars
 import gzip
+import json
 import socket
 import threading
 import time
@@ -50,6 +51,52 @@ def test_a_request_of_which_the_server_has_read_nothing_is_sent_again_at_once():
             assert endpoint.invoke("x").text == "fine"
         assert server.read == 5
         assert server.connections == 5
+
+
+@pytest.mark.parametrize("streaming", [True, False])
+def test_an_answer_that_is_sent_twice_is_nobody_else_s(streaming):
+    def twice(connection, number):
+        while True:
+            asked = connection.body()["messages"][-1]["content"]
+            choice = {"index": 0, "message": {"content": asked}, "finish_reason": "stop"}
+            choice |= {"delta": choice["message"]}
+            whole = json.dumps({"choices": [choice]}).encode()
+            if streaming:
+                whole = b"data: %b\n\ndata: [DONE]\n\n" % whole
+                connection.send(2 * answer(whole))
+            else:
+                connection.send(2 * answer(whole, {"Content-Type": "application/json"}))
+
+    with Raw(twice) as server:
+        endpoint = model(server, streaming=streaming, max_retries=1)
+        asked = [f"question {number}" for number in range(8)]
+        if streaming:
+            said = ["".join(each.text for each in endpoint.stream(one)) for one in asked]
+        else:
+            said = [endpoint.invoke(one).text for one in asked]
+        assert said == asked
+
+
+def test_an_answer_that_comes_once_more_between_two_calls_is_nobody_s():
+    sent = threading.Semaphore(0)
+
+    def again(connection, number):
+        while True:
+            asked = connection.body()["messages"][-1]["content"]
+            choice = {"index": 0, "message": {"content": asked}, "finish_reason": "stop"}
+            whole = json.dumps({"choices": [choice]}).encode()
+            one = answer(whole, {"Content-Type": "application/json"})
+            connection.send(one)
+            connection.is_answered()
+            connection.send(one)
+            sent.release()
+
+    with Raw(again) as server:
+        endpoint = model(server, streaming=False, max_retries=1)
+        for asked in ("first", "second", "third"):
+            assert endpoint.invoke(asked).text == asked
+            server.answered.set()
+            assert sent.acquire(timeout=60)
 
 
 def test_a_connection_that_is_closed_after_each_answer_is_noticed():

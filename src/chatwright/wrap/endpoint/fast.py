@@ -3,7 +3,10 @@
 It is a transport of httpx2's, so that keys, logs and everything above know no difference.
 """
 
+import asyncio
 import contextvars
+import functools
+import select
 import socket
 import ssl
 from collections.abc import AsyncIterator
@@ -11,6 +14,7 @@ from typing import Any
 
 import aiohttp
 from aiohttp import hdrs
+from aiohttp.client_proto import ResponseHandler
 from yarl import URL
 
 from chatwright.wrap.endpoint.http import HEAD_BYTES, KEEPALIVE_SECONDS, Opened, httpx2
@@ -71,13 +75,17 @@ class FastTransport(httpx2.AsyncBaseTransport):
         )
 
     def _connected(self) -> aiohttp.ClientSession:
+        connector = aiohttp.TCPConnector(
+            ssl=self._context,
+            limit=0,
+            keepalive_timeout=KEEPALIVE_SECONDS,
+            socket_factory=_socket,
+        )
+        loop = asyncio.get_running_loop()
+        made: Any = functools.partial(_NothingLeft, loop=loop)
+        connector._factory = made  # noqa: SLF001  there is no other way in
         return aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(
-                ssl=self._context,
-                limit=0,
-                keepalive_timeout=KEEPALIVE_SECONDS,
-                socket_factory=_socket,
-            ),
+            connector=connector,
             auto_decompress=False,
             skip_auto_headers=[
                 hdrs.ACCEPT,
@@ -95,6 +103,33 @@ class FastTransport(httpx2.AsyncBaseTransport):
         """Close the connections."""
         if self._session is not None:
             await self._session.close()
+
+
+class _NothingLeft(ResponseHandler):
+    """A connection that ends where something came before it was asked: another request's answer.
+
+    aiohttp looks for that when a connection is given back, not when it is taken again (3.14);
+    between two calls of sync code no loop reads at all.
+    """
+
+    _is_used = False
+
+    def set_response_params(self, **told: Any) -> None:
+        """Begin a request."""
+        if self.should_close or (self._is_used and _is_readable(self.transport)):
+            self.close()
+            self._buffer.clear()  # or it would be taken for the answer all the same
+        self._is_used = True
+        super().set_response_params(**told)
+
+
+def _is_readable(transport: asyncio.BaseTransport | None) -> bool:
+    """Tell whether something has come that nobody has read: more of an answer, or its end."""
+    if transport is None or not hasattr(select, "poll"):
+        return False
+    news = select.poll()
+    news.register(transport.get_extra_info("socket"), select.POLLIN)
+    return bool(news.poll(0))
 
 
 _opened: contextvars.ContextVar[Opened] = contextvars.ContextVar("_opened")

@@ -5,6 +5,7 @@ import ipaddress
 import time
 import urllib.request
 from collections.abc import Mapping
+from typing import Any
 from urllib.parse import urlsplit
 
 from chatwright.errors import MissingExtraError, ParameterError
@@ -166,8 +167,39 @@ def _place(url: str) -> str:
 
 
 class _Plain(httpx2.AsyncHTTPTransport):
-    """httpx2's own transport, which tells of the connections that it makes."""
+    """httpx2's own transport, which tells of the connections that it makes.
+
+    A response that was there before its request is refused: it is another request's, sent twice.
+    httpcore2 hands over what is left of the answer before, where curl and aiohttp hang up.
+    """
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
-        request.extensions["trace"] = request.extensions["opened"].trace
-        return await super().handle_async_request(request)
+        opened: Opened = request.extensions["opened"]
+
+        async def trace(name: str, told: Mapping[str, Any]) -> None:
+            await opened.trace(name, told)
+            if name.endswith(("connect_tcp.complete", "start_tls.complete")):
+                _note_reads(told["return_value"])
+
+        request.extensions["trace"] = trace
+        response = await super().handle_async_request(request)
+        if getattr(response.extensions.get("network_stream"), "has_read", True):
+            return response
+        await response.aclose()
+        raise httpx2.RemoteProtocolError("a response came before its request: one was sent twice")
+
+
+def _note_reads(stream: Any) -> None:
+    """Have a connection know whether anything was read since a request was written."""
+    read, write = stream.read, stream.write
+
+    async def reading(*told: Any, **more: Any) -> bytes:
+        stream.has_read = True
+        data: bytes = await read(*told, **more)
+        return data
+
+    async def writing(*told: Any, **more: Any) -> None:
+        stream.has_read = False
+        await write(*told, **more)
+
+    stream.read, stream.write = reading, writing
