@@ -20,12 +20,6 @@ PAGES = [
     *("README.md", "docs/check.md", "docs/custom-chat-model.md", "docs/endpoints.md"),
     *("docs/batch.md", "docs/models-of-models.md", "docs/new.md", "docs/record.md"),
     *("docs/serve.md", "docs/tools.md"),
-        "docs/models-of-models.md",
-        "docs/new.md",
-        "docs/record.md",
-        "docs/serve.md",
-    ),
-    "docs/tools.md",
 ]
 
 
