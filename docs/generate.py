@@ -8,7 +8,7 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 COMMANDS = (
-    *("", "chat", "check", "probe", "explain", "models", "doctor", "pull", "serve", "batch"),
+    *("", "chat", "check", "probe", "explain", "models", "doctor", "new", "pull", "serve", "batch"),
     *("cassette to-batch", "cassette from-batch"),
 )
 

@@ -18,8 +18,8 @@ from chatwright.wrap.gguf.weights import find
 ROOT = Path(__file__).parents[1]
 PAGES = [
     *("README.md", "docs/check.md", "docs/custom-chat-model.md", "docs/endpoints.md"),
-    *("docs/batch.md", "docs/models-of-models.md", "docs/record.md", "docs/serve.md"),
-    "docs/tools.md",
+    *("docs/batch.md", "docs/models-of-models.md", "docs/new.md", "docs/record.md"),
+    *("docs/serve.md", "docs/tools.md"),
 ]
 
 

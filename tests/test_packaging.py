@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
+SOURCE = ROOT / "src"
 
 
 def call(*command, **options):
@@ -43,11 +44,19 @@ def test_wheel_and_sdist_hold_what_they_should(built):
     assert "chatwright/py.typed" in names
     page = {name.partition("/run/serve/page/")[2] for name in names}
     assert {"inspector.js", "inspector.css", "check.js", "vendor/uplot/LICENSE"} <= page
+    template = [each for each in (SOURCE / "chatwright/new/template").rglob("*") if each.is_file()]
+    assert {each.relative_to(SOURCE).as_posix() for each in template} <= {*names}
     assert any(name.endswith("licenses/LICENSE") for name in names)
     assert all(name.startswith("chatwright") for name in names)
     with tarfile.open(sdist) as archive:
         inside = {name.partition("/")[2] for name in archive.getnames()}
-    assert {"README.md", "LICENSE", "CHANGELOG.md", "src/chatwright/__init__.py"} <= inside
+    assert {
+        "README.md",
+        "LICENSE",
+        "CHANGELOG.md",
+        "copier.yml",
+        "src/chatwright/__init__.py",
+    } <= inside
 
 
 def test_help_works_without_any_extra(installed, tmp_path):

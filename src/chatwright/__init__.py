@@ -39,6 +39,7 @@ if TYPE_CHECKING:
         MissingExtraError,
         NotFoundError,
         OutputError,
+        PackageError,
         ParameterError,
         PermissionDeniedError,
         PromptTooLongError,
@@ -62,6 +63,7 @@ if TYPE_CHECKING:
     from chatwright.wrap.described import ResponseSpec
     from chatwright.wrap.echo import CustomChatModelAdvanced
     from chatwright.wrap.endpoint.auth import OAuth2ClientCredentials
+    from chatwright.wrap.endpoint.file import endpoint_fields
     from chatwright.wrap.endpoint.model import ChatEndpoint
     from chatwright.wrap.endpoint.spec import WireSpec
     from chatwright.wrap.function import ChatFunction, chat_model
@@ -102,6 +104,7 @@ _HOMES = {
         "MissingExtraError",
         "NotFoundError",
         "OutputError",
+        "PackageError",
         "ParameterError",
         "PermissionDeniedError",
         "PromptTooLongError",
@@ -124,6 +127,7 @@ _HOMES = {
     "chatwright.wrap.described": ("ResponseSpec",),
     "chatwright.wrap.echo": ("CustomChatModelAdvanced",),
     "chatwright.wrap.endpoint.auth": ("OAuth2ClientCredentials",),
+    "chatwright.wrap.endpoint.file": ("endpoint_fields",),
     "chatwright.wrap.endpoint.model": ("ChatEndpoint",),
     "chatwright.wires.quirks": ("Quirks",),
     "chatwright.wrap.endpoint.spec": ("WireSpec",),
@@ -168,6 +172,7 @@ __all__ = [
     "NotFoundError",
     "OAuth2ClientCredentials",
     "OutputError",
+    "PackageError",
     "ParameterError",
     "PermissionDeniedError",
     "Price",
@@ -198,6 +203,7 @@ __all__ = [
     "chat_model",
     "check",
     "create_app",
+    "endpoint_fields",
     "load",
     "recorded",
     "run_batch",

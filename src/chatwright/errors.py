@@ -11,6 +11,7 @@
     │   ├── BatchError                          a batch that can't be run, or not go on
     │   ├── CassetteError                       a cassette that can't be used, or lacks a request
     │   ├── ClusterError                        a Ray cluster that can't give what is needed
+    │   ├── PackageError                        a package that can't be made
     │   └── MissingExtraError    (ImportError)  an optional dependency is not installed
     └── SourceError              (ModelError)   the model's misbehaviour
         ├── OutputError          (TypeError)    it yielded what no source may yield
@@ -79,6 +80,7 @@ __all__ = [
     "MissingExtraError",
     "NotFoundError",
     "OutputError",
+    "PackageError",
     "ParameterError",
     "PermissionDeniedError",
     "PromptTooLongError",
@@ -131,6 +133,10 @@ class CassetteError(ChatwrightError):
 
 class ClusterError(ChatwrightError):
     """A Ray cluster that can't give what is needed, or can't start what is to answer there."""
+
+
+class PackageError(ChatwrightError):
+    """A package that can't be made: its name does not fit, or something is in its place."""
 
 
 class MissingExtraError(ChatwrightError, ImportError):

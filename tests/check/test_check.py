@@ -13,7 +13,7 @@ import pytest
 from langchain_core.language_models.fake_chat_models import FakeListChatModel
 from typer.testing import CliRunner
 
-from chatwright import ChatEndpoint, ChatGGUF, CustomChatModelAdvanced, chat_model, check
+from chatwright import ChatEndpoint, ChatGGUF, CustomChatModelAdvanced, WireSpec, chat_model, check
 from chatwright.checks import (
     Fault,
     PointingError,
@@ -507,3 +507,18 @@ def test_a_package_adds_a_rule_and_pytest_tries_it(tmp_path):
     assert "test_by_hand[B1] PASSED" in done.stdout
     done = run("--explain", "POLITE1", env=env)
     assert "The answer is polite" in done.stdout
+
+
+class Own(ChatEndpoint):
+    base_url: str = "http://acme.example"
+    wire: str | WireSpec = WireSpec(
+        request={"body": {"question": "${prompt}"}}, response={"framing": "json", "text": "answer"}
+    )
+
+
+def test_a_class_that_speaks_a_wire_of_its_own_is_tried_with_a_script():
+    report = check(Own, only=["B1", "P1", "K2"])
+    assert [each.verdict for each in report.findings] == ["PASS"] * 3
+    assert {each.layer for each in report.findings} == {"scripted"}
+    with pytest.raises(PointingError):
+        check(Own, only=["B1"], upstream="openai")

@@ -2,11 +2,14 @@ import functools
 import inspect
 import multiprocessing
 import pickle
+from collections.abc import Callable
+from typing import Any
 
 import cloudpickle
 import pytest
 from langchain_core.callbacks import UsageMetadataCallbackHandler
 from langchain_core.language_models import BaseChatModel
+from pydantic import Field
 
 from chatwright import (
     ChatFunction,
@@ -265,3 +268,15 @@ def test_request_parts_reach_the_function():
         "x", tools=[{"a": 1}], tool_choice="any", response_format={"b": 2}, model="other"
     )
     assert got.text == "([{'a': 1}], 'required', {'b': 2}, 'other', None)"
+
+
+class Own(ChatFunction):
+    function: Callable[..., Any] = Field(default=lambda messages: "aye", exclude=True)
+    model_name: str = "own"
+
+
+def test_a_subclass_may_have_a_function_of_its_own_and_keeps_its_name():
+    model = Own()
+    assert (model.invoke("x").text, model.model_name, model.get_name()) == ("aye", "own", "Own")
+    other = Own(lambda messages, temperature=0.5: f"{temperature}")
+    assert (other.invoke("x").text, other.model_name) == ("0.5", "own")

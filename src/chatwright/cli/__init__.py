@@ -106,9 +106,10 @@ from chatwright.cli import (  # noqa: E402  they register
     doctor,
     explain,
     models,
+    new,
     probe,
     pull,
     serve,
 )
 
-_ = (batch, cassette, chat, check, doctor, explain, models, probe, pull, serve)
+_ = (batch, cassette, chat, check, doctor, explain, models, new, probe, pull, serve)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     Found: TypeAlias = Findings | Sketch
 
-__all__ = ["probe"]
+__all__ = ["curl_command", "probe"]
 
 
 @app.command("probe")
@@ -64,7 +64,7 @@ def probe(
             status.update(f"{what} …")
 
         if curl is not None:
-            return _by_curl(_command(curl), output, tell)
+            return _by_curl(curl_command(curl), output, tell)
         from chatwright.wrap.endpoint.probe import probe as probing  # noqa: PLC0415  slow to import
 
         findings = asyncio.run(probing(url or "", model=model, wire=wire, tell=tell))
@@ -75,8 +75,12 @@ def probe(
     return 0
 
 
-def _command(given: str) -> str:
-    """Return the command: as it is, out of a file, or out of the input."""
+def curl_command(given: str) -> str:
+    """Return what `--curl` gives: a command as it is, out of a file, or out of the input.
+
+    Raises:
+        LoadError: It is none of these.
+    """
     if given == "-":
         return sys.stdin.read()
     with contextlib.suppress(OSError, ValueError):  # no file has such a name

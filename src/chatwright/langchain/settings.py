@@ -5,7 +5,6 @@ import dataclasses
 import functools
 import json
 import re
-import warnings
 from collections.abc import Mapping
 from importlib.metadata import version
 from typing import Annotated, Any, ClassVar, Self
@@ -38,6 +37,7 @@ from chatwright.langchain.identity import (
 from chatwright.langchain.prices import Price
 from chatwright.langchain.request import as_stops
 from chatwright.langchain.run import RUN
+from chatwright.langchain.stored import warn_uncached, with_own_secrets
 
 __all__ = ["CONFIGURED", "KNOWN", "PLUMBING", "PROVIDER", "TRACING", "Settings", "call_fields"]
 
@@ -248,8 +248,7 @@ class Settings(BaseChatModel):
             for values in (fields, call)
         ]
         own = class_identity(type(self)) if self.cache_key is None else self.cache_key
-        known = json.dumps([own, *told], sort_keys=True)
-        return f"{'.'.join(self.lc_id())}:{digest(known)}"
+        return f"{'.'.join(self.lc_id())}:{digest(json.dumps([own, *told], sort_keys=True))}"
 
     def reads_config(self) -> bool:
         """Tell whether an answer may depend on `configurable`, so that a cache key has to."""
@@ -274,11 +273,7 @@ class Settings(BaseChatModel):
         try:
             self._get_llm_string(stop, **kwargs)
         except Unidentified as unknown:
-            _warn_once(
-                f"the answers of {self.model_name} are not cached: {unknown}, and nothing tells it "
-                "from another one; give the model a cache_key, a str that stands for it and for "
-                "no other"
-            )
+            warn_uncached(self.model_name, str(unknown))
             return super().model_copy(update={"cache": False})
         return self
 
@@ -292,6 +287,10 @@ class Settings(BaseChatModel):
     def lc_secrets(self) -> dict[str, str]:
         """Name the environment variables that stand for secrets in the serialized form."""
         return {"api_key": "CHATWRIGHT_API_KEY"}
+
+    def to_json(self) -> Any:
+        """Serialize the model; secrets stand by the names that its own class gives them."""
+        return with_own_secrets(super().to_json(), self.lc_secrets)
 
     @classmethod
     def is_lc_serializable(cls) -> bool:
@@ -374,11 +373,6 @@ class Settings(BaseChatModel):
     def _set_chatwright_version(self) -> Self:
         self._add_version("chatwright", VERSION)
         return self
-
-
-@functools.cache
-def _warn_once(message: str) -> None:
-    warnings.warn(message, stacklevel=2)
 
 
 @functools.cache

@@ -82,9 +82,10 @@ class ChatFunction(ChatModel):
     @classmethod
     def _adopt(cls, values: Any) -> Any:
         """Take name and defaults over from the function's signature."""
-        if not isinstance(values, dict) or "function" not in values:
+        own = cls.model_fields["function"]  # a subclass may have one, and names itself
+        if not isinstance(values, dict) or ("function" not in values and own.is_required()):
             return values
-        function = values["function"]
+        function = values.get("function", own.default)
         if isinstance(function, str):
             function = _registered(function)
         defaults = {
@@ -93,7 +94,8 @@ class ChatFunction(ChatModel):
             if name in _FROM_FIELDS and parameter.default is not parameter.empty
         }
         name = _name(function)
-        return {"model_name": name, "name": name, **defaults, **values, "function": function}
+        names = {"model_name": name, "name": name} if own.is_required() else {}
+        return {**names, **defaults, **values, "function": function}
 
     @model_validator(mode="after")
     def _look_like_the_function(self) -> Self:
@@ -162,10 +164,6 @@ class ChatFunction(ChatModel):
     def _takes(self, name: str) -> bool:
         kinds = self._parameters.values()
         return super()._takes(name) or any(each.kind is each.VAR_KEYWORD for each in kinds)
-
-    @property
-    def _llm_type(self) -> str:
-        return "chat-function"
 
     @property
     def _identifying_params(self) -> dict[str, Any]:

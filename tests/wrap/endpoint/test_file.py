@@ -13,6 +13,7 @@ from chatwright import (
     LoadError,
     OutputError,
     SourceConnectionError,
+    endpoint_fields,
     load,
 )
 from chatwright.testing import Bytes, Cut, Upstream
@@ -334,3 +335,17 @@ def test_explain_shows_the_request_with_its_secrets_masked(written, server):
         },
         "body": {"prompt": "hello\n", "who": "acme-1"},
     }
+
+
+def test_a_class_of_a_file_needs_no_variable_of_what_it_is_given(tmp_path):
+    path = tmp_path / "acme.toml"
+    path.write_text(
+        'url = "${env:ACME_URL}"\nmodel = "acme-1"\nkey_env = "ACME_KEY"\ntop_p = 0.5\n'
+    )
+    given = {"base_url": "http://here.example", "api_key": "k", "model": "acme-2"}
+    model = ChatEndpoint(**endpoint_fields(path, environment={}, **given))
+    assert (model.base_url, model.model_name, model.top_p) == ("http://here.example", "acme-2", 0.5)
+    with pytest.raises(LoadError, match=r"acme.toml:1: url: .*ACME_URL is not set"):
+        endpoint_fields(path, environment={"ACME_KEY": "k"})
+    with pytest.raises(LoadError, match=r"acme.toml:3: key_env: .*ACME_KEY is not set"):
+        endpoint_fields(path, environment={}, base_url="http://here.example")

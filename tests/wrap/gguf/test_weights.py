@@ -3,7 +3,7 @@ import zipfile
 
 import pytest
 
-from chatwright import LoadError, MissingExtraError, WeightsError, load
+from chatwright import ChatGGUF, LoadError, MissingExtraError, WeightsError, load
 from chatwright.wrap.gguf import weights
 from chatwright.wrap.gguf.weights import NAMED, find, has, pull
 
@@ -106,3 +106,14 @@ def test_a_file_of_the_hub_is_loaded_from_where_its_library_puts_it(monkeypatch)
     monkeypatch.setitem(sys.modules, "huggingface_hub", SimpleNamespace(**locals()))
     assert load("hf:owner/repo/dir/file.gguf").engine is load("smollm2").engine
     assert asked[0] == ("owner/repo", "dir/file.gguf")
+
+
+class Own(ChatGGUF):
+    model_path: str = "smollm2"
+    temperature: float | None = 0.7
+
+
+def test_a_subclass_may_name_its_weights_and_is_sampled_as_they_advise():
+    assert Own().repeat_penalty == ChatGGUF("smollm2").repeat_penalty == 1.05
+    assert Own().temperature == 0.7
+    assert Own(repeat_penalty=1.0).repeat_penalty == 1.0

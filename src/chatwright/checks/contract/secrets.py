@@ -227,8 +227,9 @@ def keys_from_the_environment(trial: Trial) -> None:
     if not variables:
         skip("lc_secrets names no variable")
     received: list[Any] = []
-    things: dict[str, Any] = maker.accepted(model=MODEL_NAME, max_retries=0)
+    things: dict[str, Any] = maker.accepted(model=MODEL_NAME)
     if isinstance(stage, OnUpstream):
+        things |= maker.accepted(max_retries=0)
         things["base_url"] = stage.address(None, received)
     named = {maker.parameter(name) or name: value for name, value in things.items()}
     if _has_own_key(trial, parameter, named):

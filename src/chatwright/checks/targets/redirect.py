@@ -40,12 +40,13 @@ def staged(made: Maker, instance: BaseChatModel | None, upstream: str) -> Stage:
         raise ValueError(f"there is no upstream {upstream!r}; there are {', '.join(UPSTREAMS)}")
     if upstream == "none":
         return _as_it_is(made, instance)
-    why = f"{made.name} takes no address, such as base_url"
+    why, replaceable = f"{made.name} takes no address, such as base_url", True
     if made.parameter("base_url"):
-        stage, why = _on_upstream(made, upstream)
+        stage, why, speaks_another = _on_upstream(made, upstream)
         if stage is not None:
             return stage
-    if _is_own(made, instance) and (instance is not None or not made.parameter("base_url")):
+        replaceable = instance is not None or (speaks_another and upstream == "auto")
+    if replaceable and _is_own(made, instance):
         return Substituted(made)
     if upstream != "auto":
         raise PointingError(f"{why}; give a function that makes the model with base_url=…")
@@ -57,8 +58,11 @@ def staged(made: Maker, instance: BaseChatModel | None, upstream: str) -> Stage:
     return _as_it_is(made, instance)
 
 
-def _on_upstream(made: Maker, upstream: str) -> tuple[OnUpstream | None, str]:
-    """Return where a model speaks to the upstream; or why it does not."""
+def _on_upstream(made: Maker, upstream: str) -> tuple[OnUpstream | None, str, bool]:
+    """Return where a model speaks to the upstream; or why it does not.
+
+    The last of the three tells whether it asked there, by a wire that is none of the upstream's.
+    """
     stage = OnUpstream(made)
     try:
         wire, why = _pointed(stage, made.name)
@@ -70,9 +74,9 @@ def _on_upstream(made: Maker, upstream: str) -> tuple[OnUpstream | None, str]:
         stage.close()
         raise
     if wire:
-        return stage, ""
+        return stage, "", False
     stage.close()
-    return None, why
+    return None, why, bool(stage.strays)
 
 
 def _as_it_is(made: Maker, instance: BaseChatModel | None) -> Stage:

@@ -13,7 +13,7 @@ from chatwright.errors import LoadError
 from chatwright.wrap.endpoint.auth import OAuth2ClientCredentials
 from chatwright.wrap.endpoint.model import ChatEndpoint
 
-__all__ = ["endpoint_file"]
+__all__ = ["endpoint_fields", "endpoint_file"]
 
 _ENVIRONMENT = re.compile(r"\$\{env:([^}]*)\}")
 _TABLES = frozenset({"request", "response"})
@@ -25,6 +25,13 @@ _NOT_IN_FILES = {
     "model_name": "model",
 }
 _RENAMED = {"url": "base_url", "model": "model_name"}
+_REPLACED_BY = {
+    **_RENAMED,
+    "key_env": "api_key",
+    "oauth": "auth",
+    "request": "wire",
+    "response": "wire",
+}
 
 
 def endpoint_file(
@@ -44,18 +51,9 @@ def endpoint_file(
         LoadError: The file can't be read, or something in it is wrong; with line and key.
     """
     path = Path(path)
-    known = os.environ if environment is None else environment
+    text, found = _read(path)
     try:
-        text = path.read_text(encoding="utf-8")
-        found = tomllib.loads(text)
-    except OSError as error:
-        raise LoadError(f"{path} can't be read: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise LoadError(f"{path} is no TOML: {error}") from None
-    try:
-        return ChatEndpoint(**{**_fields(_with_environment(found, (), known), known), **fields})
-    except _Wrong as wrong:
-        raise LoadError(f"{_place(path, text, wrong.keys)}: {wrong}") from None
+        return ChatEndpoint(**_placed(path, text, found, environment, fields))
     except ValidationError as error:
         problems = [
             f"{_place(path, text, _keys(each['loc']))}: {each['msg'].removeprefix('Value error, ')}"
@@ -65,6 +63,65 @@ def endpoint_file(
         raise LoadError("\n".join(problems)) from None
     except (TypeError, ValueError) as error:
         raise LoadError(f"{path}: {error}") from None
+
+
+def endpoint_fields(
+    path: str | Path, *, environment: Mapping[str, str] | None = None, **fields: Any
+) -> dict[str, Any]:
+    """Return the fields of `ChatEndpoint` that a file gives: for a class of one's own.
+
+    Args:
+        path: The file, as `load` takes it.
+        environment: What environment variables stand for. Default: the process's own. What a field
+            takes the place of need not be there.
+        **fields: Fields of `ChatEndpoint`, which take precedence.
+
+    Raises:
+        LoadError: The file can't be read, a key in it is none, or a variable is not set; with line
+            and key. What a field does not take, the class says.
+
+    Example:
+        ```python
+        class ChatAcme(ChatEndpoint):
+            def __init__(self, **fields):
+                super().__init__(**endpoint_fields("acme.toml", **fields))
+        ```
+    """
+    path = Path(path)
+    return _placed(path, *_read(path), environment, fields)
+
+
+def _read(path: Path) -> tuple[str, dict[str, Any]]:
+    try:
+        text = path.read_text(encoding="utf-8")
+        return text, tomllib.loads(text)
+    except OSError as error:
+        raise LoadError(f"{path} can't be read: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise LoadError(f"{path} is no TOML: {error}") from None
+
+
+def _placed(
+    path: Path,
+    text: str,
+    found: Mapping[str, Any],
+    environment: Mapping[str, str] | None,
+    fields: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Return the fields that a file and a caller give; what is wrong is told with its place."""
+    known = os.environ if environment is None else environment
+    if "url" not in found:
+        raise LoadError(f"{_place(path, text, ['url'])}: the URL is missing")
+    try:
+        left = {key: each for key, each in found.items() if not _replaced(key, fields)}
+        return {**_fields(_with_environment(left, (), known), known), **fields}
+    except _Wrong as wrong:
+        raise LoadError(f"{_place(path, text, wrong.keys)}: {wrong}") from None
+
+
+def _replaced(key: str, fields: Mapping[str, Any]) -> bool:
+    """Tell whether a field takes the place of a key."""
+    return _REPLACED_BY.get(key, key) in fields or (key == "model" and key in fields)
 
 
 class _Wrong(Exception):  # noqa: N818  it never leaves this module
@@ -97,8 +154,6 @@ def _fields(found: Mapping[str, Any], known: Mapping[str, str]) -> dict[str, Any
     for key in found.keys() & _NOT_IN_FILES:
         raise _Wrong((key,), f"there is no such key in a file; there is {_NOT_IN_FILES[key]}")
     fields = {_RENAMED.get(key, key): value for key, value in found.items() if key not in _TABLES}
-    if "url" not in found:
-        raise _Wrong(("url",), "the URL is missing")
     tables = {key: found[key] for key in _TABLES & found.keys()}
     if tables and "wire" in found:
         raise _Wrong(("wire",), "give a wire's name, or the tables request and response; not both")

@@ -168,11 +168,15 @@ class ChatGGUF(ChatModel):
         if "model_path" not in values and "model" in values:
             values = {"model_path": values["model"], **values}
             del values["model"]
-        path = values.get("model_path")
+        path = values.get("model_path", cls.model_fields["model_path"].default)
         if isinstance(path, PathLike):
             values = {**values, "model_path": fspath(path)}
         named = weights.NAMED.get(path) if isinstance(path, str) else None
-        return {**named.sampling, **values} if named else values
+        if named is None:
+            return values
+        advice = named.sampling.items()
+        unset = {name: value for name, value in advice if cls.model_fields[name].default is None}
+        return {**unset, **values}
 
     @model_validator(mode="after")
     def _take_the_engine(self) -> Self:

@@ -37,37 +37,56 @@ class ChatRunnable(ChatModel):
 
     Parameters of a call go to a chat model inside as they are. A chain or a graph takes none.
 
+    A subclass may write a method `make` that makes the inner one of the fields: it is then made
+    anew where a field has changed, and neither pickled nor stored.
+
     Raises:
-        DefinitionError: The prompt of a chain, or the state of a graph, does not fit.
+        DefinitionError: There is nothing inside; or the prompt of a chain, or the state of a graph,
+            does not fit.
         InterruptedAnswerError: A graph was interrupted (with the answer).
         ParameterError: A chain or a graph is given a temperature, say (with the call).
     """
 
-    runnable: Runnable[Any, Any] = Field(exclude=True, repr=False)
+    runnable: Runnable[Any, Any] | None = Field(default=None, exclude=True, repr=False)
     """The chat model (bound, with retries or fallbacks too); the chain, from messages to a message
-    or text; or the compiled graph, whose state has `messages`."""
+    or text; or the compiled graph, whose state has `messages`. Default None: what `make` makes."""
     steps: Steps = "reasoning"
     """What becomes of a graph's tool calls and results: `reasoning`, or `hidden` for nothing."""
 
     fixed = ChatModel.fixed | {"max_retries", "runnable", "steps"}
-    lasting = ChatModel.lasting | {"_adapter", "_can_be_stored"}
+    lasting = ChatModel.lasting | {"_adapter", "_can_be_stored", "_inner"}
 
     def __init__(self, runnable: Runnable[Any, Any] | None = None, **fields: Any) -> None:
         """Take the Runnable by position, too."""
         super().__init__(**({} if runnable is None else {"runnable": runnable}), **fields)
 
+    def make(self) -> Runnable[Any, Any]:
+        """Make the inner one where none is given: a subclass's own.
+
+        Raises:
+            DefinitionError: The class has no such method of its own.
+        """
+        raise DefinitionError(
+            f"{type(self).__name__} has nothing inside; give it a runnable, or write a subclass "
+            "with a method make, which makes one"
+        )
+
+    @functools.cached_property
+    def _inner(self) -> Runnable[Any, Any]:
+        return self.make() if self.runnable is None else self.runnable
+
     @functools.cached_property
     def _adapter(self) -> Adapter:
-        if chat_models(self.runnable):
-            return ModelAdapter(self.runnable)
-        if is_graph(self.runnable):
-            return GraphAdapter(self.runnable, self.steps)
-        return ChainAdapter(self.runnable)
+        if chat_models(self._inner):
+            return ModelAdapter(self._inner)
+        if is_graph(self._inner):
+            return GraphAdapter(self._inner, self.steps)
+        return ChainAdapter(self._inner)
 
     @model_validator(mode="after")
     def _look_at_once(self) -> "ChatRunnable":
         """Refuse what does not fit before it is asked."""
-        if self.max_retries is not None:
+        if self.max_retries is not None and self.runnable is not None:
             raise DefinitionError(
                 f"max_retries={self.max_retries} is for the one inside to keep; set it there, or "
                 "use with_retry()"
@@ -123,13 +142,10 @@ class ChatRunnable(ChatModel):
         return {**super()._resolve_model_profile(), **self._adapter.profile()}
 
     @property
-    def _llm_type(self) -> str:
-        return "chat-runnable"
-
-    @property
     def lc_attributes(self) -> dict[str, Any]:
-        """Serialize the inner one."""
-        return {**super().lc_attributes, "runnable": self.runnable}
+        """Serialize the inner one, unless the class makes it."""
+        inner = {} if self.runnable is None else {"runnable": self.runnable}
+        return {**super().lc_attributes, **inner}
 
     def to_json(self) -> Any:
         """Serialize the model; say that it can't be where that holds of something inside."""
@@ -139,7 +155,7 @@ class ChatRunnable(ChatModel):
 
     @functools.cached_property
     def _can_be_stored(self) -> bool:
-        inner = _parts(dumpd(self.runnable))
+        inner = () if self.runnable is None else _parts(dumpd(self.runnable))
         return not any(isinstance(each, dict) and each.get("type") == _UNSTORED for each in inner)
 
 
