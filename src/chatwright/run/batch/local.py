@@ -70,6 +70,7 @@ class Local:
         self._later: list[_Try] = []
         self._order = itertools.count()
         self._workers: set[asyncio.Task[None]] = set()
+        self._idle = asyncio.Event()
         self._working = 0
         self._turn = time.monotonic()
         self._error: BaseException | None = None
@@ -83,8 +84,7 @@ class Local:
         """
         try:
             self._grow()
-            while self._workers:
-                await asyncio.wait(self._workers, return_when=asyncio.FIRST_COMPLETED)
+            await self._idle.wait()
         finally:
             for task in self._workers:
                 task.cancel()
@@ -100,7 +100,12 @@ class Local:
             self._working += 1
             worker = asyncio.ensure_future(self._worker())
             self._workers.add(worker)
-            worker.add_done_callback(self._workers.discard)
+            worker.add_done_callback(self._left)
+
+    def _left(self, worker: "asyncio.Task[None]") -> None:
+        self._workers.discard(worker)
+        if not self._workers:
+            self._idle.set()
 
     async def _worker(self) -> None:
         try:
