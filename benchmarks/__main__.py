@@ -32,8 +32,6 @@ takes (`benchmarks/peers.py`).
 
 What is missed, and why:
 
-- `invoke` of an async function runs the coroutine on an event loop, in the calling thread: a task
-  and one turn of the loop; by a thread it would be 3 to 5 ×.
 - Binding tools takes 13 to 14 µs when the machine is quiet and twice that when it is not: the bound
   is in µs, so that a slow machine misses it.
 - Endpoints without the extra `fast`: what httpx2 takes to hand over one HTTP chunk stands in every
@@ -41,6 +39,10 @@ What is missed, and why:
   once; the peers' own transports stay as they are.
 - A token through the server: LangChain's own `astream` is a third of it (its chunk, and the sum at
   the end, for whoever listens to the run); the bare app writes bytes that lie ready.
+- 50 ms a call, 256 at once, in a batch: 40 rounds of `asyncio.sleep` alone reach 0.98 ×, bare
+  `ainvoke` in 256 tasks 0.96 ×; a batch reads, writes and syncs beside that, and begins and ends.
+- Memory of a million rows: 25 bytes a row say which are done, and as much again is taken while
+  they are sorted in.
 - SmolLM2 against raw xllamacpp, each in a process of its own: 0.90 and 1.03 × one at a time, 0.95
   and 0.99 × 8 at once, in two runs. Of the 8 s of CPU that 512 tokens take, 8 at once, Python's
   part is 0.2 s here and 0.1 s there.
