@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -19,12 +20,16 @@ ROOT = Path(__file__).parents[1]
 PAGES = [
     *("README.md", "docs/check.md", "docs/custom-chat-model.md", "docs/endpoints.md"),
     *("docs/batch.md", "docs/models-of-models.md", "docs/new.md", "docs/record.md"),
-    *("docs/serve.md", "docs/tools.md"),
+    *("docs/serve.md", "docs/sources.md", "docs/tools.md"),
 ]
-
+LINKED = [
+    *("docs/derived.md", "docs/scale.md", "ARCHITECTURE.md", "CHANGELOG.md", "CONTRIBUTING.md"),
+    "SECURITY.md",
+]
+"""Further pages with links."""
 
 MINE = "from typing import Any\n\nmy_client: Any = None\n"
-"""What README's reader has of his own."""
+"""What a reader has of his own."""
 
 
 def blocks(page):
@@ -32,7 +37,8 @@ def blocks(page):
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_python_examples_run(page, capsys):
+def test_python_examples_run(page, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     assert len(blocks(page)) > 1
     for number, block in enumerate(blocks(page)):
         code = block.replace("weights.gguf", str(find("smollm2")))
@@ -107,7 +113,7 @@ def test_examples_are_well_typed_for_pyright(project):
     checked(["basedpyright", "--pythonpath", sys.executable, "--level", "error"], project)
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/endpoints.md"])
+@pytest.mark.parametrize("page", ["docs/sources.md", "docs/endpoints.md"])
 def test_endpoint_files_load(page, tmp_path, monkeypatch):
     monkeypatch.setenv("ACME_URL", "http://llm.acme.example")
     monkeypatch.setenv("ACME_KEY", "k")
@@ -128,7 +134,7 @@ def test_generated_pages_are_fresh():
         assert (ROOT / "docs" / name).read_text() == make(), f"{name} is stale: make docs"
 
 
-@pytest.mark.parametrize("page", [*PAGES, "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md"])
+@pytest.mark.parametrize("page", [*PAGES, *LINKED])
 def test_links_inside_the_project_lead_somewhere(page):
     for target in re.findall(r"\]\((?!http)([^)#]+)", (ROOT / page).read_text()):
         assert (ROOT / page).parent.joinpath(target).exists(), f"{page}: {target}"
@@ -136,3 +142,14 @@ def test_links_inside_the_project_lead_somewhere(page):
 
 def test_architecture_fits_on_one_screen():
     assert len((ROOT / "ARCHITECTURE.md").read_text().splitlines()) <= 60
+
+
+def test_the_readme_fits_on_two_screens():
+    shown = (ROOT / "README.md").read_text().partition("<details>")[0]
+    assert len(shown.splitlines()) <= 125
+
+
+def test_the_citation_names_this_version():
+    said = (ROOT / "CITATION.cff").read_text()
+    version = metadata.version("chatwright")
+    assert f"\nversion: {version}\n" in said

@@ -9,7 +9,19 @@ from pydantic import SecretStr
 
 from chatwright.errors import OutputError, ParameterError
 
-__all__ = ["dumps", "loads", "loads_apart", "quick", "sorted_dumps", "whole"]
+__all__ = ["dumps", "has_long_number", "loads", "loads_apart", "quick", "sorted_dumps", "whole"]
+
+_DIGITS = bytes.maketrans(b"123456789", b"000000000")
+_LONG_NUMBER = b"0" * 19
+"""What `_DIGITS` makes of the shortest whole number that may not fit into 64 bits."""
+
+
+def has_long_number(payload: bytes) -> bool:
+    """Tell whether a JSON text may hold a whole number of more than 64 bits.
+
+    orjson makes a float of it, which is another number (ijl/orjson#53).
+    """
+    return _LONG_NUMBER in payload.translate(_DIGITS)
 
 
 def loads(payload: bytes | str) -> Any:
@@ -29,7 +41,9 @@ def loads_apart(payload: bytes | str) -> tuple[Any, bool]:
         OutputError: As `loads`.
     """
     try:
-        return orjson.loads(payload), False
+        value = orjson.loads(payload)
+        told = payload if isinstance(payload, bytes) else payload.encode()
+        return (json.loads(payload) if has_long_number(told) else value), False
     except orjson.JSONDecodeError as error:
         # The standard library's reader also takes lone surrogates, which some servers cut apart.
         text = payload.decode("utf-8", "replace") if isinstance(payload, bytes) else payload
@@ -41,7 +55,7 @@ def loads_apart(payload: bytes | str) -> tuple[Any, bool]:
 def quick(payload: bytes) -> Any:
     """Return the value that a JSON text stands for; None where it is null, or no JSON at all.
 
-    Whole numbers of more than 64 bits come as floats (ijl/orjson#53).
+    Whole numbers of more than 64 bits come as floats: see `has_long_number`.
     """
     try:
         return orjson.loads(payload)

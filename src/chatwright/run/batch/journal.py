@@ -82,7 +82,7 @@ class Journal:
                 for line in file:
                     if not _is_whole(line):
                         break
-                    yield at, jsonio.quick(line) or jsonio.loads(line)
+                    yield at, jsonio.loads(line)
                     at += len(line)
                 else:
                     return

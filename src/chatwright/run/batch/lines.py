@@ -12,7 +12,7 @@ from itertools import chain
 from typing import Any, NamedTuple
 
 from chatwright.errors import LoadError
-from chatwright.wires.jsonio import quick
+from chatwright.wires.jsonio import has_long_number, quick
 
 __all__ = ["READERS", "Record", "lines", "unreadable"]
 
@@ -26,10 +26,6 @@ BLOCK = 1 << 20
 """Bytes that are asked for at once."""
 SHOWN = 4 << 10
 """Bytes of what can't be read that a record keeps."""
-
-DIGITS = bytes(ord("0") if chr(byte).isdecimal() and byte < 128 else byte for byte in range(256))  # noqa: PLR2004  ASCII
-LONG_NUMBER = b"0" * 19
-"""What `DIGITS` makes of the shortest whole number that may not fit into 64 bits."""
 
 BINARY = {
     b"\x1f\x8b": "gzip; its name should end in .gz",
@@ -115,7 +111,7 @@ def _split(read: Callable[[int], bytes], name: str) -> Iterator[bytes]:
 
 def _jsonl(rows: Iterator[bytes], name: str) -> Iterator[Record]:
     for number, line in enumerate(rows, 1):
-        is_quick = len(line) <= LIMIT and LONG_NUMBER not in line.translate(DIGITS)
+        is_quick = len(line) <= LIMIT and not has_long_number(line)
         value = quick(line) if is_quick else None
         if type(value) is not dict:
             if not line.strip():
