@@ -24,8 +24,14 @@ def version(request):
 
 
 def pytest_collection_modifyitems(items):
-    """Ask llama.cpp, which is slow, in every mode and by both versions, but not by all pairs."""
+    """Ask in every mode and by both versions, and by all pairs of these in the long suite alone.
+
+    llama.cpp, which is slow, is never asked by all.
+    """
     items[:] = [each for each in items if "gguf" not in each.nodeid or is_wanted(each)]
+    for each in items:
+        if not is_wanted(each):
+            each.add_marker("long")
 
 
 def is_wanted(item):

@@ -24,12 +24,13 @@ HERE = Path(__file__).parent
 SECONDS = 250
 AT_ONCE = 2
 """How many models are tried at a time, each in a process of its own."""
-QUICK = {"gateway_httpx", "rule_agent", "own_sse", "memory_on_model", "args_swallowed"}
+QUICK = {"own_sse", "memory_on_model"}
 """What `make test` tries: of each kind, what takes seconds."""
 LONG = {
     *("house_factory", "house_rules_wrapper", "messages_sdk", "responses_factory"),
     *("settings_factory", "taught_tools_urllib", "memo_of_last_message", "ollama_top_level"),
     *("simple_ignores_stop", "stream_error_swallowed", "tools_leak", "usage_twice"),
+    *("args_swallowed", "gateway_httpx", "rule_agent"),
 }
 """What `make test-long` tries."""
 CLOCKED = {"A1", "A3", "A5", "C1", "E4", "P3", "P6", "S9"}
@@ -49,7 +50,8 @@ PROBES = {
     "service_async_only": "C2,T2",
     "text_protocol": "T2,T8",
 }
-"""Models that rules have misjudged, and those rules: quick enough for `make test`."""
+"""Models that rules have misjudged, and those rules: `QUICK_PROBES` in `make test`."""
+QUICK_PROBES = {"stream_error_swallowed", "reasoner_subclass"}
 RIGHT, WRONG = (
     sorted(path.stem for path in HERE.glob(f"{each}/*.py")) for each in ("right", "wrong")
 )
@@ -140,7 +142,12 @@ def test_a_wrong_model_fails_by_its_own_fault_and_by_nothing_else(name, reports)
     assert besides == "*" or {*found} - CLOCKED == expected - CLOCKED, found
 
 
-@pytest.mark.parametrize(("name", "rules"), PROBES.items())
+def probes():
+    for name, rules in PROBES.items():
+        yield pytest.param(name, rules, marks=[] if name in QUICK_PROBES else pytest.mark.long)
+
+
+@pytest.mark.parametrize(("name", "rules"), [*probes()])
 def test_single_rules_judge_alike(name, rules, tmp_path):
     kind = "right" if name in RIGHT else "wrong"
     code, errors = checked(kind, name, tmp_path / "report", f"--only={rules}")

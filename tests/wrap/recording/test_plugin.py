@@ -75,6 +75,7 @@ def test_a_test_records_at_first_and_replays_then(pytester, run):
     run(code, "--chatwright-record=all").assert_outcomes(failed=3, passed=1)
 
 
+@pytest.mark.long
 def test_a_ci_server_asks_nobody_unless_it_is_told(pytester, run):
     done = run(MARKED.replace("EXPECTED", "1"), ci="true")
     done.assert_outcomes(failed=4)
