@@ -30,5 +30,5 @@ def test_whole_numbers_of_more_than_64_bits_stay_whole():
     assert jsonio.loads(told) == {
         "id": 2**64,
         "less": -(2**63) - 1,
-        "part": 0.12345678901234568,
+        "part": 0.12345678901234567,
     }
