@@ -13,14 +13,16 @@ PYTEST = ["-m", "pytest", "-m"]
 LEFT_OPEN = ["-W", "ignore::pytest.PytestUnraisableExceptionWarning"]
 """With the oldest versions, an event loop of nobody's is found open now and then."""
 KIMI = "tests/run/serve/test_kimi.py"
+APART = ["tests/new", "tests/wild"]
 LANES = [
     [
         [OLDEST, *PYTEST, "not engine and not long and not wild", *LEFT_OPEN, "tests/contract"],
         [sys.executable, *PYTEST, "long", KIMI],
+        [sys.executable, *PYTEST, "long", *APART],
     ],
     [
         [sys.executable, "tests/swapped", LANGCHAIN],
-        [sys.executable, *PYTEST, "long", f"--ignore={KIMI}"],
+        [sys.executable, *PYTEST, "long", *(f"--ignore={each}" for each in [KIMI, *APART])],
     ],
 ]
 
