@@ -16,7 +16,13 @@ KIMI = "tests/run/serve/test_kimi.py"
 APART = ["tests/new", "tests/wild"]
 LANES = [
     [
-        [OLDEST, *PYTEST, "not engine and not long and not wild", *LEFT_OPEN, "tests/contract"],
+        [
+            OLDEST,
+            *PYTEST,
+            "not engine and not wild and (pairs or not long)",
+            *LEFT_OPEN,
+            "tests/contract",
+        ],
         [sys.executable, *PYTEST, "long", KIMI],
         [sys.executable, *PYTEST, "long", *APART],
     ],

@@ -18,7 +18,7 @@ from typing import Any, Literal, TypeAlias
 
 from packaging.requirements import Requirement
 
-from chatwright.core.plugins import MODELS, RULES, WIRES, plugins
+from chatwright.core.plugins import MODELS, RULES, WIRES, tried
 from chatwright.wrap.function import chat_model
 from chatwright.wrap.gguf import weights
 
@@ -158,15 +158,12 @@ def _weights() -> Iterator[Finding]:
 
 def _packages() -> Iterator[Finding]:
     for group in (MODELS, RULES, WIRES):
-        for each in plugins(group):
-            told = f"{each.target}, of {each.origin}"
-            try:
-                each.load()
-            except Exception as error:  # noqa: BLE001  whatever the package's import raises
-                fault = f"{told}: {type(error).__name__}: {error}"
-                yield Finding("Packages", f"{group} {each.name}", "broken", fault)
+        for each, broken in tried(group):
+            name, told = f"{group} {each.name}", f"{each.target}, of {each.origin}"
+            if broken:
+                yield Finding("Packages", name, "broken", f"{told}: {broken}")
             else:
-                yield Finding("Packages", f"{group} {each.name}", "ok", told)
+                yield Finding("Packages", name, "ok", told)
 
 
 def _environment() -> Iterator[Finding]:

@@ -32,6 +32,7 @@ def pytest_collection_modifyitems(items):
     for each in items:
         if not is_wanted(each):
             each.add_marker("long")
+            each.add_marker("pairs")
 
 
 def is_wanted(item):

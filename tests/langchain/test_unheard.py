@@ -310,6 +310,23 @@ class Limits(InMemoryRateLimiter):
         return self.acquire()
 
 
+class Empty(InMemoryCache):
+    def __len__(self):
+        return 0
+
+
+def test_whoever_converts_the_input_is_asked():
+    class Converts(ChatModel):
+        def reply(self, request):
+            return request.messages[-1].text
+
+        def _convert_input(self, model_input):
+            return super()._convert_input(f"{model_input}!")
+
+    assert Converts().invoke("x").text == "x!"
+    assert "".join(each.text for each in Converts().stream("x")) == "x!"
+
+
 async def test_caches_and_rate_limits_hold_where_nobody_listens():
     asked = []
 
@@ -328,6 +345,11 @@ async def test_caches_and_rate_limits_hold_where_nobody_listens():
     for _ in range(2):
         cached.invoke("x")
         await cached.ainvoke("x")
+    assert len(asked) == 1
+    empty = Counts(cache=Empty(), cache_key="empty")
+    asked.clear()
+    for _ in range(2):
+        empty.invoke("x")
     assert len(asked) == 1
     model.bind(stream=True).invoke("x")
     assert asked[-1].streamed

@@ -9,6 +9,7 @@ from typer.testing import CliRunner
 from chatwright import ChatEndpoint, LoadError, load
 from chatwright.checks import rulebook
 from chatwright.cli import app
+from chatwright.wires import wire_named
 
 WIRED = """
     import dataclasses
@@ -35,6 +36,7 @@ def install(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
 
     def add(name, entry_points, **modules):
+        wire_named.cache_clear()
         info = tmp_path / f"{name.replace('-', '_')}-1.2.dist-info"
         info.mkdir()
         (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.2\n")
@@ -69,7 +71,8 @@ def test_a_broken_one_is_named_and_the_others_work(install):
 def test_two_of_one_name_are_told_apart_by_their_place(install):
     install("langchain-acme", "[chatwright.models]\nacme = acme_models:shout\n", acme_models=MODELS)
     install("acme-again", "[chatwright.models]\nacme = acme_again:shout\n", acme_again=MODELS)
-    says = r"say which: acme_again:shout \(acme-again 1\.2\) or acme_models:shout \(langchain-acme"
+    ways = r"acme_again:shout \(acme-again 1\.2\) or acme_models:shout \(langchain-acme"
+    says = f"several packages have registered 'acme': {ways}"
     with pytest.raises(LoadError, match=says):
         load("acme")
     assert load("acme_again:shout").invoke("hi").text == "HI"
@@ -94,11 +97,12 @@ def test_a_registered_wire_is_spoken(install, httpserver):
 
 
 @pytest.mark.parametrize(
-    ("name", "says"), [("lost", "is broken: "), ("no_wire", "is 'text', and no Wire")]
+    ("name", "says"),
+    [("lost", r"'acme' of acme-wire 1\.2 can't be loaded"), ("no_wire", "is 'text', and no Wire")],
 )
 def test_a_wire_that_is_broken_is_an_error_that_names_its_package(install, name, says):
     install("acme-wire", f"[chatwright.wires]\nacme = acme_wire:{name}\n", acme_wire=WIRED)
-    with pytest.raises(ValueError, match=rf"acme-wire 1\.2 {says}"):
+    with pytest.raises(ValueError, match=says):
         ChatEndpoint(base_url="http://127.0.0.1:1", wire="acme")
 
 

@@ -44,7 +44,6 @@ SECTIONS = {
 """The modules of our own rules, and the sections of the contract that they are."""
 
 OURS = "chatwright.checks.contract"
-"""The group of entry points by which packages add rules: each names a module that defines some."""
 
 
 @dataclass(frozen=True)
@@ -179,8 +178,7 @@ def _found() -> tuple[str, ...]:
     for module in SECTIONS:
         import_module(f"{OURS}.{module}")
     ours = [*_RULES]
-    for _ in loaded(RULES):
-        pass  # they register themselves
+    loaded(RULES)  # they register themselves
     return tuple(ours)
 
 

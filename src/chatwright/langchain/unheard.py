@@ -131,13 +131,13 @@ def _listeners(model: BaseChatModel, config: RunnableConfig) -> CallbackManager 
     )
     if heard.handlers:
         return None
-    if is_alone and own:  # what core would merge it with is empty
-        heard.metadata.update(own)
+    if is_alone and own:  # what core would merge it with: at most a tracing context's
+        heard.metadata = {**own, **heard.metadata}
     return heard
 
 
 def _messages(model: BaseChatModel, asked: Any) -> list[BaseMessage]:
-    if type(asked) is str:
+    if type(asked) is str and type(model)._convert_input is BaseChatModel._convert_input:  # noqa: SLF001  core's
         return [HumanMessage(asked)]
     return _normalize_messages(model._convert_input(asked).to_messages())  # noqa: SLF001  core's own way
 
@@ -254,7 +254,10 @@ def has_detours(model: Any, parameters: Mapping[str, Any]) -> bool:
         model: A `ChatModel`.
         parameters: The call's parameters.
     """
-    has_cache = model.cache is not False and (model.cache or get_llm_cache() is not None)
+    cache = (
+        get_llm_cache() if model.cache is None else model.cache
+    )  # one may be empty, and so false
+    has_cache = cache is not None and cache is not False
     streams = model.streaming or model.disable_streaming or "stream" in parameters
     return bool(has_cache or streams or model.rate_limiter)
 

@@ -20,6 +20,7 @@ WIRES: Mapping[str, Wire] = {
 """Our wires by their names."""
 
 
+@functools.cache
 def wire_named(name: str) -> Wire:
     """Return a wire: ours, or one that an installed package has registered (`chatwright.wires`).
 
@@ -28,24 +29,10 @@ def wire_named(name: str) -> Wire:
     """
     if name in WIRES:
         return WIRES[name]
-    found = [each for each in plugins.plugins(plugins.WIRES) if each.name == name]
-    if not found:
+    wire = plugins.registered(plugins.WIRES, name)
+    if wire is None:
         known = [*WIRES, *(each.name for each in plugins.plugins(plugins.WIRES))]
         raise ValueError(f"there is no wire {name!r}; there are {', '.join(known)}")
-    if len(found) > 1:
-        both = " and ".join(each.origin for each in found)
-        raise ValueError(f"{both} have a wire {name!r} each; uninstall one of them")
-    return _loaded(found[0])
-
-
-@functools.cache
-def _loaded(plugin: plugins.Plugin) -> Wire:
-    try:
-        wire = plugin.load()
-    except Exception as error:
-        raise ValueError(
-            f"the wire {plugin.name!r} of {plugin.origin} is broken: {error}"
-        ) from error
     if not isinstance(wire, Wire):
-        raise ValueError(f"{plugin.target} of {plugin.origin} is {wire!r}, and no Wire")  # noqa: TRY004  pydantic's validators raise it
+        raise ValueError(f"the wire {name!r} is {wire!r}, and no Wire")  # noqa: TRY004  pydantic's validators raise it
     return wire

@@ -7,7 +7,7 @@ from typing import Any, Literal, overload
 from langchain_core.language_models import BaseChatModel
 from langchain_core.runnables import Runnable
 
-from chatwright.core.plugins import MODELS, Plugin, plugins
+from chatwright.core.plugins import MODELS, Plugin, plugins, registered, tried
 from chatwright.errors import LoadError
 from chatwright.langchain.model import ChatModel
 from chatwright.wrap.endpoint.file import endpoint_file
@@ -59,7 +59,9 @@ def load(model: str, /, *, raw: bool = False, **fields: Any) -> Any:
         return endpoint_file(model, **fields)
     if model.startswith(("http://", "https://")):
         return ChatEndpoint(base_url=model, **fields)
-    found = attribute(model) or _registered(model)
+    found = attribute(model)
+    if found is None:
+        found = _registered(model)
     if found is None:
         names = [each.name for each in plugins(MODELS)]
         raise LoadError(f"{model!r} names no model; it can be {', '.join([*names, FORMS])}")
@@ -93,18 +95,12 @@ def _registered(name: str) -> Any:
     """Return the model that an installed package has registered by a name; None if none has.
 
     Raises:
-        LoadError: Two packages have, or it is broken.
+        LoadError: Several packages have, or it is broken.
     """
-    found = [each for each in plugins(MODELS) if each.name == name]
-    if not found:
-        return None
-    if len(found) > 1:
-        ways = " or ".join(f"{each.target} ({each.origin})" for each in found)
-        raise LoadError(f"several packages have a model {name!r}; say which: {ways}")
     try:
-        return found[0].load()
-    except Exception as error:
-        raise LoadError(f"{name!r} of {found[0].origin} can't be loaded: {error}") from error
+        return registered(MODELS, name)
+    except ValueError as error:
+        raise LoadError(str(error)) from error
 
 
 def _is_other(model: str) -> bool:
@@ -143,20 +139,16 @@ def available() -> list[tuple[str, str, str]]:
         ("FILE.toml", "an endpoint file, as `chatwright probe` writes them", "ready"),
         ("MODULE:ATTRIBUTE", "a chat model, a function, a chain or an agent", "ready"),
         *(
-            (each.name, f"{each.target}, of {each.origin}", _works(each))
-            for each in plugins(MODELS)
+            (each.name, f"{each.target}, of {each.origin}", _works(each, broken))
+            for each, broken in tried(MODELS)
         ),
     ]
 
 
-def _works(plugin: Plugin) -> str:
+def _works(plugin: Plugin, broken: str) -> str:
     if plugin.name in weights.NAMED:
         return "hidden"  # ours come first
-    try:
-        _registered(plugin.name)
-    except LoadError as error:
-        return f"broken: {error.__cause__ or error}"
-    return "ready"
+    return f"broken: {broken}" if broken else "ready"
 
 
 def _state(module: str, extra: str) -> str:
