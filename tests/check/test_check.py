@@ -1,16 +1,20 @@
 """Check itself: how models are found, pointed, and bounded, and what comes of a rule."""
 
+import itertools
 import json
 import os
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 from pathlib import Path
 
 import pexpect
 import pytest
-from langchain_core.language_models.fake_chat_models import FakeListChatModel
+from langchain.agents import create_agent
+from langchain_core.language_models.fake_chat_models import FakeListChatModel, GenericFakeChatModel
+from langchain_core.messages import AIMessage
 from typer.testing import CliRunner
 
 from chatwright import ChatEndpoint, ChatGGUF, CustomChatModelAdvanced, WireSpec, chat_model, check
@@ -119,6 +123,18 @@ def test_a_model_that_takes_no_address_is_checked_as_it_is():
     report = check(FakeListChatModel(responses=["red, green"] * 99), only=["B1", "S1", "S9"])
     verdicts = {each.rule: each.verdict for each in report.findings}
     assert verdicts == {"B1": Verdict.PASS, "S1": Verdict.PASS, "S9": Verdict.SKIP}
+
+
+def test_an_agent_passes_and_so_does_what_is_not_cached():
+    inside = GenericFakeChatModel(messages=itertools.cycle([AIMessage("Hello.")]))
+    report = check(chat_model(create_agent(inside, [])), skip=SLOW, langchain_tests=True)
+    assert [each for each in wrong(report) if not each.startswith("K4 WARN")] == []
+    told = {each.rule: each.got for each in report.of(Verdict.SKIP)}
+    assert "max_retries=2 is for the one inside" in told["standard_params.max_retries"]
+    lock = threading.Lock()
+    locked = chat_model(lambda messages: str(lock)[:0] + "Hello.")
+    (found,) = check(locked, only=["R6"], langchain_tests=False).findings
+    assert (found.verdict, found.got[:30]) == (Verdict.SKIP, "it has no key, and is not cach")
 
 
 def test_langchain_tests_are_run_anew_for_each_model():

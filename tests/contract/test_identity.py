@@ -14,6 +14,7 @@ import warnings
 from typing import ClassVar
 
 import pytest
+from langchain.agents import create_agent
 from langchain_core.caches import InMemoryCache
 from langchain_core.language_models import FakeListChatModel
 from langchain_core.runnables import RunnableLambda
@@ -22,6 +23,7 @@ from langchain_openai import ChatOpenAI
 from pydantic import BaseModel, PrivateAttr, SecretStr
 
 from chatwright import ChatEndpoint, ChatModel, chat_model
+from chatwright.langchain.identity import is_identified
 
 
 class Client:
@@ -459,3 +461,54 @@ def test_R10_what_is_not_derived_is_kept():
     model.region = "cn"
     model.invoke("x")
     assert model._calls == ["eu", "cn"]
+
+
+class Slotted:
+    __slots__ = ("answer", "never_set")
+
+    def __init__(self, answer):
+        self.answer = answer
+
+
+UNSET = object()
+
+
+class Held(Client):
+    def __init__(self, tenant, kind=list[int], unset=UNSET):
+        super().__init__(tenant)
+        self.kind = kind
+        self.unset = unset
+
+
+def test_R9_slots_types_and_sentinels_are_told_apart():
+    def asked(held):
+        return key(InHouse(client=held))
+
+    assert asked(Slotted("a")) == asked(Slotted("a")) != asked(Slotted("b"))
+    assert asked(Held("a")) == asked(Held("a"))
+    kinds = [Held("a", each) for each in (list[int], list[str], int | str, dict[str, list[int]])]
+    assert len({*map(asked, kinds)}) == len(kinds)
+    assert asked(Held("a", unset=...)) != asked(Held("a"))
+    for unknown in (object(), threading.Lock(), iter([])):
+        assert not is_identified(Held("a", unset=unknown))
+
+
+def test_R9_agents_are_known_by_their_model_their_prompt_and_their_tools():
+    def weather(city: str) -> str:
+        """Tell the weather."""
+        return f"sunny in {city}"
+
+    def agent(prompt="Be kind.", answer="hi", tools=(weather,)):
+        return chat_model(
+            create_agent(FakeListChatModel(responses=[answer]), tools, system_prompt=prompt)
+        )
+
+    same = [key(agent(tools=())) for _ in range(2)]
+    others = [agent("Be short.", tools=()), agent(answer="ho", tools=()), agent()]
+    assert len({*same, *map(key, others)}) == 4
+    cache = InMemoryCache()
+    for answer in ("hi", "ho", "hi"):
+        model = agent(answer=answer, tools=())
+        model.cache = cache
+        assert model.invoke("x").text == answer
+    assert len(cache._cache) == 2

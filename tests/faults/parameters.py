@@ -167,6 +167,14 @@ class KeyWithoutTemperature(Full):
 
 
 @fault("R6")
+class KeyThatRaises(Full):
+    """There is no cache key, and so no answer where there is a cache."""
+
+    def _get_llm_string(self, stop=None, **kwargs) -> str:
+        raise TypeError("Object of type Client is not JSON serializable")
+
+
+@fault("R6")
 class KeyWithoutTools(Full):
     """The cache key leaves the tools out."""
 

@@ -5,6 +5,7 @@ and the globals that it reads; an object by its class and its attributes. What c
 for certain, a connection or a lock, has no identity: a model that holds one is not cached.
 """
 
+import contextlib
 import dataclasses
 import datetime as dt
 import decimal
@@ -129,6 +130,9 @@ class _Identity:
         if isinstance(value, Sequence):
             parts = [self.of(each, f"{path}[{n}]") for n, each in enumerate(value)]
             return parts if type(value) in {list, tuple} else self._typed(value, parts, path)
+        if isinstance(value, types.GenericAlias | types.UnionType):
+            origin = getattr(value, "__origin__", types.UnionType)
+            return [self.of(each, path) for each in (origin, value.__args__)]
         if isinstance(value, types.ModuleType | types.BuiltinFunctionType | type):
             return self._named(value, path)
         if callable(value) and not isinstance(value, BaseModel):
@@ -211,10 +215,12 @@ class _Identity:
         elif dataclasses.is_dataclass(value):
             fields = {f.name: getattr(value, f.name) for f in dataclasses.fields(value)}
             fields |= getattr(value, "__dict__", {})
-        elif not (hasattr(value, "__dict__") and _is_plain(type(value))):
+        elif name := _global_name(value):
+            return [_path_of(type(value)), name]
+        elif not _is_plain(type(value)):
             raise Unidentified(path, value)
         else:
-            fields = vars(value)
+            fields = getattr(value, "__dict__", {}) | _in_slots(value)
         parts = {name: self.of(each, f"{path}.{name}") for name, each in sorted(fields.items())}
         return [_path_of(type(value)), parts, self._methods(type(value), path)]
 
@@ -226,11 +232,25 @@ class _Identity:
             if _is_users(base.__module__)
             for name, each in sorted(vars(base).items())
             if isinstance(each, types.FunctionType)
-            or not name.startswith(("__", "_abc_", "model_"))
+            or not (name.startswith(_NO_ATTRIBUTES) or isinstance(each, types.MemberDescriptorType))
         ]
 
 
 _NO_ATTRIBUTES = ("__", "_abc_", "model_")  # Python's and pydantic's own
+
+
+def _global_name(value: Any) -> str:
+    """Return the name of what there is once, as pickle knows it: a sentinel, for one."""
+    if type(value) is object:
+        return _sentinel(value)
+    own = type(value).__reduce__
+    if own is object.__reduce__:
+        return ""
+    try:
+        reduced = own(value)
+    except Exception:  # noqa: BLE001  a class's own code: most often, "can't be pickled"
+        return ""
+    return reduced if isinstance(reduced, str) else ""
 
 
 def _bare(member: Any) -> Any:
@@ -255,19 +275,56 @@ def _fields(model: BaseModel) -> dict[str, Any]:
     return {n: each for n, each in fields.items() if not (n in kinds and kinds[n].exclude)}
 
 
+_sentinels: dict[int, tuple[object, str]] = {}
+
+
+def _sentinel(value: object) -> str:
+    """Return the first name, of any module, of a bare `object()`; it is none if nobody names it."""
+    if id(value) not in _sentinels:
+        names = [
+            f"{module.__name__}:{name}"
+            for module in list(sys.modules.values())
+            if isinstance(module, types.ModuleType)
+            for name, each in list(vars(module).items())
+            if each is value
+        ]
+        if not names:
+            return ""
+        _sentinels[id(value)] = value, min(names)  # kept, so that the address stays its own
+    return _sentinels[id(value)][1]
+
+
 def _path_of(named: Any) -> str:
     return f"{named.__module__}:{getattr(named, '__qualname__', named)}"
 
 
 def _is_plain(cls: type) -> bool:
-    """Tell whether all that an object of a class holds stands in its `__dict__`."""
-    bases = cls.__mro__[:-1]
-    if cls.__basicsize__ > object.__basicsize__ + _DICT_AND_WEAKREF:
+    """Tell whether all that an object of a class holds stands in its `__dict__` and its slots."""
+    slots = _slots(cls)
+    pointers = len(slots) + (cls.__dictoffset__ > 0) + (cls.__weakrefoffset__ > 0)
+    if cls.__basicsize__ > object.__basicsize__ + pointers * _POINTER:
         return False  # C code keeps more in it
-    return all(b.__flags__ & _HEAP_TYPE and not vars(b).get("__slots__") for b in bases)
+    if not (slots or cls.__dictoffset__):
+        return False  # nothing in it could be told apart
+    return all(base.__flags__ & _HEAP_TYPE for base in cls.__mro__[:-1])
 
 
-_DICT_AND_WEAKREF = 2 * struct.calcsize("P")
+def _slots(cls: type) -> list[types.MemberDescriptorType]:
+    """Return what a class and those that it inherits of keep in slots."""
+    members = (each for base in cls.__mro__ for each in vars(base).values())
+    return [each for each in members if isinstance(each, types.MemberDescriptorType)]
+
+
+def _in_slots(value: Any) -> dict[str, Any]:
+    """Return what an object keeps in slots; an empty slot is left out."""
+    held = {}
+    for slot in _slots(type(value)):
+        with contextlib.suppress(AttributeError):
+            held[f"{slot.__objclass__.__qualname__}.{slot.__name__}"] = slot.__get__(value)
+    return held
+
+
+_POINTER = struct.calcsize("P")
 _HEAP_TYPE = 1 << 9  # CPython's Py_TPFLAGS_HEAPTYPE: made by a class statement
 
 

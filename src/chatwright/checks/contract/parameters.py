@@ -14,9 +14,8 @@ from chatwright.checks.calls.modes import Call
 from chatwright.checks.calls.offline import offline
 from chatwright.checks.outcome import expect, fail, shown, skip, warn
 from chatwright.checks.probes.answers import able
+from chatwright.checks.probes.keys import CALLED_WITH, OWN_VALUES, expect_uncached, stale
 from chatwright.checks.probes.requests import (
-    CALLED_WITH,
-    OWN_VALUES,
     SENT_AS,
     Limiter,
     ask,
@@ -27,7 +26,6 @@ from chatwright.checks.probes.requests import (
     plain_fields,
     ports,
     sent,
-    stale,
 )
 from chatwright.checks.probes.traces import (
     OTHER_MODEL,
@@ -294,10 +292,15 @@ def keys_tell_models_apart(trial: Trial) -> None:
     both (langchain-ai/langchain#39598), and what that alone keeps is a warning. It must be the same
     where nothing changes. A field that need not change the answer, `keep_alive` for one, is a
     warning. That the constructor's `stop` is not in it is a warning where the key is
-    core's: it puts the call's in its place, None too (`chat_models.py:1541`).
+    core's: it puts the call's in its place, None too (`chat_models.py:1541`). A model that says by
+    an error that it has no key passes over the rule if it answers beside a cache, and stays out.
     """
     model: Any = trial.model()
-    key = model._get_llm_string  # noqa: SLF001  there is no other way
+    key = model._get_llm_string  # noqa: SLF001  no other way
+    try:
+        key()
+    except Exception as error:  # noqa: BLE001  the model's own
+        expect_uncached(trial, error)
     expect(key() == key(), "the same model has two keys", "one")
     one_address = at_one_address(trial)
     twins = [trial.model(**one_address) for _ in range(2)]

@@ -1,6 +1,6 @@
-"""What models ask their backends, what changes that, and what changes their cache keys."""
+"""What models ask their backends, and what changes that."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -10,12 +10,10 @@ from pydantic import SecretStr
 
 from chatwright.checks.calls.modes import Call
 from chatwright.checks.targets.backends import OnUpstream
-from chatwright.checks.trial import LOOK_UP, WORD, Trial
+from chatwright.checks.trial import Trial
 from chatwright.testing import Received
 
 __all__ = [
-    "CALLED_WITH",
-    "OWN_VALUES",
     "SENT_AS",
     "Limiter",
     "ask",
@@ -29,7 +27,6 @@ __all__ = [
     "plain_fields",
     "ports",
     "sent",
-    "stale",
 ]
 
 SENT_AS = {
@@ -39,31 +36,6 @@ SENT_AS = {
     "seed": ("seed",),
 }
 """What requests call the parameters."""
-_OTHER_TOOL: dict[str, Any] = {"type": "function", "function": {"name": "sing", "parameters": {}}}
-_SAME_NAME: dict[str, Any] = {"type": "function", "function": {"name": "sing", "parameters": WORD}}
-CALLED_WITH: tuple[dict[str, Any], ...] = (
-    *({}, {"stop": ["a"]}, {"stop": ["b"]}, {"temperature": 0.137}, {"temperature": 0.263}),
-    *(
-        {"model": "other"},
-        {"max_tokens": 5017},
-        {"seed": 1017},
-        {"response_format": {"type": "json_object"}},
-    ),
-    *({"tools": [LOOK_UP]}, {"tools": [_OTHER_TOOL]}, {"tools": [_SAME_NAME]}),
-    {"tools": [LOOK_UP], "tool_choice": "any"},
-)
-"""Parameters of calls that must not share a cache key: no model's defaults, which may."""
-OWN_VALUES: tuple[tuple[str, Any, Any], ...] = (
-    ("model", "one-model", "another-model"),
-    *(("temperature", 0.1, 0.9), ("max_tokens", 5, 6), ("top_p", 0.1, 0.9), ("seed", 1, 2)),
-    ("stop", ["a"], ["b"]),
-)
-"""Parameters of constructors, and two values of each."""
-MOST_FIELDS = 40
-"""How many of a class's fields are tried."""
-
-_CHANGING = {"model", "model_name", *SENT_AS}
-"""Fields that change answers, whatever the model."""
 _NO_ANSWER = frozenset({"stream", "stream_options"})
 """What a request has that does not change the answer."""
 _KEYS = ("authorization", "x-api-key", "api-key", "x-goog-api-key")
@@ -129,57 +101,6 @@ def asked_by(received: Received) -> dict[str, Any]:
 def different(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
     """Return the names of what differs between two requests."""
     return [name for name in {**one, **other} if one.get(name) != other.get(name)]
-
-
-def _changed(model: BaseChatModel) -> Iterator[tuple[str, Any]]:
-    """Yield the fields of numbers and switches that the class adds, each with another value."""
-    for name, each in type(model).model_fields.items():
-        if name in BaseChatModel.model_fields:
-            continue
-        value, kind = getattr(model, name, None), str(each.annotation)
-        if isinstance(value, bool):
-            yield name, not value
-        elif isinstance(value, int | float):
-            yield name, type(value)(value + 1) if isinstance(value, int) else value / 2 + 0.125
-        elif value is None and "float" in kind:
-            yield name, 0.25
-        elif value is None and "int" in kind:
-            yield name, 7
-
-
-def stale(trial: Trial, model: Any) -> Iterator[tuple[bool, str]]:
-    """Yield what changes a request, and not the cache key that was asked for before.
-
-    With each, whether it is the model's fault, and changes answers: it is core's where the key
-    changes without `_serialized`, which core keeps (langchain-ai/langchain#39598).
-    """
-    key, asked = model._get_llm_string(), ask(trial, model)  # noqa: SLF001  no other way
-    for name, value in [*_changed(model)][:MOST_FIELDS]:
-        if not trial.over_http and name not in SENT_AS:
-            continue  # requests that are not sent hold nothing else
-        copy = model.model_copy(update={name: value})
-        now = ask(trial, copy)
-        if asked is None or now is None or not different(asked, now):
-            continue
-        if copy._get_llm_string() == key:  # noqa: SLF001
-            got = f"{name}={value!r} by model_copy changes the request, and not the key"
-            yield name in _CHANGING and not _kept_by_core(copy), got
-        mutable = model.model_copy()
-        mutable._get_llm_string()  # noqa: SLF001
-        try:
-            setattr(mutable, name, value)
-        except (TypeError, ValueError):  # frozen, or refused
-            continue
-        if mutable._get_llm_string() == key:  # noqa: SLF001
-            got = f"{name} set to {value!r} changes the request, and not the key"
-            yield name in _CHANGING and not _kept_by_core(mutable), got
-
-
-def _kept_by_core(model: BaseChatModel) -> bool:
-    """Tell whether a model's key is another one without what core keeps for it."""
-    bare = model.model_copy()
-    bare.__dict__.pop("_serialized", None)
-    return bare._get_llm_string() != model._get_llm_string()  # noqa: SLF001
 
 
 def sent(call: Call, name: str) -> Any:

@@ -7,7 +7,7 @@ import io
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +53,11 @@ def suites(stage: Stage, made: Maker, declared: frozenset[str]) -> Iterator[Find
     elif stage.layer == "live":
         yield _finding("suites", Verdict.SKIP, "the model would be called for real, many times")
     else:
-        yield from _run(_test_classes(stage, made, declared))
+        suites_of, refused = _test_classes(stage, made, declared)
+        for name, error in refused.items():
+            got = f"{name} is refused, and left out: {type(error).__name__}: {error}"
+            yield _finding(f"standard_params.{name}", Verdict.SKIP, got)
+        yield from _run(suites_of)
 
 
 def _finding(name: str, verdict: Verdict, got: str, seconds: float = 0.0) -> Finding:
@@ -74,8 +78,10 @@ def _finding(name: str, verdict: Verdict, got: str, seconds: float = 0.0) -> Fin
     )
 
 
-def _test_classes(stage: Stage, made: Maker, declared: frozenset[str]) -> dict[str, type]:
-    """Return what a user of langchain-tests would write by hand."""
+def _test_classes(
+    stage: Stage, made: Maker, declared: frozenset[str]
+) -> tuple[dict[str, type], dict[str, Exception]]:
+    """Return what a user of langchain-tests would write by hand, and what the class refuses."""
     from langchain_tests.integration_tests import ChatModelIntegrationTests  # noqa: PLC0415  an extra
     from langchain_tests.unit_tests import ChatModelUnitTests  # noqa: PLC0415  an extra
 
@@ -89,17 +95,42 @@ def _test_classes(stage: Stage, made: Maker, declared: frozenset[str]) -> dict[s
             kept[key] = stage.make(little_llm, made.accepted(**kwargs)).model
         return kept[key]
 
+    plain = type("Plain", (ChatModelUnitTests,), {"chat_model_class": _always(cls)})()
+    standard = plain.standard_chat_model_params
+    refused = _refused(make, standard)
     # Calling it makes a model on the stage; all else that tests ask of the class, it inherits.
     stand_in = type(cls.__name__, (cls,), {"__new__": make, "__module__": cls.__module__})
     given: dict[str, Any] = {
         "chat_model_class": _always(stand_in),
         "chat_model_params": _always({}),
+        "standard_chat_model_params": _always({n: standard[n] for n in standard.keys() - refused}),
         **{name: _always(ability in declared) for ability, name in _ABILITIES.items()},
     }
     return {
         "TestUnit": type("TestUnit", (ChatModelUnitTests,), given),
         "TestIntegration": type("TestIntegration", (ChatModelIntegrationTests,), given),
-    }
+    }, refused
+
+
+def _refused(make: Callable[..., Any], standard: Mapping[str, Any]) -> dict[str, Exception]:
+    """Return the standard parameters that the class refuses by their names, with its errors.
+
+    An author would leave them out of `standard_chat_model_params`.
+    """
+    try:
+        make(None, **standard)
+    except Exception:  # noqa: BLE001  the class's own
+        errors = {name: _error(make, **{name: value}) for name, value in standard.items()}
+        return {name: each for name, each in errors.items() if each and name in str(each)}
+    return {}
+
+
+def _error(make: Callable[..., Any], **given: Any) -> Exception | None:
+    try:
+        make(None, **given)
+    except Exception as error:  # noqa: BLE001  the class's own
+        return error
+    return None
 
 
 def _always(value: Any) -> property:
