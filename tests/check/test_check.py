@@ -218,7 +218,7 @@ def test_how_a_rule_ends_is_its_verdict(own_rule):
     }
     for name, ending in endings.items():
         ending.__doc__ = "A page."
-        own_rule(name, f"Title of {name}", mend="Mend it.", section="Own")(
+        own_rule(name, f"Title of {name}", fix="Fix it.", section="Own")(
             named(ending, f"rule_{name}")
         )
     found = {each.rule: each for each in check(yields, only=[*endings]).findings}
@@ -232,7 +232,7 @@ def test_how_a_rule_ends_is_its_verdict(own_rule):
         "Z7": "FAIL",
     }
     assert (found["Z2"].got, found["Z2"].expected, found["Z2"].sent) == ("bad", "good", "x")
-    assert found["Z2"].mend == "Mend it."
+    assert found["Z2"].fix == "Fix it."
     assert found["Z3"].fault is Fault.LLM
     assert found["Z5"].fault is Fault.CHECK
     assert "KeyError" in found["Z5"].got
@@ -250,7 +250,7 @@ def test_a_rule_that_crashes_is_exit_code_3_and_failures_are_1(own_rule):
         """Crashes."""
         raise KeyError(trial)
 
-    own_rule("Z1", "It crashes", mend="-", section="Own")(crash)
+    own_rule("Z1", "It crashes", fix="-", section="Own")(crash)
     report = check(yields, only=["Z1"])
     assert report.exit_code() == 3
     assert check(yields, only=["B1"]).exit_code() == 0
@@ -258,10 +258,10 @@ def test_a_rule_that_crashes_is_exit_code_3_and_failures_are_1(own_rule):
 
 def test_a_rule_says_what_is_wrong_with_it(own_rule):
     with pytest.raises(ValueError, match="no docstring"):
-        own_rule("Z1", "Title", mend="-", section="Own")(lambda trial: None)
+        own_rule("Z1", "Title", fix="-", section="Own")(lambda trial: None)
     with pytest.raises(ValueError, match="two rules 'B1'"):
 
-        @own_rule("B1", "Title", mend="-", section="Own")
+        @own_rule("B1", "Title", fix="-", section="Own")
         def again(trial):
             """Page."""
 
@@ -278,8 +278,8 @@ def test_time_and_memory_are_bounded(own_rule):
             kept.append(bytearray(50 * 2**20))
             time.sleep(0.005)
 
-    own_rule("Z1", "It ends", mend="-", section="Own", seconds=0.5)(for_ever)
-    own_rule("Z2", "It is small", mend="-", section="Own", seconds=120)(endless)
+    own_rule("Z1", "It ends", fix="-", section="Own", seconds=0.5)(for_ever)
+    own_rule("Z2", "It is small", fix="-", section="Own", seconds=120)(endless)
     report = check(yields, only=["Z1", "Z2"])
     assert [each.verdict for each in report.findings] == [Verdict.FAIL] * 2
     assert "had not ended" in report.findings[0].got
@@ -430,7 +430,7 @@ def test_a_rule_is_explained():
     done = CliRunner().invoke(app, ["check", "--explain", "P3"])
     assert done.exit_code == 0
     assert "A stop sequence across chunks" in done.stdout
-    assert "*Mend:*" in done.stdout
+    assert "*Fix:*" in done.stdout
 
 
 def test_every_rule_of_the_contract_is_there():
@@ -467,7 +467,7 @@ PACKAGE = {
     "polite_rules.py": '''
         from chatwright.checks import expect, rule
 
-        @rule("POLITE1", "The answer is polite", mend="Say please.", section="Manners", calls=1)
+        @rule("POLITE1", "The answer is polite", fix="Say please.", section="Manners", calls=1)
         def polite(trial):
             """Answers of our models are read by customers."""
             text = trial.call("invoke").message.text
@@ -518,7 +518,7 @@ def test_a_package_adds_a_rule_and_pytest_tries_it(tmp_path):
     assert "test_contract[B7] SKIPPED" in done.stdout
     # The script that takes the source's place says nothing polite.
     assert "test_contract[POLITE1] FAILED" in done.stdout
-    assert "mend: Say please." in done.stdout
+    assert "fix: Say please." in done.stdout
     assert "test_by_hand[POLITE1] PASSED" in done.stdout
     assert "test_by_hand[B1] PASSED" in done.stdout
     done = run("--explain", "POLITE1", env=env)

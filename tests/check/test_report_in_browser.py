@@ -132,14 +132,14 @@ def test_nothing_is_wider_than_the_screen(opened, report):
 
 def test_a_row_opens_by_a_click(opened):
     page = opened()
-    mend = page.locator("#S4 dd", has_text="Leave id unset.")
-    assert not mend.is_visible()
+    fix = page.locator("#S4 dd", has_text="Leave id unset.")
+    assert not fix.is_visible()
     page.locator("#S4 > summary").click()
-    assert mend.is_visible()
+    assert fix.is_visible()
     assert page.locator("#S4 pre").first.is_visible()
     assert page.locator("#S4 .time li").count() == 4
     page.locator("#S4 > summary").click()
-    assert not mend.is_visible()
+    assert not fix.is_visible()
 
 
 @pytest.mark.parametrize("key", ["Enter", "Space"])
@@ -278,9 +278,9 @@ def test_machines_that_read_aloud_find_their_way(opened):
 
 def test_print_shows_the_evidence_without_a_click(opened):
     page = opened()
-    mend = page.locator("#S4 dd", has_text="Leave id unset.")
-    assert not mend.evaluate(SEEN)
+    fix = page.locator("#S4 dd", has_text="Leave id unset.")
+    assert not fix.evaluate(SEEN)
     page.emulate_media(media="print")
-    assert mend.evaluate(SEEN) and mend.bounding_box()["height"] > 5
+    assert fix.evaluate(SEEN) and fix.bounding_box()["height"] > 5
     assert not page.locator("#filters").is_visible()
     assert not page.locator("#B1 .body").is_visible()

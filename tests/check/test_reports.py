@@ -39,7 +39,7 @@ def holding(text):
             got=text,
             expected=text,
             sent=text,
-            mend=text,
+            fix=text,
             fault=Fault.MODEL,
             exchanges=[exchange],
         )
@@ -86,7 +86,7 @@ def test_no_text_of_a_model_breaks_any_form(text):
 
 @pytest.mark.parametrize("form", REPORTS)
 def test_what_is_not_text_is_shown_by_its_repr(form):
-    odd = finding("S1", Verdict.FAIL, got=None, expected=("a", 3), mend=7, fault=Fault.MODEL)
+    odd = finding("S1", Verdict.FAIL, got=None, expected=("a", 3), fix=7, fault=Fault.MODEL)
     assert REPORTS[form](Report("m", [odd]))
     assert valid(Report("m", [odd]))
 
@@ -213,14 +213,14 @@ def test_text_has_failures_first_then_crashes_warnings_and_skips():
     assert order == [[*pair] for pair in zip(verdicts, rules, strict=True)]
 
 
-def test_text_tells_the_evidence_the_mend_and_whose_fault_it_is():
+def test_text_tells_the_evidence_the_fix_and_whose_fault_it_is():
     said = as_text(MIXED)
     (warned,) = re.findall(r"^WARN S2.*?(?=^$)", said, re.MULTILINE | re.DOTALL)
     assert warned.splitlines() == [
         "WARN S2  All chunks share one `id`",
         "  got       core had to add it",
         "  expected  the model's own",
-        "  mend      End `_stream` with it.",
+        "  fix       End `_stream` with it.",
         "  fault     the model class's (it irritates, nothing is lost)",
         "  https://example.org/rules.md#s2",
     ]
@@ -290,7 +290,7 @@ def test_junit_tells_each_verdict_in_its_element():
     assert cases["S1"].get("time") == "0.123"
     failure = cases["S4"].find("failure")
     assert failure.get("type") == "error" and failure.get("message").startswith("</script>")
-    assert "mend: Leave `id` unset." in failure.text and r"\x1b[31mred" in failure.text
+    assert "fix: Leave `id` unset." in failure.text and r"\x1b[31mred" in failure.text
     assert "link: https://example.org/rules.md#s4" in failure.text
     assert cases["E1"].find("error").get("message") == "the rule crashed: KeyError: 1"
     assert cases["S3"].find("skipped").get("message").startswith("it needs a backend")
@@ -313,7 +313,7 @@ def test_github_gets_an_annotation_per_finding_and_a_sum():
     assert kinds == ["error", "error", "error", "warning", "warning", "notice"]
     assert said[0][1] == "S4 All chunks share one `id`"
     assert said[3][2] == (
-        "got: core had to add it\nexpected: the model's own\nmend: End `_stream` with it.\n"
+        "got: core had to add it\nexpected: the model's own\nfix: End `_stream` with it.\n"
         "fault: the model class's (it irritates, nothing is lost)\nhttps://example.org/rules.md#s2"
     )
     headline = "3 of 7 rules hold: 2 FAIL, 2 WARN, 2 SKIP, 1 crashed"

@@ -215,7 +215,7 @@ async def test_O5_instances_come_as_soon_as_there_is_enough_for_one():
 # Repair.
 
 
-def mending(bad):
+def fixing(bad):
     """Make a function whose second answer is right, and the list of what it was asked."""
     asked = []
 
@@ -230,7 +230,7 @@ def mending(bad):
 @pytest.mark.parametrize("bad", BAD.values(), ids=BAD)
 @pytest.mark.parametrize("way", ["invoke", "stream", "ainvoke", "astream"])
 async def test_what_was_wrong_is_fed_back(bad, way):
-    model, asked = mending(bad)
+    model, asked = fixing(bad)
     structured = model.with_structured_output(City, include_raw=True)
     if way == "invoke":
         got = structured.invoke("x")

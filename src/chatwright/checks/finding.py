@@ -95,7 +95,7 @@ class Finding:
         sent: What was sent.
         got: What came; of a SKIP, why it could not be tested.
         expected: What was expected.
-        mend: What mends it, in a sentence or two.
+        fix: What fixes it, in a sentence or two.
         link: Where the rule is explained.
         seconds: How long it took.
         exchanges: The calls that it made, where something is wrong.
@@ -113,7 +113,7 @@ class Finding:
     sent: str = ""
     got: str = ""
     expected: str = ""
-    mend: str = ""
+    fix: str = ""
     link: str = ""
     seconds: float = 0.0
     exchanges: Sequence[Exchange] = ()
@@ -123,7 +123,7 @@ class Finding:
     def as_dict(self) -> dict[str, Any]:
         """Return the finding as JSON has it."""
         told = {each.name: _pure(getattr(self, each.name)) for each in fields(self)}
-        for name in ("sent", "got", "expected", "mend", "cause"):  # a rule may have given anything
+        for name in ("sent", "got", "expected", "fix", "cause"):  # a rule may have given anything
             told[name] = told[name] if isinstance(told[name], str) else repr(told[name])
         exchanges = [each.as_dict() for each in self.exchanges]
         return {**told, "seconds": round(self.seconds, 3), "exchanges": exchanges}

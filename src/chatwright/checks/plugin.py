@@ -104,7 +104,7 @@ def _told(finding: "Finding") -> str:
         "got": finding.got,
         "expected": finding.expected,
         "sent": finding.sent,
-        "mend": finding.mend,
+        "fix": finding.fix,
         "see": finding.link,
     }
     lines = [f"  {name}: {value}" for name, value in told.items() if value]

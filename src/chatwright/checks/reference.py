@@ -27,7 +27,7 @@ def page(rule: Rule, level: int = 1) -> str:
     return (
         f"{'#' * level} {rule.id}\n\n**{rule.title}**\n\n"
         f"{rule.section} · {rule.severity.value} · {rule.layer}{needs} · version {rule.version}\n\n"
-        f"{rule.page}\n\n*Mend:* {rule.mend}\n\n*Source:* {rule.source or OURS}\n"
+        f"{rule.page}\n\n*Fix:* {rule.fix}\n\n*Source:* {rule.source or OURS}\n"
     )
 
 

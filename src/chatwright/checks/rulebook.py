@@ -53,7 +53,7 @@ class Rule:
     Args:
         id: Its number, such as `P3`.
         title: What it says, as a statement about models.
-        mend: What mends a model that breaks it.
+        fix: What fixes a model that breaks it.
         test: Tests it.
         section: The section of the contract.
         severity: How much it matters.
@@ -65,7 +65,7 @@ class Rule:
 
     id: str
     title: str
-    mend: str
+    fix: str
     test: Callable[[Trial], None]
     section: str
     severity: Severity = Severity.ERROR
@@ -107,7 +107,7 @@ def rule(
     id: str,  # noqa: A002  what the contract calls it
     title: str,
     *,
-    mend: str,
+    fix: str,
     section: str | None = None,
     severity: str = "error",
     scripted: bool = False,
@@ -123,7 +123,7 @@ def rule(
     Args:
         id: Its number: letters and digits, unlike any other's.
         title: What it says, as a statement about models: "All chunks share one id".
-        mend: What mends a model that breaks it.
+        fix: What fixes a model that breaks it.
         section: The section of the contract. Default: the one of its module.
         severity: `error` or `warning`.
         scripted: Whether it needs a backend that plays a script.
@@ -136,7 +136,7 @@ def rule(
 
     Example:
         ```python
-        @rule("ACME1", "The answer is polite", mend="Say please.", section="Manners", calls=1)
+        @rule("ACME1", "The answer is polite", fix="Say please.", section="Manners", calls=1)
         def polite(trial):
             "Answers of our models are read by customers."
             expect("please" in trial.call("invoke").message.text, "it is not")
@@ -148,7 +148,7 @@ def rule(
         made = Rule(
             id=id,
             title=title,
-            mend=mend,
+            fix=fix,
             test=test,
             section=section or SECTIONS.get(module, module.replace("_", " ").capitalize()),
             severity=Severity(severity),

@@ -133,7 +133,7 @@ def check(
     langchain_tests: _LangchainTests = None,
     explain: _Explain = None,
 ) -> int:
-    """Tell what holds of a chat model, rule by rule, with the evidence and the mend.
+    """Tell what holds of a chat model, rule by rule, with the evidence and the fix.
 
     Exit codes: 0 all passed, 1 findings, 2 wrong use, 3 check's own failure.
     """

@@ -243,11 +243,10 @@ def _global_name(value: Any) -> str:
     """Return the name of what there is once, as pickle knows it: a sentinel, for one."""
     if type(value) is object:
         return _sentinel(value)
-    own = type(value).__reduce__
-    if own is object.__reduce__:
+    if "__reduce__" not in {name for base in type(value).__mro__[:-1] for name in vars(base)}:
         return ""
     try:
-        reduced = own(value)
+        reduced = value.__reduce__()
     except Exception:  # noqa: BLE001  a class's own code: most often, "can't be pickled"
         return ""
     return reduced if isinstance(reduced, str) else ""

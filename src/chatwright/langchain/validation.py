@@ -18,7 +18,7 @@ Json = Mapping[str, Any]
 VALUES = frozenset({"const", "default", "enum", "examples"})
 """Keywords of JSON schema whose values are values, and no schemas."""
 _HOPELESS = frozenset({"additionalProperties", "type"})
-"""What is wrong with JSON that is still growing stays wrong; the rest may yet be mended."""
+"""What is wrong with JSON that is still growing stays wrong; the rest may yet be fixed."""
 
 
 def validated(value: Any, schema: Json) -> Any:

@@ -281,7 +281,7 @@ def _capabilities(names: frozenset[str], inputs: frozenset[Medium]) -> Capabilit
 
 
 def _problem(function: str, parameter: inspect.Parameter) -> str | None:
-    """Return what is wrong with one parameter and what mends it."""
+    """Return what is wrong with one parameter and what fixes it."""
     name, kind = parameter.name, parameter.kind
     if kind is parameter.VAR_KEYWORD:
         return None

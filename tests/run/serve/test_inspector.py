@@ -426,7 +426,7 @@ class TestCheck:
         """The check's processes do not import it."""
         assert rulebook.rules()
         monkeypatch.setattr(rulebook, "_RULES", {**rulebook._RULES})  # as they were, afterwards
-        rulebook.rule("ACME7", "The answer is short", mend="Say less.")(acmes_own)
+        rulebook.rule("ACME7", "The answer is short", fix="Say less.")(acmes_own)
         server = serving(checks={"m": functools.partial(checked, file)})
         with started(server, "/inspector/check") as pieces_of_it:
             got = b""

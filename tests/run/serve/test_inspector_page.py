@@ -502,7 +502,7 @@ class TestCode:
 async def many_findings():
     yield {"type": "rule", "rule": "B1"}
     common = {"section": "Streaming", "seconds": 0.25, "exchanges": [], "link": ""}
-    common |= {"expected": "", "sent": "", "mend": "", "cause": "", "fault": None, "got": ""}
+    common |= {"expected": "", "sent": "", "fix": "", "cause": "", "fault": None, "got": ""}
     yield {"type": "finding", **common, "rule": "B1", "title": "B holds", "verdict": "PASS"}
     yield {
         "type": "finding",
@@ -511,7 +511,7 @@ async def many_findings():
         "title": "One id",
         "verdict": "FAIL",
         "got": "ids <b>a</b> and b",
-        "mend": "Leave id unset.",
+        "fix": "Leave id unset.",
         "fault": "model",
         "exchanges": [{"way": "astream", "timeline": [[0.1, "x"]], "request": None}],
         "link": "javascript:window.hacked=1",

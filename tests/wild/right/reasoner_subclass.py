@@ -1,6 +1,6 @@
 """A subclass of a subclass of ChatOpenAI, for servers that send `reasoning_content`.
 
-Modelled on: the packages of vendors with an OpenAI-like API (reasoning models of 2025), where one class mends
+Modelled on: the packages of vendors with an OpenAI-like API (reasoning models of 2025), where one class fixes
 what LangChain's OpenAI package drops, and one more sets a vendor's defaults.
 
 Right: the reasoning is kept in both ways of asking, apart from the text; the address, the key and the model

@@ -38,7 +38,7 @@ def native(model: BaseChatModel, name: str) -> bool:
 @rule(
     "A1",
     "Async is native: the event loop stays responsive, and no thread works per chunk",
-    mend="Write `_agenerate` and `_astream` with an async client; where the source is sync, read "
+    fix="Write `_agenerate` and `_astream` with an async client; where the source is sync, read "
     "it in one thread per answer and hand over what has piled up.",
     scripted=True,
 )
@@ -121,7 +121,7 @@ async def _watching(
 @rule(
     "A2",
     "Sync and async give the same answers",
-    mend="Share one implementation: two copies drift apart.",
+    fix="Share one implementation: two copies drift apart.",
     scripted=True,
 )
 def async_is_the_same(trial: Trial) -> None:
@@ -175,7 +175,7 @@ def _told(value: Any) -> Any:
 @rule(
     "A3",
     "Concurrent async calls overlap",
-    mend="Hold no lock around a call, and use an async client without a small pool.",
+    fix="Hold no lock around a call, and use an async client without a small pool.",
     scripted=True,
 )
 def calls_overlap(trial: Trial) -> None:
@@ -212,7 +212,7 @@ async def _together(model: BaseChatModel, way: str) -> None:
 @rule(
     "A4",
     "The streaming protocol v3 works, sync and async",
-    mend="Write `_stream` and `_astream`; core makes v3 of them.",
+    fix="Write `_stream` and `_astream`; core makes v3 of them.",
     calls=2,
 )
 def v3_works(trial: Trial) -> None:
@@ -231,7 +231,7 @@ def v3_works(trial: Trial) -> None:
 @rule(
     "A5",
     "One instance works in loop after loop, in threads, and inside a running loop",
-    mend="Keep one async client per event loop (or open one per call), and no lock or queue that "
+    fix="Keep one async client per event loop (or open one per call), and no lock or queue that "
     "belongs to a loop.",
     calls=5,
 )

@@ -26,7 +26,7 @@ BOUND = 2
 @rule(
     "B1",
     "Str, tuples, dicts, messages and prompt values all give an `AIMessage` whose text is a str",
-    mend="Leave `invoke` as it is, and return `ChatResult(generations=[ChatGeneration(message="
+    fix="Leave `invoke` as it is, and return `ChatResult(generations=[ChatGeneration(message="
     "AIMessage(content=text))])` from `_generate`.",
     calls=5,
 )
@@ -62,7 +62,7 @@ def every_input_gives_a_message(trial: Trial) -> None:
 @rule(
     "B2",
     "`_llm_type` is set, and `_identifying_params` holds the model's name",
-    mend="Return a short name from `_llm_type`, and `{'model_name': self.model_name, ...}` from "
+    fix="Return a short name from `_llm_type`, and `{'model_name': self.model_name, ...}` from "
     "`_identifying_params`.",
 )
 def it_has_a_name(trial: Trial) -> None:
@@ -93,7 +93,7 @@ PLUMBING: dict[str, Any] = {
 @rule(
     "B3",
     "The constructor takes the standard parameters",
-    mend="Give the class fields `temperature`, `max_tokens`, `timeout`, `max_retries`, `stop`, "
+    fix="Give the class fields `temperature`, `max_tokens`, `timeout`, `max_retries`, `stop`, "
     "`streaming` and `api_key` (an alias will do), and send the first two with each request.",
 )
 def standard_parameters(trial: Trial) -> None:
@@ -151,7 +151,7 @@ _MESSAGES = ("ainvoke", "stream", "astream")
 @rule(
     "B4",
     "Consecutive messages of one role, and names, are accepted, and all of them arrive",
-    mend="Merge consecutive messages of a role where the backend wants them to alternate, and drop "
+    fix="Merge consecutive messages of a role where the backend wants them to alternate, and drop "
     "`name` where it has no place for it.",
     calls=1,
 )
@@ -169,7 +169,7 @@ def any_order_of_messages(trial: Trial) -> None:
 @rule(
     "B5",
     "What is handed over is never changed",
-    mend="Build the request's messages anew; don't append to, merge into, or edit what came in.",
+    fix="Build the request's messages anew; don't append to, merge into, or edit what came in.",
     calls=1,
 )
 def inputs_are_left_alone(trial: Trial) -> None:
@@ -203,7 +203,7 @@ def _expect_unchanged(trial: Trial, ways: Sequence[str], messages: list[Any]) ->
 @rule(
     "B6",
     "Every result is a fresh object, and its id embeds the run's",
-    mend="Make a new `AIMessage` for each call, and leave `id` unset: core sets the run's.",
+    fix="Make a new `AIMessage` for each call, and leave `id` unset: core sets the run's.",
     calls=2,
 )
 def fresh_results(trial: Trial) -> None:
@@ -232,7 +232,7 @@ def fresh_results(trial: Trial) -> None:
 @rule(
     "B7",
     "Where the backend sends null for the content, the text is empty",
-    mend="Write `content=answer['content'] or ''`: core refuses a message with None for content.",
+    fix="Write `content=answer['content'] or ''`: core refuses a message with None for content.",
     scripted=True,
 )
 def null_is_empty(trial: Trial) -> None:
@@ -263,7 +263,7 @@ def null_is_empty(trial: Trial) -> None:
 @rule(
     "B8",
     "Messages of the developer role arrive",
-    mend="Read `additional_kwargs['__openai_role__']` of a system message, and send it as "
+    fix="Read `additional_kwargs['__openai_role__']` of a system message, and send it as "
     "`developer`, or as `system` where the backend has no such role.",
     severity="warning",
     scripted=True,
@@ -284,7 +284,7 @@ def developers_are_heard(trial: Trial) -> None:
 @rule(
     "B9",
     "A result survives being dumped and loaded",
-    mend="Put only JSON's types into `response_metadata` and `additional_kwargs`.",
+    fix="Put only JSON's types into `response_metadata` and `additional_kwargs`.",
     calls=1,
 )
 def results_can_be_stored(trial: Trial) -> None:
@@ -308,7 +308,7 @@ def results_can_be_stored(trial: Trial) -> None:
 @rule(
     "B10",
     "`batch` and `abatch` keep the order, and honour `return_exceptions` and `max_concurrency`",
-    mend="Leave `batch` and `abatch` as they are: core runs `invoke` and `ainvoke` for each input.",
+    fix="Leave `batch` and `abatch` as they are: core runs `invoke` and `ainvoke` for each input.",
     calls=2,
 )
 def batches_keep_order(trial: Trial) -> None:

@@ -24,7 +24,7 @@ CUT = ('{"word": "ca', '{"word": "cat"', '{"word', "{", '{"word": ["a"', '{"word
 @rule(
     "T6",
     "Malformed arguments are an invalid call, with their text kept",
-    mend="Put calls whose arguments are no JSON object into `invalid_tool_calls`, with the text "
+    fix="Put calls whose arguments are no JSON object into `invalid_tool_calls`, with the text "
     "that came as `args`; `json.loads` decides, not a lenient parser.",
     scripted=True,
     needs=["calls"],
@@ -49,7 +49,7 @@ def malformed(trial: Trial) -> None:
 @rule(
     "T7",
     "Arguments that were cut are never a valid call",
-    mend="Parse a call's arguments strictly once the answer has ended. Core adds chunks up by a "
+    fix="Parse a call's arguments strictly once the answer has ended. Core adds chunks up by a "
     'lenient parser that completes `{"a": "b`: end such a call with a piece that breaks it.',
     scripted=True,
     needs=["calls"],

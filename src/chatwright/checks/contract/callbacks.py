@@ -31,7 +31,7 @@ END_SECONDS = 0.3
 @rule(
     "C1",
     "A call has one start, then exactly one end or error",
-    mend="Leave the callbacks of start, end and error to core: don't call `on_llm_end` or "
+    fix="Leave the callbacks of start, end and error to core: don't call `on_llm_end` or "
     "`on_llm_error` yourself, and raise what went wrong instead of returning it.",
 )
 def one_start_one_end(trial: Trial) -> None:
@@ -95,7 +95,7 @@ def _expect_one_run(call: Call, what: str, *, left: bool = False) -> None:
 @rule(
     "C2",
     "`on_llm_new_token` fires once per chunk, and passes a real `ChatGenerationChunk`",
-    mend="Leave token callbacks to core; where `_stream` fires them itself, pass `chunk=` with the "
+    fix="Leave token callbacks to core; where `_stream` fires them itself, pass `chunk=` with the "
     "very `ChatGenerationChunk` that it yields.",
     needs=["streaming"],
 )
@@ -147,7 +147,7 @@ def _expect_text_once(call: Call, what: str, *, may_be_silent: bool) -> None:
 @rule(
     "C3",
     "Plain `invoke` fires no token callback",
-    mend="Don't hand `run_manager` on from `_generate` to `_stream`, and fire no tokens there: "
+    fix="Don't hand `run_manager` on from `_generate` to `_stream`, and fire no tokens there: "
     "core streams behind `invoke` by itself where somebody wants tokens.",
 )
 def invoke_is_silent(trial: Trial) -> None:
@@ -177,7 +177,7 @@ def invoke_is_silent(trial: Trial) -> None:
 @rule(
     "C4",
     "`astream_events` v1 tells start, chunks, end",
-    mend="Leave `astream_events` and `stream` to core, and write `_stream` or `_astream`.",
+    fix="Leave `astream_events` and `stream` to core, and write `_stream` or `_astream`.",
 )
 def events_v1(trial: Trial) -> None:
     """Old user interfaces read these events: a start, each chunk, and an end with the whole."""
@@ -187,7 +187,7 @@ def events_v1(trial: Trial) -> None:
 @rule(
     "C5",
     "`astream_events` v2 tells start, chunks, end, and the parents of the run",
-    mend="Leave `astream_events` and `stream` to core; in `_generate`, fire no token callbacks.",
+    fix="Leave `astream_events` and `stream` to core; in `_generate`, fire no token callbacks.",
     calls=2,
 )
 def events_v2(trial: Trial) -> None:
@@ -232,7 +232,7 @@ def _expect_events(trial: Trial, call: Call, what: str, parents: list[str]) -> N
 @rule(
     "C6",
     "`invoke` inside a chain streams under `astream_events`",
-    mend="Leave `invoke` to core, and let `streaming` default to None: a default of False that "
+    fix="Leave `invoke` to core, and let `streaming` default to None: a default of False that "
     "counts as set switches streaming off.",
     needs=["streaming"],
     calls=2,
@@ -268,7 +268,7 @@ def invoke_streams_under_events(trial: Trial) -> None:
 @rule(
     "C7",
     "v3's events are a valid stream, and its output is v1 content",
-    mend="Leave v3 to core, or have your hook yield a new dict for each event: `message-start`, "
+    fix="Leave v3 to core, or have your hook yield a new dict for each event: `message-start`, "
     "blocks with whole numbers from 0 that start, grow and finish, `message-finish`.",
     needs=["streaming"],
 )
@@ -295,7 +295,7 @@ def v3_is_valid(trial: Trial) -> None:
 @rule(
     "C8",
     "v3's text, tool calls and usage equal the stream's",
-    mend="Make both of one stream; send usage with one chunk, and each call with an index of its "
+    fix="Make both of one stream; send usage with one chunk, and each call with an index of its "
     "own.",
     scripted=True,
     needs=["streaming"],
@@ -340,7 +340,7 @@ def _told(usage: Any) -> Any:
 @rule(
     "C9",
     "The message of `on_llm_end` equals what the caller got",
-    mend="Leave `on_llm_end` to core, yield a new chunk each time, and don't change it afterwards.",
+    fix="Leave `on_llm_end` to core, yield a new chunk each time, and don't change it afterwards.",
 )
 def the_end_has_the_answer(trial: Trial) -> None:
     """Tracers, and usage and cost handlers, see this message only.

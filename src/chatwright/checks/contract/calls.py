@@ -94,7 +94,7 @@ def _modes(trial: Trial, version: str) -> list[str]:
 @rule(
     "T8",
     "A call of a tool without arguments has `{}`",
-    mend="Take empty text for `{}`: some servers send nothing where there are no arguments.",
+    fix="Take empty text for `{}`: some servers send nothing where there are no arguments.",
     section=SECTION,
     needs=["calls"],
     calls=2,
@@ -126,7 +126,7 @@ def no_arguments(trial: Trial) -> None:
     "T9",
     "Arguments are not escaped",
     severity="warning",
-    mend="Pass `ensure_ascii=False` to `json.dumps` wherever arguments become text.",
+    fix="Pass `ensure_ascii=False` to `json.dumps` wherever arguments become text.",
     section=SECTION,
     scripted=True,
     needs=["calls"],
@@ -160,7 +160,7 @@ def _pieces(chunk: Any) -> Sequence[Any]:
 @rule(
     "T10",
     "Parallel calls are kept apart, and are the same in every mode",
-    mend="Give each call's pieces their own whole number as `index`, which no text block has.",
+    fix="Give each call's pieces their own whole number as `index`, which no text block has.",
     section=SECTION,
     scripted=True,
     needs=["calls"],
@@ -201,7 +201,7 @@ def _have_indexes(call: Call, where: str) -> None:
 @rule(
     "T11",
     "Text before a call survives, and so does the call",
-    mend="Give text and calls blocks of their own: core gives the text index 0 under v1, so calls "
+    fix="Give text and calls blocks of their own: core gives the text index 0 under v1, so calls "
     "begin at 1; and send an empty last chunk that carries neither.",
     section=SECTION,
     scripted=True,
@@ -233,7 +233,7 @@ def text_before(trial: Trial) -> None:
 @rule(
     "T12",
     "A tool's error goes back to the LLM, and an artifact never does",
-    mend="Send `content` of a ToolMessage whatever its `status`, and leave `artifact` out: it is "
+    fix="Send `content` of a ToolMessage whatever its `status`, and leave `artifact` out: it is "
     "for the program.",
     section=SECTION,
     needs=["tools"],
@@ -288,7 +288,7 @@ def _two_results(trial: Trial, model: Any) -> None:
 @rule(
     "T13",
     "Histories with Anthropic's `tool_use` blocks are accepted",
-    mend="Drop `tool_use` blocks from content, or translate them: the message has them in "
+    fix="Drop `tool_use` blocks from content, or translate them: the message has them in "
     "`tool_calls` as well.",
     section=SECTION,
     needs=["tools"],

@@ -44,7 +44,7 @@ AT_ONCE = 12
 @rule(
     "E4",
     "Closing and cancelling stop the backend, end the run, and leave the model usable",
-    mend="Close the backend's stream in a `finally`, and let `GeneratorExit` and `CancelledError` "
+    fix="Close the backend's stream in a `finally`, and let `GeneratorExit` and `CancelledError` "
     "through.",
     scripted=True,
     seconds=40,
@@ -185,7 +185,7 @@ async def _cancelled(trial: Trial, model: Any, way: str, recorder: Recorder) -> 
 @rule(
     "E5",
     "Calls at the same time don't mix",
-    mend="Keep nothing of a call on `self`: buffers, counters and the current stream belong into "
+    fix="Keep nothing of a call on `self`: buffers, counters and the current stream belong into "
     "local variables.",
     scripted=True,
 )
@@ -244,7 +244,7 @@ def _expect_nothing_kept(trial: Trial) -> None:
 @rule(
     "E7",
     "A call knows nothing of the calls before it",
-    mend="Keep no conversation on the model, nor in its engine's session: send the messages that "
+    fix="Keep no conversation on the model, nor in its engine's session: send the messages that "
     "the call was given, all of them, and start the engine afresh.",
     calls=2,
 )

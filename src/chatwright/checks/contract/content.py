@@ -53,7 +53,7 @@ def _thinking(trial: Trial) -> dict[str, Any]:
 @rule(
     "M1",
     "Reasoning is a block before the text, and not in the text",
-    mend="Put it into `additional_kwargs['reasoning_content']`, or into blocks of the type "
+    fix="Put it into `additional_kwargs['reasoning_content']`, or into blocks of the type "
     "`reasoning`; it must be found in `content_blocks`, before the text, in every mode.",
     scripted=True,
 )
@@ -110,7 +110,7 @@ def _thinks_and_calls(trial: Trial) -> None:
 @rule(
     "M2",
     "Content blocks keep their indexes throughout a stream",
-    mend="Give each block an `index` when it begins, repeat it on every piece, and never use it "
+    fix="Give each block an `index` when it begins, repeat it on every piece, and never use it "
     "for a block of another type.",
     scripted=True,
     needs=["streaming"],
@@ -169,7 +169,7 @@ def _indexes(
 @rule(
     "M3",
     "`model_provider` of messages is `ls_provider` of traces",
-    mend="Set `response_metadata['model_provider']` and `ls_provider` of `_get_ls_params` to the "
+    fix="Set `response_metadata['model_provider']` and `ls_provider` of `_get_ls_params` to the "
     "same name.",
     severity="warning",
     calls=2,
@@ -206,7 +206,7 @@ SENT_BACK = {
 @rule(
     "M5",
     "A model's own answer is accepted as input",
-    mend="Translate every block that answers can hold, `reasoning` and `tool_call` included, back "
+    fix="Translate every block that answers can hold, `reasoning` and `tool_call` included, back "
     "into the backend's form, or leave it out.",
     calls=1,
 )

@@ -31,7 +31,7 @@ GIVEN: Mapping[str, Any] = {
 @rule(
     "K3",
     "`load(dumpd(model))` gives the model again",
-    mend="Take every field in the constructor by the name that `dumpd` gives it, and name the "
+    fix="Take every field in the constructor by the name that `dumpd` gives it, and name the "
     "variables of secrets in `lc_secrets`.",
 )
 def serialized_and_back(trial: Trial) -> None:
@@ -98,7 +98,7 @@ def _expect_same_request(asked: Sequence[Any], after: Any, what: str) -> None:
 @rule(
     "K4",
     "A used model pickles, and copies in every way",
-    mend="Keep clients, locks and engines outside the instance, or leave them out by "
+    fix="Keep clients, locks and engines outside the instance, or leave them out by "
     "`__getstate__` and make them anew where they are missing.",
     calls=4,
 )

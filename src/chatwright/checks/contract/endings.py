@@ -19,7 +19,7 @@ STATES = {"stop": "completed", "length": "incomplete"}
 @rule(
     "S15",
     "Why an answer ended has one name, whatever the backend calls it",
-    mend="Set `response_metadata['normalized_finish_reason']` to `stop`, `length`, `tool_calls`, "
+    fix="Set `response_metadata['normalized_finish_reason']` to `stop`, `length`, `tool_calls`, "
     "`content_filter` or `refusal`, and `finish_state` to `completed`, `incomplete` or `refused`, "
     "on the chunk that ends a stream as well; leave `finish_reason` as it came.",
     section="Streaming",
@@ -56,7 +56,7 @@ def one_name(trial: Trial) -> None:
 @rule(
     "M8",
     "A refusal is told beside the text, in every mode, and never as the text",
-    mend="Put what the backend says in `refusal` into a block of the type `refusal`, or into "
+    fix="Put what the backend says in `refusal` into a block of the type `refusal`, or into "
     "`additional_kwargs['refusal']`, piece by piece in `_stream` as well.",
     scripted=True,
 )

@@ -49,7 +49,7 @@ FAILURES: list[tuple[Raise, str]] = [
 @rule(
     "E1",
     "Failures are LangChain's `ModelError`s",
-    mend="Raise the subclass of `langchain_core.exceptions.ModelError` that fits the status, "
+    fix="Raise the subclass of `langchain_core.exceptions.ModelError` that fits the status, "
     "`from` the client's own error.",
     scripted=True,
     seconds=30,
@@ -121,7 +121,7 @@ def _raw(trial: Trial) -> list[str]:
 @rule(
     "E2",
     "An error in the middle of a stream is raised, and its callback gets the text so far",
-    mend="Let the error out of `_stream`, after the chunks that came before it; core hands them to "
+    fix="Let the error out of `_stream`, after the chunks that came before it; core hands them to "
     "`on_llm_error`. Don't take the end of the connection for the end of the answer.",
     scripted=True,
     needs=["streaming"],
@@ -187,7 +187,7 @@ def _telling(received: Received) -> Iterator[Any]:
 @rule(
     "E3",
     "What can fail before the first chunk fails before it",
-    mend="Send the request before the first `yield`, and yield nothing until it is accepted: "
+    fix="Send the request before the first `yield`, and yield nothing until it is accepted: "
     "fallbacks are only tried before the first chunk.",
     scripted=True,
     needs=["streaming"],

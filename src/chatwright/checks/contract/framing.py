@@ -15,7 +15,7 @@ PIECES = ["The cät ", "sat\n", "on the 日本", " mat.", Usage(9, 6)]
 @rule(
     "S16",
     "A stream is read as its format allows it: comments, other fields, any line ends, cut anywhere",
-    mend="Read server-sent events with a parser (httpx-sse, the provider's client), or by lines: "
+    fix="Read server-sent events with a parser (httpx-sse, the provider's client), or by lines: "
     "join the bytes first, decode them in pieces (`codecs.getincrementaldecoder`), skip what does "
     "not begin with `data:`, and take one blank after it away where there is one.",
     scripted=True,

@@ -16,7 +16,7 @@ from chatwright.checks.trial import Trial
 @rule(
     "C10",
     "LangGraph's `messages` mode streams one message with one id, and honours `nostream`",
-    mend="Leave `invoke` and `ainvoke` to core, keep one id through a stream, and hand the "
+    fix="Leave `invoke` and `ainvoke` to core, keep one id through a stream, and hand the "
     "config's tags on to whatever you call.",
     calls=2,
 )
@@ -55,7 +55,7 @@ def _seen(trial: Trial, way: str, app: Any) -> list[Any]:
 @rule(
     "C11",
     "LangGraph's v3 `.messages` gives the model's message, once",
-    mend="Leave v3 to core, or have your hook keep the protocol (see C7).",
+    fix="Leave v3 to core, or have your hook keep the protocol (see C7).",
     calls=1,
 )
 def graphs_have_v3_messages(trial: Trial) -> None:

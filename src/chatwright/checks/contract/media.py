@@ -83,7 +83,7 @@ MEDIA: Mapping[str, tuple[str, str, tuple[str, ...], Mapping[str, Any]]] = {
 @rule(
     "M4",
     "Images, audio and files are sent where they are declared, and never lost",
-    mend="Translate blocks of v1, v0 and OpenAI's form into the backend's own; raise a ValueError "
+    fix="Translate blocks of v1, v0 and OpenAI's form into the backend's own; raise a ValueError "
     "that names the type of a block that the backend does not take.",
     calls=3,
 )

@@ -23,7 +23,7 @@ from chatwright.deltas import Usage
 @rule(
     "T14",
     "`strict` and `parallel_tool_calls` reach the backend",
-    mend="Put `strict` into each tool's definition, and pass `parallel_tool_calls` on in the "
+    fix="Put `strict` into each tool's definition, and pass `parallel_tool_calls` on in the "
     "backend's own form.",
     scripted=True,
     needs=["calls"],

@@ -6,7 +6,7 @@ from importlib import metadata
 from typing import Any, get_type_hints
 
 from langchain_core.caches import InMemoryCache
-from langchain_core.language_models import BaseChatModel, BaseLanguageModel, ModelProfile
+from langchain_core.language_models import BaseLanguageModel, ModelProfile
 from langchain_core.messages import HumanMessage
 from langchain_core.runnables import ConfigurableField
 
@@ -14,7 +14,14 @@ from chatwright.checks.calls.modes import Call
 from chatwright.checks.calls.offline import offline
 from chatwright.checks.outcome import expect, fail, shown, skip, warn
 from chatwright.checks.probes.answers import able
-from chatwright.checks.probes.keys import CALLED_WITH, OWN_VALUES, expect_uncached, stale
+from chatwright.checks.probes.keys import (
+    CALLED_WITH,
+    OWN_VALUES,
+    expect_apart,
+    expect_uncached,
+    has_cores_key,
+    stale,
+)
 from chatwright.checks.probes.requests import (
     SENT_AS,
     Limiter,
@@ -55,7 +62,7 @@ CORE = frozenset({"langchain-core", "langchain"})
 @rule(
     "R1",
     "Traces name the provider, the model and the parameters, a call's own included",
-    mend="Override `_get_ls_params`: `ls_provider`, `ls_model_name`, `ls_model_type='chat'`, "
+    fix="Override `_get_ls_params`: `ls_provider`, `ls_model_name`, `ls_model_type='chat'`, "
     "`ls_temperature`, `ls_max_tokens`, `ls_stop`, with the call's values before the model's.",
     severity="warning",
 )
@@ -79,7 +86,7 @@ def traces_tell(trial: Trial) -> None:
 @rule(
     "R2",
     "A call's values override the constructor's",
-    mend="Merge the call's `**kwargs` over the fields when you make the request, by `is None` and "
+    fix="Merge the call's `**kwargs` over the fields when you make the request, by `is None` and "
     "not by truth (0 is a temperature), and change no field.",
     scripted=True,
 )
@@ -155,7 +162,7 @@ def _called(
 @rule(
     "R3",
     "The package's version is in the trace's metadata",
-    mend='Call `self._add_version("my-package", __version__)` in a validator with a name of its '
+    fix='Call `self._add_version("my-package", __version__)` in a validator with a name of its '
     "own (`language_models/base.py:253-280` of langchain-core).",
     severity="warning",
 )
@@ -193,7 +200,7 @@ def _installed(name: str) -> str | None:
 @rule(
     "R4",
     "The profile has only known keys, and the user's profile wins",
-    mend="Fill `profile` by `_resolve_model_profile`, with keys of `ModelProfile`, and only where "
+    fix="Fill `profile` by `_resolve_model_profile`, with keys of `ModelProfile`, and only where "
     "the user gave none.",
     severity="warning",
 )
@@ -222,7 +229,7 @@ def profiles_are_known(trial: Trial) -> None:
 @rule(
     "R5",
     "`configurable_fields` changes nothing but what is configured",
-    mend="Let fields be set by their own names too (`populate_by_name=True`), let `streaming` "
+    fix="Let fields be set by their own names too (`populate_by_name=True`), let `streaming` "
     "default to None, and keep engines outside the instance.",
 )
 def configured_models_are_whole(trial: Trial) -> None:
@@ -279,7 +286,7 @@ def _expect_same_calls(trial: Trial, model: Any, configured: Any, name: str) -> 
 @rule(
     "R6",
     "The cache key changes with every parameter, stop and tool",
-    mend="Put all that changes answers into `_identifying_params`; where `is_lc_serializable` is "
+    fix="Put all that changes answers into `_identifying_params`; where `is_lc_serializable` is "
     "True, override `_get_llm_string` too: core makes it of `_serialized`, which goes stale.",
     scripted=True,
 )
@@ -306,7 +313,7 @@ def keys_tell_models_apart(trial: Trial) -> None:
     twins = [trial.model(**one_address) for _ in range(2)]
     alike = {each._get_llm_string() for each in twins}  # noqa: SLF001
     expect(len(alike) == 1, "two models that were made alike have two keys", "one")
-    _expect_apart([(f"a call's {each or 'nothing'}", key(**each)) for each in CALLED_WITH])
+    expect_apart([(f"a call's {each or 'nothing'}", key(**each)) for each in CALLED_WITH])
     address, given, near = at_one_address(trial), trial.shared.maker.given, ""
     for name, one, other in OWN_VALUES:
         if trial.takes(name) and trial.shared.maker.parameter(name) not in given:
@@ -314,32 +321,21 @@ def keys_tell_models_apart(trial: Trial) -> None:
             asked = [ask(trial, each) for each in pair]
             if name == "stop" or asked[0] != asked[1]:
                 keys = [each._get_llm_string() for each in pair]  # noqa: SLF001
-                if name == "stop" and keys[0] == keys[1] and _has_cores_key(model):
+                if name == "stop" and keys[0] == keys[1] and has_cores_key(model):
                     near = "the constructor's stop is not in the key: core overwrites it"
                     continue
                 named = [f"{name}={each!r}" for each in (one, other)]
-                _expect_apart([*zip(named, keys, strict=True)])
+                expect_apart([*zip(named, keys, strict=True)])
     for is_fault, got in stale(trial, model):
         (fail if is_fault else warn)(got, "another key")
     if near:
         warn(near, "two keys; override _get_llm_string")
 
 
-def _has_cores_key(model: Any) -> bool:
-    return type(model)._get_llm_string is BaseChatModel._get_llm_string  # noqa: SLF001
-
-
-def _expect_apart(keys: list[tuple[str, str]]) -> None:
-    seen: dict[str, str] = {}
-    for what, key in keys:
-        expect(key not in seen, f"{what} and {seen.get(key)} have one key", "two")
-        seen[key] = what
-
-
 @rule(
     "R7",
     "The rate limiter is acquired once per uncached call",
-    mend="Leave `rate_limiter` to core: don't acquire it in `_generate` or `_stream`, and don't "
+    fix="Leave `rate_limiter` to core: don't acquire it in `_generate` or `_stream`, and don't "
     "override `generate`, `invoke` or `stream`.",
     calls=2,
 )
@@ -368,7 +364,7 @@ def limited_once(trial: Trial) -> None:
 @rule(
     "R8",
     "Tokens are counted offline",
-    mend="Override `get_num_tokens` or `get_token_ids`: by the model's own tokenizer, or by an "
+    fix="Override `get_num_tokens` or `get_token_ids`: by the model's own tokenizer, or by an "
     "estimate. Core's takes GPT-2's, which it downloads.",
     severity="warning",
 )

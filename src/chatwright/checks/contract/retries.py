@@ -21,7 +21,7 @@ CURABLE = {429: "Rate limit reached", 503: "The server is overloaded"}
 @rule(
     "E6",
     "What is refused is asked once, and `max_retries=0` means one request",
-    mend="Ask again for lost connections, 408, 409, 429 and 5xx only, at most `max_retries` times: "
+    fix="Ask again for lost connections, 408, 409, 429 and 5xx only, at most `max_retries` times: "
     "`retry_if_exception(lambda error: error.is_retryable)`, or the client's own retries.",
     scripted=True,
     seconds=40.0,

@@ -24,7 +24,7 @@ CALL = {"name": "look_up", "args": {"word": "Bern"}, "id": "call_1"}
 @rule(
     "B11",
     "Messages arrive as what they are: nobody's words become the assistant's",
-    mend="Map system to `system`, human to `user`, ai to `assistant` and tool to `tool`, or to "
+    fix="Map system to `system`, human to `user`, ai to `assistant` and tool to `tool`, or to "
     "what the backend has in their place; raise for a type that you don't know.",
     scripted=True,
 )

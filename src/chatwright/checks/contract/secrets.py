@@ -39,7 +39,7 @@ _NOWHERE = "http://user:{}@127.0.0.1:9/v1"
 @rule(
     "K1",
     "No secret is shown anywhere",
-    mend="Make keys, headers' values and URLs with passwords `SecretStr`, keep what can't be one "
+    fix="Make keys, headers' values and URLs with passwords `SecretStr`, keep what can't be one "
     "out of `repr` and of serialization (`Field(repr=False, exclude=True)`), and mask what you log "
     "and raise.",
 )
@@ -205,7 +205,7 @@ def _look(model: Any, said: Said) -> None:
 @rule(
     "K2",
     "The key may come from the environment",
-    mend='Let the field default to `secret_from_env("MY_API_KEY")`, and name the variable in '
+    fix='Let the field default to `secret_from_env("MY_API_KEY")`, and name the variable in '
     "`lc_secrets`.",
     severity="warning",
     scripted=True,

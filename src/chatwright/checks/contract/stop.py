@@ -37,7 +37,7 @@ def _said(script: list[Any]) -> str:
 @rule(
     "P1",
     "A stop sequence is respected, and included at the end of the text",
-    mend="Cut the text right behind the first stop sequence, in `_generate` and in `_stream`. "
+    fix="Cut the text right behind the first stop sequence, in `_generate` and in `_stream`. "
     "LangChain's guide wants the sequence in the text.",
     calls=1,
 )
@@ -75,7 +75,7 @@ def _live_stop(trial: Trial) -> None:
 @rule(
     "P2",
     "The earliest of several stop sequences wins",
-    mend="Look for all of them, and cut at the smallest index; not at the first of the list.",
+    fix="Look for all of them, and cut at the smallest index; not at the first of the list.",
     scripted=True,
     needs=["stop"],
 )
@@ -104,7 +104,7 @@ def the_earliest_wins(trial: Trial) -> None:
 @rule(
     "P3",
     "A stop sequence across chunks leaks nothing, and no more is held back than may be its begin",
-    mend="Hold back the longest end of the text that begins a stop sequence, and nothing else; "
+    fix="Hold back the longest end of the text that begins a stop sequence, and nothing else; "
     "give it out when the next chunk shows that it was none.",
     scripted=True,
     needs=["stop", "streaming"],
@@ -161,7 +161,7 @@ def _held_back(trial: Trial, way: str) -> str:
 @rule(
     "P4",
     "A constructor's `stop` is applied, and a call's takes its place",
-    mend="Use `self.stop if stop is None else stop`, on every path.",
+    fix="Use `self.stop if stop is None else stop`, on every path.",
     scripted=True,
     needs=["stop"],
 )
@@ -197,7 +197,7 @@ def stop_of_the_constructor(trial: Trial) -> None:
 @rule(
     "P5",
     "`stop=[]` is none at all, and an empty stop sequence is refused",
-    mend="Treat an empty list as None; raise ValueError for an empty str: it is in every text.",
+    fix="Treat an empty list as None; raise ValueError for an empty str: it is in every text.",
     scripted=True,
     needs=["stop"],
 )
@@ -225,7 +225,7 @@ def empty_stops(trial: Trial) -> None:
 @rule(
     "P6",
     "The text is the same in every way of calling, and the backend is halted at the stop",
-    mend="Apply the same filter on every path, and close the backend's stream when it has matched.",
+    fix="Apply the same filter on every path, and close the backend's stream when it has matched.",
     scripted=True,
     needs=["stop"],
 )
@@ -257,7 +257,7 @@ def the_same_everywhere(trial: Trial) -> None:
 @rule(
     "P7",
     "`response_metadata` says that a stop sequence ended the answer, and which",
-    mend="Set `finish_reason='stop'` and `stop_sequence` to the one that matched.",
+    fix="Set `finish_reason='stop'` and `stop_sequence` to the one that matched.",
     severity="warning",
     scripted=True,
     needs=["stop"],

@@ -64,7 +64,7 @@ def _others(trial: Trial) -> Iterator[tuple[str, Any, dict[str, Any]]]:
 @rule(
     "S1",
     "`stream` yields only `AIMessageChunk`s",
-    mend="Write `_stream`, and yield `ChatGenerationChunk(message=AIMessageChunk(...))` from it.",
+    fix="Write `_stream`, and yield `ChatGenerationChunk(message=AIMessageChunk(...))` from it.",
     calls=1,
 )
 def only_chunks(trial: Trial) -> None:
@@ -84,7 +84,7 @@ def only_chunks(trial: Trial) -> None:
 @rule(
     "S2",
     "The sum of the chunks equals invoke's answer",
-    mend="Make both of one stream: let `_generate` gather what `_stream` yields, or read both from "
+    fix="Make both of one stream: let `_generate` gather what `_stream` yields, or read both from "
     "one parser.",
     scripted=True,
     needs=["streaming"],
@@ -140,7 +140,7 @@ def _compared(whole: BaseMessage, total: BaseMessage) -> list[tuple[str, Any, An
 @rule(
     "S3",
     "Exactly one chunk, the last, has `chunk_position='last'`, and the model yields it itself",
-    mend="End `_stream` with one empty chunk that has `chunk_position='last'`; core adds one where "
+    fix="End `_stream` with one empty chunk that has `chunk_position='last'`; core adds one where "
     "it is missing, but only after the callbacks have got their message.",
     severity="warning",
     needs=["streaming"],
@@ -171,7 +171,7 @@ def _own_chunks(trial: Trial) -> list[Any]:
 @rule(
     "S4",
     "All chunks of an answer share one id",
-    mend="Leave `id` unset: core sets the run's. Or set the same one on every chunk.",
+    fix="Leave `id` unset: core sets the run's. Or set the same one on every chunk.",
     needs=["streaming"],
     calls=1,
 )
@@ -191,7 +191,7 @@ def one_id(trial: Trial) -> None:
 @rule(
     "S5",
     "Content is always str, or always list, within one stream",
-    mend="Yield `''` where there is no text, and not `[]` or None; or lists of blocks throughout.",
+    fix="Yield `''` where there is no text, and not `[]` or None; or lists of blocks throughout.",
     needs=["streaming"],
     calls=1,
 )
@@ -205,7 +205,7 @@ def one_kind_of_content(trial: Trial) -> None:
 @rule(
     "S6",
     "The last chunks carry `response_metadata`",
-    mend="Put `response_metadata={'finish_reason': ..., 'model_name': ...}` on the chunk that ends "
+    fix="Put `response_metadata={'finish_reason': ..., 'model_name': ...}` on the chunk that ends "
     "the answer.",
     needs=["streaming"],
     calls=1,
@@ -224,7 +224,7 @@ def metadata_at_the_end(trial: Trial) -> None:
 @rule(
     "S7",
     "Text in `response_metadata` comes on one chunk only",
-    mend="Send `model_name`, `finish_reason` and the like with one chunk, the last: when chunks "
+    fix="Send `model_name`, `finish_reason` and the like with one chunk, the last: when chunks "
     "are added up, texts are joined.",
     needs=["streaming"],
     calls=1,
@@ -243,7 +243,7 @@ def texts_once(trial: Trial) -> None:
 @rule(
     "S8",
     "No number or bool in `response_metadata` comes on two chunks",
-    mend="Send numbers with one chunk, the last: when chunks are added up, whole numbers are "
+    fix="Send numbers with one chunk, the last: when chunks are added up, whole numbers are "
     "summed, and floats raise.",
     needs=["streaming"],
     calls=1,
@@ -276,7 +276,7 @@ def _repeated(parts: list[Any]) -> dict[str, list[Any]]:
 @rule(
     "S9",
     "The first chunk arrives before the backend has finished",
-    mend="Ask the backend for a stream, and yield each piece as it arrives; don't gather first.",
+    fix="Ask the backend for a stream, and yield each piece as it arrives; don't gather first.",
     scripted=True,
     needs=["streaming"],
 )
@@ -295,7 +295,7 @@ def as_it_comes(trial: Trial) -> None:
 @rule(
     "S10",
     "`stream=` among a call's parameters is tolerated",
-    mend="Take `**kwargs` in `_stream` and `_generate`, and drop `stream` before you pass them on.",
+    fix="Take `**kwargs` in `_stream` and `_generate`, and drop `stream` before you pass them on.",
     severity="warning",
     needs=["streaming"],
     calls=2,
@@ -316,7 +316,7 @@ def _said(call: Any) -> str:
 @rule(
     "S11",
     "`disable_streaming` and `streaming=False` give one message, and no token callback",
-    mend="Don't fire `on_llm_new_token` from `_generate`, and don't hand `run_manager` on from it "
+    fix="Don't fire `on_llm_new_token` from `_generate`, and don't hand `run_manager` on from it "
     "to `_stream`.",
     needs=["streaming"],
     calls=3,
@@ -347,7 +347,7 @@ def streaming_can_be_disabled(trial: Trial) -> None:
 @rule(
     "S12",
     "An empty answer still yields a chunk",
-    mend="Yield an empty chunk where the backend sends no text: core raises where none comes.",
+    fix="Yield an empty chunk where the backend sends no text: core raises where none comes.",
     scripted=True,
     needs=["streaming"],
 )
@@ -362,7 +362,7 @@ def empty_is_a_chunk(trial: Trial) -> None:
 @rule(
     "S13",
     "With `output_version='v1'` the text is one block",
-    mend="Yield str content and leave the blocks to core; or give every text block the same index.",
+    fix="Yield str content and leave the blocks to core; or give every text block the same index.",
     needs=["streaming"],
     calls=1,
 )

@@ -64,7 +64,7 @@ def _same(got: Any, expected: Any) -> bool:
 @rule(
     "O1",
     "`with_structured_output` takes every kind of schema, in every way",
-    mend="Convert the schema by `convert_to_json_schema`, or bind it as a tool; of a class give "
+    fix="Convert the schema by `convert_to_json_schema`, or bind it as a tool; of a class give "
     "instances, else dicts.",
     needs=["structured"],
     calls=2,
@@ -140,7 +140,7 @@ def _live(trial: Trial) -> None:
 @rule(
     "O2",
     "The three methods are accepted, each strict or not, and an unknown one is refused",
-    mend="Take `method` and `strict`; raise a ValueError that names the method where there is no "
+    fix="Take `method` and `strict`; raise a ValueError that names the method where there is no "
     "such.",
     scripted=True,
     needs=["structured"],
@@ -198,7 +198,7 @@ def _unknown(model: Any) -> None:
 @rule(
     "O3",
     "The schema is traced, and the trace never reaches the backend",
-    mend="Bind `ls_structured_output_format={'kwargs': {...}, 'schema': ...}`; core takes it out "
+    fix="Bind `ls_structured_output_format={'kwargs': {...}, 'schema': ...}`; core takes it out "
     "before `_generate` and `_stream`.",
     severity="warning",
     scripted=True,
@@ -237,7 +237,7 @@ def traced(trial: Trial) -> None:
 @rule(
     "O4",
     "`include_raw` tells what was wrong, and does not raise",
-    mend="Catch what parsing raises, and give `raw`, `parsed=None` and the exception as "
+    fix="Catch what parsing raises, and give `raw`, `parsed=None` and the exception as "
     "`parsing_error`.",
     scripted=True,
     needs=["structured"],
@@ -301,7 +301,7 @@ def _never_by_any_method(model: Any) -> None:
 @rule(
     "O5",
     "The last partial of a stream equals invoke's result",
-    mend="Build the last partial of the whole answer, as `invoke` does.",
+    fix="Build the last partial of the whole answer, as `invoke` does.",
     scripted=True,
     needs=["structured"],
 )
@@ -341,7 +341,7 @@ def _keys(value: Any) -> set[str]:
 @rule(
     "O6",
     "With `response_format` the text is pure JSON",
-    mend="Send `response_format`, and give the text as it comes; or say in the profile that there "
+    fix="Send `response_format`, and give the text as it comes; or say in the profile that there "
     "is no `structured_output`.",
     scripted=True,
     needs=["structured"],

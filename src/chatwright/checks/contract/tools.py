@@ -45,7 +45,7 @@ TALK = "I would rather talk."
 @rule(
     "T1",
     "`bind_tools` takes every form of a tool, and returns a Runnable that has them",
-    mend="Convert each tool by `convert_to_openai_tool`, and return "
+    fix="Convert each tool by `convert_to_openai_tool`, and return "
     "`self.bind(tools=converted, **kwargs)`.",
     needs=["tools"],
 )
@@ -122,7 +122,7 @@ def _arrives(trial: Trial, call: Call, form: str) -> None:
 @rule(
     "T2",
     "`tool_choice` forces a call, or leaves or denies the choice",
-    mend="Translate `any`, `required` and a tool's name into the backend's own form, and bind "
+    fix="Translate `any`, `required` and a tool's name into the backend's own form, and bind "
     "that; `auto` and None force nothing, and with `none` no tool may be called.",
     needs=["tools"],
     calls=1,
@@ -248,7 +248,7 @@ def _denied(trial: Trial) -> None:
 @rule(
     "T3",
     "`bind_tools([], response_format=...)` works",
-    mend="Take any keyword arguments in `bind_tools`, and bind `tools` only where there are some.",
+    fix="Take any keyword arguments in `bind_tools`, and bind `tools` only where there are some.",
     scripted=True,
     needs=["tools"],
 )
@@ -284,7 +284,7 @@ BUILT_IN: Mapping[str, Mapping[str, Any]] = {
 @rule(
     "T4",
     "Built-in tools of the provider reach it as they are",
-    mend="Leave dicts that are no functions alone: `{'type': 'web_search'}` is the provider's.",
+    fix="Leave dicts that are no functions alone: `{'type': 'web_search'}` is the provider's.",
     scripted=True,
     needs=["tools"],
 )
@@ -323,7 +323,7 @@ def built_in(trial: Trial) -> None:
 @rule(
     "T5",
     "Every call has an id of its own",
-    mend="Keep the backend's ids, and make one (`uuid4`) where none comes or it is not the first.",
+    fix="Keep the backend's ids, and make one (`uuid4`) where none comes or it is not the first.",
     scripted=True,
     needs=["calls"],
 )
@@ -332,7 +332,7 @@ def ids(trial: Trial) -> None:
 
     The backend's own ids have to be kept. Ollama sends none, and other sources need not: there the
     model makes them, and never the same twice. On wires whose servers have to send some, a model
-    that does not mend those that don't has a warning.
+    that does not fix those that don't has a warning.
     """
     spoken = wire(trial)
     model = trial.model(TWO)

@@ -40,7 +40,7 @@ def _usages(trial: Trial) -> dict[str, Mapping[str, Any]]:
 @rule(
     "U1",
     "Usage is there by default, as integers, in invoke and in stream",
-    mend="Set `usage_metadata=UsageMetadata(...)` on the message, and on one chunk of a stream; "
+    fix="Set `usage_metadata=UsageMetadata(...)` on the message, and on one chunk of a stream; "
     "where the backend has to be asked for counts in streams, ask.",
 )
 def usage_is_there(trial: Trial) -> None:
@@ -121,7 +121,7 @@ def _at_the_start(received: Received) -> Iterator[Any]:
 @rule(
     "U2",
     "The total is the sum of input and output",
-    mend="Set `total_tokens` to `input_tokens + output_tokens`.",
+    fix="Set `total_tokens` to `input_tokens + output_tokens`.",
 )
 def the_total_is_the_sum(trial: Trial) -> None:
     """Some readers add the two up, others read the total; they must come to the same.
@@ -148,7 +148,7 @@ def the_total_is_the_sum(trial: Trial) -> None:
 @rule(
     "U3",
     "Exactly one chunk of a stream carries usage, all of it",
-    mend="Set `usage_metadata` on one chunk, best the last: when chunks are added up, counts are.",
+    fix="Set `usage_metadata` on one chunk, best the last: when chunks are added up, counts are.",
     needs=["streaming"],
 )
 def usage_once(trial: Trial) -> None:
@@ -175,7 +175,7 @@ def usage_once(trial: Trial) -> None:
 @rule(
     "U4",
     "Details never exceed totals",
-    mend="Count cached and cache-writing tokens into `input_tokens`, and reasoning into "
+    fix="Count cached and cache-writing tokens into `input_tokens`, and reasoning into "
     "`output_tokens`: details are parts of them.",
     severity="warning",
 )
@@ -217,7 +217,7 @@ _DETAILED: list[Any] = ["The mat.", Usage(9, 6, {"cache_read": 7}, {"reasoning":
 @rule(
     "U5",
     "`UsageMetadataCallbackHandler` keys by the exact model name",
-    mend="Put `model_name` into `response_metadata`, once per stream: the name that the request "
+    fix="Put `model_name` into `response_metadata`, once per stream: the name that the request "
     "has, or that the backend gives back.",
 )
 def the_handler_knows_the_model(trial: Trial) -> None:
@@ -254,7 +254,7 @@ def _expect_names(trial: Trial, calls: Mapping[str, Call], name: str) -> None:
 @rule(
     "U6",
     "An estimate of usage says so, and nothing is invented",
-    mend="Leave `usage_metadata` at None where nothing is known; mark an estimate in "
+    fix="Leave `usage_metadata` at None where nothing is known; mark an estimate in "
     "`response_metadata`, say by `usage_estimated=True`.",
     scripted=True,
 )

@@ -7,11 +7,11 @@ from typing import Any
 from langchain_core.caches import InMemoryCache
 from langchain_core.language_models import BaseChatModel
 
-from chatwright.checks.outcome import skip
+from chatwright.checks.outcome import expect, skip
 from chatwright.checks.probes.requests import SENT_AS, ask, different
 from chatwright.checks.trial import LOOK_UP, WORD, Trial
 
-__all__ = ["CALLED_WITH", "OWN_VALUES", "expect_uncached", "stale"]
+__all__ = ["CALLED_WITH", "OWN_VALUES", "expect_apart", "expect_uncached", "has_cores_key", "stale"]
 
 _OTHER_TOOL: dict[str, Any] = {"type": "function", "function": {"name": "sing", "parameters": {}}}
 _SAME_NAME: dict[str, Any] = {"type": "function", "function": {"name": "sing", "parameters": WORD}}
@@ -65,6 +65,19 @@ def _changed(model: BaseChatModel) -> Iterator[tuple[str, Any]]:
             yield name, 0.25
         elif value is None and "int" in kind:
             yield name, 7
+
+
+def expect_apart(keys: list[tuple[str, str]]) -> None:
+    """Fail if two of some keys, each with what it is of, are the same."""
+    seen: dict[str, str] = {}
+    for what, key in keys:
+        expect(key not in seen, f"{what} and {seen.get(key)} have one key", "two")
+        seen[key] = what
+
+
+def has_cores_key(model: BaseChatModel) -> bool:
+    """Tell whether a model's cache key is the one that core makes."""
+    return type(model)._get_llm_string is BaseChatModel._get_llm_string  # noqa: SLF001
 
 
 def stale(trial: Trial, model: Any) -> Iterator[tuple[bool, str]]:

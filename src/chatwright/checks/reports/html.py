@@ -30,7 +30,7 @@ from chatwright.core.page import element, framed, written
 
 __all__ = ["as_html"]
 
-LABELS = {each: each.capitalize() for each in ("got", "expected", "sent", "mend", "cause", "fault")}
+LABELS = {each: each.capitalize() for each in ("got", "expected", "sent", "fix", "cause", "fault")}
 PARTS = (Verdict.PASS, Verdict.WARN, Verdict.FAIL)
 FILTERS = ("FAIL", "CRASH", "WARN", "SKIP", "PASS")
 SHORT_ID = 5
@@ -211,7 +211,7 @@ def _row(finding: Finding, rests: Mapping[str, str]) -> ET.Element:
 def _body(finding: Finding, rest: str) -> ET.Element:
     said = []
     for label, text in details(finding):
-        inside = _prose(text) if label in {"mend", "expected"} else [text]
+        inside = _prose(text) if label in {"fix", "expected"} else [text]
         said += [element("dt", LABELS[label]), element("dd", *inside)]
     more = f"{finding.layer}, {1000 * finding.seconds:.0f} ms"
     link = None

@@ -47,7 +47,7 @@ _FINDING = _object(
         "sent": _TEXT,
         "got": {**_TEXT, "description": "Of a SKIP: why it could not be tested."},
         "expected": _TEXT,
-        "mend": _TEXT,
+        "fix": _TEXT,
         "link": _TEXT,
         "seconds": _AMOUNT,
         "exchanges": {"type": "array", "items": _EXCHANGE},

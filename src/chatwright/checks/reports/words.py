@@ -48,7 +48,7 @@ def details(finding: Finding) -> list[tuple[str, str]]:
         ("got", finding.got),
         ("expected", expected),
         ("sent", finding.sent),
-        ("mend", finding.mend),
+        ("fix", finding.fix),
         ("cause", finding.cause),
         ("fault", _culprit(finding)),
     ]

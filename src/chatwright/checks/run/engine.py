@@ -292,7 +292,7 @@ def _found(finding: Finding, rule: Rule, trial: Trial, error: BaseException) -> 
         sent=outcome.sent or (repr(trial.made[-1].prompt)[:200] if wrong and trial.made else ""),
         got=outcome.got,
         expected=(outcome.expected or rule.title) if wrong else "",
-        mend=rule.mend if wrong else "",
+        fix=rule.fix if wrong else "",
         exchanges=trial.exchanges() if wrong else (),
         cause=reason if wrong else "",
     )

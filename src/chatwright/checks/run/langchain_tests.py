@@ -72,7 +72,7 @@ def _finding(name: str, verdict: Verdict, got: str, seconds: float = 0.0) -> Fin
         layer=SECTION,
         got=got[-SHOWN_CHARACTERS:],
         expected="the test passes" if wrong else "",
-        mend="See the test's docstring in langchain-tests." if wrong else "",
+        fix="See the test's docstring in langchain-tests." if wrong else "",
         link=LINK,
         seconds=seconds,
     )

@@ -319,7 +319,7 @@ def _died(running: str, why: str) -> Finding:
         fault=Fault.MODEL,
         got=f"the model ended, or blocked, the process: {why}",
         expected=found.title if found else "a process that goes on",
-        mend="Don't call os._exit, block the interpreter, or crash native code.",
+        fix="Don't call os._exit, block the interpreter, or crash native code.",
     )
 
 

@@ -107,7 +107,7 @@ def _object(path: Path, number: int, line: bytes) -> dict[str, Any]:
 
 def _wrong(path: Path, number: int, why: str) -> CassetteError:
     return CassetteError(
-        f"{path}, line {number} can't be read: {why}; mend it, or delete the file and record anew"
+        f"{path}, line {number} can't be read: {why}; fix it, or delete the file and record anew"
     )
 
 

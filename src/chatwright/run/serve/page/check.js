@@ -5,7 +5,7 @@ import { el } from "./dom.js";
 import { counted, duration, jsonBlock, styled } from "./draw.js";
 
 const WORDS = { PASS: "passed", WARN: "warned", FAIL: "failed", SKIP: "skipped" };
-const DETAILS = [["got", "Got"], ["expected", "Expected"], ["sent", "Sent"], ["mend", "Fix"], ["cause", "Cause"], ["fault", "Fault"]];
+const DETAILS = [["got", "Got"], ["expected", "Expected"], ["sent", "Sent"], ["fix", "Fix"], ["cause", "Cause"], ["fault", "Fault"]];
 
 /**
  * Draw what checks a model.
