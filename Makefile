@@ -59,11 +59,11 @@ conformance: $(VENV)-conformance/.made
 	$(VENV)-conformance/bin/python -m conformance $(NAMES)
 
 docs: $(VENV)/.test
-	$(BIN)/python docs/generate.py
+	$(BIN)/python tools/generate_docs.py
 
 # The picture of the page: needs Chromium.
 screenshot: $(VENV)/.test
-	$(BIN)/python docs/screenshot.py "$(PROMPT)"
+	$(BIN)/python tools/screenshot.py "$(PROMPT)"
 
 clean:
 	rm -rf $(VENV) $(VENV)-conformance $(OLDEST) $(LITELLM) $(CLIENTS) build dist

@@ -127,7 +127,7 @@ NAMESPACES = {page: {"__name__": "example"} for page in PAGES}
 
 
 def test_generated_pages_are_fresh():
-    spec = importlib.util.spec_from_file_location("generate", ROOT / "docs" / "generate.py")
+    spec = importlib.util.spec_from_file_location("generate", ROOT / "tools" / "generate_docs.py")
     generate = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(generate)
     for name, make in generate.PAGES.items():

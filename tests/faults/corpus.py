@@ -9,6 +9,7 @@ from faults import (  # noqa: F401
     errors,
     found,
     parameters,
+    refusals,
     secrecy,
     stop,
     streaming,

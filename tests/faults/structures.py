@@ -44,7 +44,7 @@ class AsyncIsRaw(Full):
         return RunnableLambda(made.invoke, asked.ainvoke)
 
 
-@fault("O2", also="O3")
+@fault("O2", also="O3", verdict="WARN")
 class AnyMethod(Full):
     """An unknown method is taken for the default."""
 

@@ -22,6 +22,32 @@ class Change(NamedTuple):
 
 CHANGES: Sequence[Change] = (
     Change(
+        "5",
+        "a refusal that names what is refused is a warning; what a maintainer would dispute",
+        {
+            "O1": "any kind of schema may be refused by name, but not all of them",
+            "O2": "an unknown method that is taken is a warning, and one that is warned of by name "
+            "is refused; a class may refuse all methods by name",
+            "O4": "`include_raw` may be refused by name",
+            "P4": "a constructor's and a call's `stop` at once may be refused by name",
+            "R2": "a parameter of the constructor that the backend does not have may be refused by "
+            "name when it is sent",
+            "R6": "a model that has no key, and stays out of caches, is passed over",
+            "T2": "a tool's name may be refused by name; where `bind_tools` documents that one of "
+            "several tools can't be forced, another one is a warning",
+            "T3": "an empty list of tools is judged on OpenAI's wires alone",
+            "T14": "that `strict` is lost fails only where `bind_tools` names it, and not where it "
+            "is always on",
+            "A5": "sync calls inside a running loop may be refused by words that name async ones",
+            "C2": "callbacks of v3 that are odd are a warning",
+            "M1": "reasoning in `additional_kwargs` alone, in every mode, is a warning",
+            "M4": "a medium that is not declared, and whose block goes out empty, is a warning",
+            "B9": "fields are compared, and not what a class adds to its messages beside them",
+            "E6": "a refusal may be answered by another key",
+            "S6": "a warning for models without a backend that can play scripts",
+        },
+    ),
+    Change(
         "4",
         "what a model does not say it takes, and what is lost unseen",
         {

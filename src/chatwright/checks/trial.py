@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from langchain_core.language_models import BaseChatModel
 
-from chatwright.checks.calls.causes import own_files
+from chatwright.checks.calls.causes import is_lost, own_files
 from chatwright.checks.calls.event_loop import Background
 from chatwright.checks.calls.evidence import exchange
 from chatwright.checks.calls.modes import IN_ASYNC_CODE, MODES, Call
@@ -125,6 +125,11 @@ class Shared:
     patience: float = TIMEOUT
     has_hung: bool = False
 
+    def is_away(self) -> bool:
+        """Tell whether nothing answers where a live model asks."""
+        plain = self.calls.get("invoke") if self.stage.layer == "live" else None
+        return plain is not None and plain.error is not None and is_lost(plain.error)
+
 
 class Trial:
     """What a rule is given.
@@ -139,6 +144,7 @@ class Trial:
         self.shared = shared
         self.deadline = time.monotonic() + seconds
         self.is_hurried = shared.has_hung
+        self.active = time.perf_counter()
         self.made: list[Call] = []
         self._received: dict[int, tuple[BaseChatModel, Any]] = {}
 
@@ -308,7 +314,7 @@ class Trial:
         asked = self._again(script, fields or {}) if model is None else model
         before = len(self.received(asked))
         given = {**(config or {})}
-        started = time.perf_counter()
+        started = self.active = time.perf_counter()
         given["callbacks"] = [*(given.get("callbacks") or ()), call.recorder]
         try:
             self.run(_caught(MODES[way](call, asked, given, kwargs), call))
@@ -318,13 +324,18 @@ class Trial:
                 # It will do so again.
                 self.shared.patience = min(HUNG_SECONDS, self.shared.patience)
                 self.shared.has_hung = True
-        call.seconds = time.perf_counter() - started
+        self.active = time.perf_counter()
+        call.seconds = self.active - started
         call.received = self.received(asked)[before:]
         self.made.append(call)
         self.shared.budget.spend(call)
         if shared:
             self.shared.calls[way] = call
         return call
+
+    def is_under_way(self) -> bool:
+        """Tell whether calls began, or ended, within the time that one may take."""
+        return bool(self.made) and time.perf_counter() - self.active < self.shared.patience
 
     def exchanges(self) -> list[Exchange]:
         """Return the calls of this rule, for the report."""

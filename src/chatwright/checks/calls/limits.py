@@ -7,9 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-__all__ = ["Exceeded", "guarded"]
+__all__ = ["OVERTIME", "Exceeded", "guarded"]
 
 POLL_SECONDS = 0.02
+OVERTIME = "it had not ended after"
 MEGABYTES = 1024
 """How much memory a rule may take, in MiB, where the system tells how much there is."""
 _STATM = Path("/proc/self/statm")
@@ -41,7 +42,7 @@ def guarded(work: Callable[[], None], *, seconds: float, megabytes: int = MEGABY
         if not thread.is_alive():
             return
         if time.monotonic() - started > seconds:
-            excess = f"it had not ended after {seconds:g} s"
+            excess = f"{OVERTIME} {seconds:g} s"
         elif (grown := _resident() - resident) > megabytes:
             excess = f"the process grew by {grown:,} MiB, over the limit of {megabytes:,}"
         else:

@@ -61,8 +61,8 @@ def reasoning(trial: Trial) -> None:
     """Users must not take an LLM's thoughts for its answer, nor parsers for JSON.
 
     The backend sends reasoning as its wire has it, and then text. It is looked for in
-    `content_blocks`, in every mode, with `output_version` v0 and v1. A model that shows none
-    anywhere has a warning; one that shows it in some modes only fails.
+    `content_blocks`, in every mode, with `output_version` v0 and v1. A model that shows none there
+    in any has a warning, `additional_kwargs` or not; one that shows it in some modes only fails.
     """
     shown: dict[str, bool] = {}
     if trial.has("calls"):
@@ -79,10 +79,7 @@ def reasoning(trial: Trial) -> None:
             thoughts = "".join(
                 str(each.get("reasoning", "")) for each in blocks if each["type"] == "reasoning"
             )
-            kept = message.additional_kwargs.get("reasoning_content")
             expect(thoughts in ("", THOUGHT), f"{where}: the reasoning is {thoughts!r}", THOUGHT)
-            where_else = f"{where}: reasoning_content is not in content_blocks: {blocks}"
-            expect(thoughts or not kept, where_else, "a reasoning block")
             kinds = [each["type"] for each in blocks]
             ordered = sorted(kinds, key="reasoning".__ne__)
             expect(kinds == ordered, f"{where}: blocks {kinds}", "reasoning before text")
@@ -216,7 +213,8 @@ def own_output(trial: Trial) -> None:
     The answer has reasoning, text and, where the model takes tools, a call. Text, call and result
     have to arrive, and no block that the wire does not know. Mistral's API refuses a message with
     both text and calls: that its text is left out is a warning. So is an error that names the block
-    of v1 content which it refuses.
+    of v1 content which it refuses, and a block that only v3's answers have, which is sent as it is:
+    core's own `convert_to_openai_messages` does so.
     """
     if not trial.scripted:
         answer = trial.call("invoke").message
@@ -278,5 +276,6 @@ def _sent_back(trial: Trial, call: Call, where: str, expected: Sequence[str]) ->
             content = message.get("content")
             if message.get("role") == "assistant" and isinstance(content, list):
                 kinds = {str(each.get("type")) for each in content if isinstance(each, Mapping)}
-                odd = kinds - OWN_TYPES[spoken]
-                expect(not odd, f"{where}: blocks of the types {sorted(odd)} are sent", sent=text)
+                if odd := sorted(kinds - OWN_TYPES[spoken]):
+                    tell = warn if where.startswith(V3) else fail
+                    tell(f"{where}: blocks of the types {odd} are sent", sent=text)

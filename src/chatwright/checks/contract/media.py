@@ -92,36 +92,43 @@ def media(trial: Trial) -> None:
 
     Where the profile, or `--declare`, says that a medium is taken, all its forms have to arrive.
     Where not, they are refused by an error that names them, or passed on to a backend that may
-    refuse them. A medium that is dropped, or written into the text, fails.
+    refuse them. A medium that is dropped, or written into the text, fails; a block of it that goes
+    out without the data is a warning where the medium is not declared, as servers refuse that.
 
     Two images in one message, an image by its address, and an image in a tool's result have to
     arrive as well, or be refused by an error that names what is not taken.
     """
     model = trial.model(["fine", Usage(9, 1)]) if trial.scripted else trial.model()
-    sent_anyway = []
+    doubts = list[str]()
     tried = False
     for name, (key, data, words, forms) in MEDIA.items():
         claimed = claims(model, key)
         declared = trial.has(name) or bool(claimed)
-        if not trial.scripted and not declared:
-            continue
-        for form, block in forms.items() if trial.scripted else [*forms.items()][:1]:
+        tried = tried or trial.scripted or declared
+        for form, block in _tried(trial, forms, declared=declared):
+            prompt = [HumanMessage([{"type": "text", "text": ASKED}, dict(block)])]
             for way in ways(trial):
-                tried = True
-                prompt = [HumanMessage([{"type": "text", "text": ASKED}, dict(block)])]
                 call = trial.call(way, prompt, model=model)
                 where = f"{name} in the form of {form}, {way}"
                 if call.error is not None:
                     _refused(call, where, words, declared=declared)
+                elif trial.scripted and not declared and _is_hollow(trial, call, data, words):
+                    doubts.append(f"{where}: a block goes out without the data; servers refuse it")
                 elif trial.scripted:
                     _whole(trial, call, where, data)
-                    sent_anyway += [where] if claimed is False and not declared else []
+                    unasked = [where] if claimed is False and not declared else []
+                    doubts += [f"{each}: the profile says no, but it is sent" for each in unasked]
     if trial.scripted:
         _further_images(trial, model)
     if not tried:
         skip("nothing but text is declared, and nothing tells what a live model makes of the rest")
-    if sent_anyway:
-        warn(f"the profile says no, but they are sent: {sent_anyway[0]}", "a refusal")
+    if doubts:
+        warn(doubts[0], "a refusal")
+
+
+def _tried(trial: Trial, forms: Mapping[str, Any], *, declared: bool) -> list[tuple[str, Any]]:
+    """Return the forms of a medium to try: of a live model's one, if it is declared."""
+    return [*forms.items()][: None if trial.scripted else int(declared)]
 
 
 def _further_images(trial: Trial, model: Any) -> None:
@@ -162,6 +169,13 @@ def _refused(call: Call, where: str, words: Sequence[str], *, declared: bool) ->
     expect(not declared, f"{where}, declared: {told(error)}", "to be taken")
     clear = is_refusal(error, *words, "content", "block", "modal", "media", *TEXT_ALONE)
     expect(clear, f"{where}: {told(error)}", f"an error that says that {words[0]} is not taken")
+
+
+def _is_hollow(trial: Trial, call: Call, data: str, words: Sequence[str]) -> bool:
+    """Tell whether a request has a block of a medium without the medium itself."""
+    texts = [arrived(each) for each in requests(trial, call)]
+    kinds = [f'"{prefix}{each}' for each in words for prefix in ("", "input_")]
+    return any(data not in x and any(kind in x for kind in kinds) for x in texts)
 
 
 def _whole(trial: Trial, call: Call, where: str, *data: str) -> None:

@@ -1,5 +1,6 @@
 """Options of tools: `strict` and `parallel_tool_calls`, on their way to the backend."""
 
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -32,10 +33,11 @@ def passed_on(trial: Trial) -> None:
     """Who binds `strict=True` relies on arguments that conform; else the LLM is only asked to.
 
     Each stands where its wire wants it. Ollama's has neither; a model must not fall over them. That
-    `strict` is lost fails on OpenAI's wires, whose servers hold to it, and warns on others. So does
-    either as a parameter of the whole request that the wire does not have, where `bind_tools` names
-    no such argument and, of `strict`, the profile does not claim `structured_output`: the server is
-    told, and may refuse it.
+    `strict` is lost fails on OpenAI's wires where `bind_tools` names it, unless `strict=False` is
+    refused or warned of by name: it is always on then. Elsewhere it is a warning. So is either as a
+    parameter of the whole request that the wire does not have, where `bind_tools` names no such
+    argument and, of `strict`, the profile does not claim `structured_output`: the server is told,
+    and may refuse it.
     """
     spoken = wire(trial)
     model: Any = trial.model(["fine", Usage(9, 1)])
@@ -74,7 +76,10 @@ def _misplaced(request: Any, given: Mapping[str, Any], spoken: str, model: Any, 
         if name in request and not takes:
             doubt = f"{way}: {name} is a parameter of the whole request"
             continue
-        mild = name == "strict" and spoken not in {"openai", "responses"}
+        named = describes(model.bind_tools, name) and spoken in {"openai", "responses"}
+        if name == "strict" and named and _is_always_on(model, name):
+            continue
+        mild = name == "strict" and not named
         tell = warn if mild else fail
         tell(
             f"{way}: {name}={given[name]} is lost",
@@ -82,6 +87,17 @@ def _misplaced(request: Any, given: Mapping[str, Any], spoken: str, model: Any, 
             sent=request,
         )
     return doubt
+
+
+def _is_always_on(model: Any, name: str) -> bool:
+    """Tell whether a model refuses to switch an option off, or warns that it can't, by its name."""
+    with warnings.catch_warnings(record=True) as heard:
+        warnings.simplefilter("always")
+        try:
+            bound(model, [form_tool, other_tool], **{name: False}).invoke("Hi")
+        except Exception as error:  # noqa: BLE001  it is the model's
+            return is_refusal(error, name)
+    return any(name in str(each.message) for each in heard)
 
 
 def _placed(request: Any, spoken: str) -> dict[str, bool]:

@@ -14,6 +14,7 @@ from chatwright.checks.calls.modes import Call
 from chatwright.checks.calls.offline import offline
 from chatwright.checks.outcome import expect, fail, shown, skip, warn
 from chatwright.checks.probes.answers import able
+from chatwright.checks.probes.inspection import is_refusal, told
 from chatwright.checks.probes.keys import (
     CALLED_WITH,
     OWN_VALUES,
@@ -130,6 +131,8 @@ def _overridden(trial: Trial, name: str, parameter: str, own: Any, called: Any) 
         model = trial.model(**fields)
         for way in able(trial):
             call = trial.call(way, "Hi", model=model)
+            if call.error is not None and is_refusal(call.error, name):
+                return [f"the constructor's {name} is refused: {told(call.error)}"]
             found = read(call)
             if found is None and name not in ASKED_OF_ALL:
                 return []  # the wire, or the source, has no place for it

@@ -1,7 +1,10 @@
 """Retries: how often a model asks again."""
 
+from collections import Counter
+
 from chatwright.checks.calls.modes import Call
 from chatwright.checks.outcome import expect
+from chatwright.checks.probes.requests import key_of
 from chatwright.checks.rulebook import rule
 from chatwright.checks.trial import Trial
 from chatwright.testing import Refuse
@@ -27,12 +30,12 @@ CURABLE = {429: "Rate limit reached", 503: "The server is overloaded"}
     seconds=40.0,
 )
 def refusals_are_final(trial: Trial) -> None:
-    """A key that is asked for five times in a row locks accounts; bills grow by failures.
+    """A key that is tried five times in a row locks accounts; bills grow by failures.
 
     The backend refuses with 400, 401, 403, 404 and 422, which say that the request is at fault
     (RFC 9110, section 15.5), and with 429 and 503, where the constructor takes `max_retries` and is
-    given 0. Each has to be asked once. Where that is not taken, how often the last two are asked is
-    the model's own business.
+    given 0. Each has to be asked once, by each key that a model has. Where that is not taken, how
+    often the last two are asked is the model's own business.
     """
     if not trial.over_http:
         return
@@ -47,4 +50,5 @@ def refusals_are_final(trial: Trial) -> None:
 
 
 def _times(call: Call) -> int:
-    return len(call.received)
+    """Return how often a call asked by the same key."""
+    return max(Counter(map(key_of, call.received)).values(), default=0)

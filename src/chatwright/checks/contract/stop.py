@@ -6,6 +6,7 @@ from typing import Any
 from chatwright.checks.contract.streaming import ATTEMPTS, LONG, PAUSE_SECONDS, early_text
 from chatwright.checks.outcome import expect, skip, warn
 from chatwright.checks.probes.answers import able, streaming
+from chatwright.checks.probes.inspection import is_refusal, told
 from chatwright.checks.rulebook import rule
 from chatwright.checks.trial import Trial
 from chatwright.deltas import Finish, Usage
@@ -39,7 +40,7 @@ def _said(script: list[Any]) -> str:
     "A stop sequence is respected, and included at the end of the text",
     fix="Cut the text right behind the first stop sequence, in `_generate` and in `_stream`. "
     "LangChain's guide wants the sequence in the text.",
-    calls=1,
+    calls=6,
 )
 def stop_is_respected(trial: Trial) -> None:
     """The guide: "the output should include the stop sequence". Most providers leave it out.
@@ -65,11 +66,25 @@ def stop_is_respected(trial: Trial) -> None:
 
 
 def _live_stop(trial: Trial) -> None:
+    _expect_own_words_to_stop(trial)
     call = trial.call("invoke", "Write exactly this: one two three four five six", stop=["four"])
     text = call.message.text
     expect("four" not in text.removesuffix("four"), repr(text), "nothing behind 'four'")
     if "four" not in text:
         skip(f"the LLM may not have written it, or it was left out: {text!r}")
+
+
+def _expect_own_words_to_stop(trial: Trial) -> None:
+    """Stop a model as it is at a word of its own answer, if it has one with more behind it."""
+    words = trial.call("invoke").message.text.split()
+    stop = max(words[1:-1], key=len, default="")
+    for way in WAYS if stop else ():
+        call = trial.call(way, stop=[stop])
+        if call.error is not None and is_refusal(call.error, "stop"):
+            warn(f"{way}: {told(call.error)}", "sequences that are respected")
+        text = call.message.text
+        behind = text.partition(stop)[2]
+        expect(not behind, f"{way}: {text!r}", f"nothing behind {stop!r}", sent=f"stop={[stop]}")
 
 
 @rule(
@@ -168,13 +183,16 @@ def _held_back(trial: Trial, way: str) -> str:
 def stop_of_the_constructor(trial: Trial) -> None:
     """A model is set up once, and a chain asks for its own sequences.
 
-    Whether an empty list takes the constructor's away is where opinions differ: a warning.
+    Whether an empty list takes the constructor's away is where opinions differ: a warning. So is a
+    model that refuses to take both, by an error that names `stop`.
     """
     whole, kept = _said(SCRIPT), []
     for way in WAYS:
         text = trial.call(way, script=SCRIPT, fields={"stop": ["sat"]}).message.text
         upto(trial, text, "sat", whole, f"{way}, constructor")
         call = trial.call(way, script=SCRIPT, fields={"stop": ["sat"]}, stop=["mat"])
+        if call.error is not None and is_refusal(call.error, "stop"):
+            warn(f"{way}: {told(call.error)}", "the call's takes the constructor's place")
         upto(trial, call.message.text, "mat", whole, f"{way}, call's in place of constructor's")
         model = trial.model(SCRIPT, stop=["sat"])
         trial.call(way, "Hi", model=model, stop=["cat"])

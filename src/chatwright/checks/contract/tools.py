@@ -1,6 +1,7 @@
 """Tools: how they are bound, chosen and called, and what comes of calls."""
 
 import copy
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -135,13 +136,15 @@ def choices(trial: Trial) -> None:
     refuses all choices. True, with one tool, and OpenAI's object that names a tool force a call as
     well where `bind_tools` says that it takes such values, or are refused by an error that names
     `tool_choice`: a warning. Where it does not say so, an error is a warning, and what is dropped
-    without a word fails. A live LLM that does not call has a warning too.
+    without a word fails. A tool's name may be refused by such an error as well, or, where
+    `bind_tools` documents that it can't force one of several, force any: warnings. A live LLM that
+    does not call has a warning too.
     """
     if not trial.scripted:
         _live(trial)
         return
     model = trial.model(_talker)
-    refused: dict[str, str] = {}
+    refused = 0
     problems: list[str] = []
     doubts: list[str] = []
     for choice in (*FORCING, True, CLOCK_ALONE):
@@ -149,18 +152,16 @@ def choices(trial: Trial) -> None:
         try:
             asked = bound(model, tools, tool_choice=choice)
         except (NotImplementedError, TypeError, ValueError) as error:
-            if choice in FORCING:
-                refused[str(choice)] = told(error)
-            else:
-                mild = is_refusal(error, "tool_choice") or not _takes(model, choice)
-                (doubts if mild else problems).append(f"{choice!r} is refused: {told(error)}")
+            refused += choice in FORCING
+            mild = is_refusal(error, "tool_choice") or not _takes(model, choice)
+            mild = mild and choice not in FORCING[:2]  # agents ask for these
+            (doubts if mild else problems).append(f"{choice!r} is refused: {told(error)}")
             continue
-        problems += _unforced(trial, asked, choice, doubts, taken=_takes(model, choice))
-    problems += [f"{choice!r} is refused: {why}" for choice, why in refused.items()]
+        problems += _unforced(trial, asked, choice, doubts, model)
     _free(trial, model)
     _denied(trial)
     if problems:
-        tell = warn if len(refused) == len(FORCING) or wire(trial) == "ollama" else fail
+        tell = warn if refused == len(FORCING) or wire(trial) == "ollama" else fail
         tell("; ".join(problems[:3]), "a call, of the tool that is named")
     if doubts:
         warn("; ".join(doubts), "a call, of the tool that is named")
@@ -193,8 +194,14 @@ def _takes(model: Any, choice: Any) -> bool:
     return isinstance(choice, str) or describes(model.bind_tools, "tool_choice", words)
 
 
+def _names_none(model: Any) -> bool:
+    """Tell whether `bind_tools` documents that the backend can't force one of several tools."""
+    said = " ".join((model.bind_tools.__doc__ or "").split())
+    return re.search(r"(can't|cannot) force (one|a) (particular|specific|single)", said) is not None
+
+
 def _unforced(
-    trial: Trial, asked: Any, choice: Any, doubts: list[str], *, taken: bool
+    trial: Trial, asked: Any, choice: Any, doubts: list[str], model: Any
 ) -> Iterator[str]:
     """Yield how a choice did not force a call; what is refused by name is a doubt.
 
@@ -204,10 +211,14 @@ def _unforced(
         call = trial.call(way, "Hi", model=asked)
         names = [] if call.error else [name for name, _ in calls_of(call.message)]
         error = call.error if choice not in FORCING else None
-        if error and (not taken or is_refusal(error, "tool_choice")):
+        if error and (not _takes(model, choice) or is_refusal(error, "tool_choice")):
             doubts.append(f"{way}, {choice!r}: {said(call)}")
-        elif not names or (choice not in FORCING[:2] and {*names} != {"clock"}):
+        elif not names:
             yield f"{way}, {choice!r}: {said(call)}"
+        elif choice not in FORCING[:2] and {*names} != {"clock"}:
+            if not _names_none(model):
+                yield f"{way}, {choice!r}: {said(call)}"
+            doubts.append(f"{way}, {choice!r}: {said(call)}")
     raw = call.received[0].asked.tool_choice if call.received else None
     if isinstance(raw, dict) and wire(trial, call) == "openai" and raw.get("type") != "function":
         yield f"{choice!r} goes out as {raw}: OpenAI's wire wants type 'function'"
@@ -255,8 +266,9 @@ def _denied(trial: Trial) -> None:
 def no_tools(trial: Trial) -> None:
     """Agents without tools bind an empty list, and the format of their answer with it.
 
-    An empty list that is sent is a warning: OpenAI's API refuses it. So is a format that is lost or
-    refused by a model whose profile does not claim `structured_output`: agents give it none.
+    An empty list that is sent on OpenAI's wire is a warning: its API refuses it. So is a format
+    that is lost or refused by a model whose profile does not claim `structured_output`: agents give
+    it none.
     """
     model = trial.model(conforming)
     for way in ANSWERING:
@@ -271,7 +283,7 @@ def no_tools(trial: Trial) -> None:
             tell = fail if claims(model, "structured_output") else warn
             tell(f"{way}: {said(call)}", "JSON", sent=f"response_format={FORMAT}")
         sent += [each.body.get("tools") for each in call.received]
-    if [] in sent:
+    if [] in sent and wire(trial) in {"openai", "responses"}:
         warn("`tools: []` is sent, which OpenAI's API refuses", "no `tools`")
 
 

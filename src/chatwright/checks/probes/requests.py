@@ -24,6 +24,7 @@ __all__ = [
     "different",
     "find",
     "fresh",
+    "key_of",
     "plain_fields",
     "ports",
     "sent",
@@ -93,9 +94,14 @@ def asked_by(received: Received) -> dict[str, Any]:
     body = received.body if isinstance(received.body, dict) else {"body": received.body}
     return {
         "path": received.path,
-        "key": next((received.headers[name] for name in _KEYS if name in received.headers), None),
+        "key": key_of(received),
         **{name: value for name, value in body.items() if name not in _NO_ANSWER},
     }
+
+
+def key_of(received: Received) -> str | None:
+    """Return the key that a request has; None where it has none."""
+    return next((received.headers[name] for name in _KEYS if name in received.headers), None)
 
 
 def different(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:

@@ -11,18 +11,18 @@ from typing import Any
 from langchain_core._api.beta_decorator import LangChainBetaWarning
 from langchain_core.language_models import BaseChatModel
 
-from chatwright.checks.calls.causes import cause, is_lost
+from chatwright.checks.calls.causes import cause
 from chatwright.checks.calls.event_loop import Background
 from chatwright.checks.calls.evidence import masked, shown_error
-from chatwright.checks.calls.limits import Exceeded, guarded
+from chatwright.checks.calls.limits import OVERTIME, Exceeded, guarded
 from chatwright.checks.calls.modes import HOMES, Excess, Raised
 from chatwright.checks.finding import Fault, Finding, Report, Severity, Verdict, versions
 from chatwright.checks.outcome import Outcome, skip
 from chatwright.checks.rulebook import Rule, rules
 from chatwright.checks.run.langchain_tests import suites
-from chatwright.checks.targets.backends import CANARY, Live
+from chatwright.checks.targets.backends import CANARY, Live, Substituted
 from chatwright.checks.targets.constructor import key_given, maker, secrets_of
-from chatwright.checks.targets.redirect import staged
+from chatwright.checks.targets.redirect import PointingError, staged
 from chatwright.checks.trial import TIMEOUT, Budget, Shared, Trial, need
 
 __all__ = ["MAX_CALLS", "SUITES", "Options", "Run", "check", "tried"]
@@ -167,6 +167,8 @@ class Run:
                 if each.id not in self._left_out:
                     self.before(each.id)
                     yield self.try_rule(each)
+            if self._options.only is None and isinstance(self._places[-1].stage, Substituted):
+                yield OWN_SOURCE
             if self._options.suites_too() and SUITES not in self._left_out:
                 self.before(SUITES)
                 scripted = self._begun()[0]
@@ -183,7 +185,15 @@ class Run:
         """
         scripted, as_it_is = self._begun()
         where = scripted if rule.scripted else as_it_is
-        return masked(tried(rule, where, self._options.seconds(rule)), self._hidden)
+        found = masked(tried(rule, where, self._options.seconds(rule)), self._hidden)
+        if scripted.is_away():
+            error = scripted.calls["invoke"].error
+            told = f"{type(error).__name__}: {shown_error(error)}" if error else ""
+            raise PointingError(
+                f"nothing answers where {self.made.name} asks ({told}); start what does, or give "
+                "its address by kwargs"
+            )
+        return found
 
     def close(self) -> None:
         """Release what the run holds."""
@@ -212,6 +222,16 @@ class Run:
             elif last.stage.over_http:  # a model of each process, and nothing is spent
                 self._left_out = self.divide()
         return self._places[0], self._places[-1]
+
+
+OWN_SOURCE = Finding(
+    rule="live",
+    title="The source that the author wrote",
+    section="Your source",
+    severity=Severity.ERROR,
+    verdict=Verdict.SKIP,
+    got="scripts took its place, so that nothing is spent: --live tries it as well",
+)
 
 
 def tried(rule: Rule, shared: Shared, seconds: float) -> Finding:
@@ -268,13 +288,16 @@ def _found(finding: Finding, rule: Rule, trial: Trial, error: BaseException) -> 
     """Return what an exception makes of a finding."""
     outcome = _outcome(rule, error)
     raised = _raised(outcome, trial, error)
-    if outcome.verdict is Verdict.FAIL and _is_away(trial):
+    if outcome.verdict is Verdict.FAIL and trial.shared.is_away():
         told = (
             f"{outcome.got}: nothing answers there; start what does, or give its address by kwargs"
         )
         outcome, raised = Outcome(Verdict.SKIP, told, fault=None), None
     if outcome.verdict is Verdict.FAIL and _was_cut_short(outcome, trial):
         told = f"{outcome.got}: a call hung before, and others were given less time since"
+        outcome, raised = Outcome(Verdict.SKIP, told, fault=None), None
+    if isinstance(error, Excess) and OVERTIME in outcome.got and trial.is_under_way():
+        told = f"{outcome.got}: no call hung, but {len(trial.made)} of them took all of its time"
         outcome, raised = Outcome(Verdict.SKIP, told, fault=None), None
     if trial.shared.stage.only_async and rule.id != HOMES["invoke"] and _refused(outcome, raised):
         outcome = Outcome(Verdict.SKIP, f"{outcome.got} (see {HOMES['invoke']})", fault=None)
@@ -314,12 +337,6 @@ def _refused(outcome: Outcome, raised: BaseException | None) -> bool:
     """Tell whether a rule fails because the model is there for async code alone."""
     told = outcome.verdict is Verdict.FAIL and NotImplementedError.__name__ in outcome.got
     return told or isinstance(raised, NotImplementedError)
-
-
-def _is_away(trial: Trial) -> bool:
-    """Tell whether nothing answers where a live model asks."""
-    plain = None if trial.scripted else trial.shared.calls.get("invoke")
-    return plain is not None and plain.error is not None and is_lost(plain.error)
 
 
 def _was_cut_short(outcome: Outcome, trial: Trial) -> bool:

@@ -11,6 +11,7 @@ from typing import Any
 
 from langchain_core.language_models import BaseChatModel
 from pydantic import SecretStr
+from pydantic_core import PydanticUndefined
 
 from chatwright.checks.outcome import skip
 
@@ -41,6 +42,9 @@ LONG = 8
 """How long a secret has to be to be looked for: `none` or `test` is in any text."""
 _KEY = re.compile(r"(api_?key|(access|api|auth)_?token)$")
 """Ends of what vendors call their keys, their own names before it."""
+_ADDRESS = re.compile(r"(^|_)(ur[il]|host|endpoint|gateway|server|address|base|root)$")
+"""Ends of what vendors call their addresses, where one has to be given."""
+_NO_DEFAULT = (inspect.Parameter.empty, PydanticUndefined)
 _TWICE = re.compile(r"multiple values for keyword argument '(\w+)'")
 
 
@@ -55,8 +59,8 @@ class Maker:
     Args:
         build: A class, or a function.
         takes: The names of its parameters, and of its fields' aliases; None where it takes any.
-        given: Arguments for each.
-        address: The parameter that holds an address by default, whatever its name.
+        given: Arguments for each; an address gives way to that of the fake upstream.
+        address: The parameter that holds an address, whatever its name.
         name: What reports call the model.
         package: The distribution that it is of, as far as that is known.
         named: The names of its parameters, where it takes any beside them.
@@ -102,7 +106,9 @@ class Maker:
                 later[name] = value
             else:
                 raise UnknownParameterError(f"{self.name} takes no {name!r}")
-        made = self._built({**arguments, **self.given})
+        address = self.parameter("base_url")
+        given = {each: self.given[each] for each in self.given if each != address}
+        made = self._built({**self.given, **arguments, **given})
         if not isinstance(made, BaseChatModel):
             kind = type(made).__name__
             raise TypeError(f"{self.name} returned a {kind}, which is no chat model")
@@ -154,15 +160,16 @@ def maker(found: Any, given: Mapping[str, Any] | None = None) -> Maker:
         cls = type(found)
         name = found.name or cls.__name__
         build = functools.partial(_again, found)
-        return Maker(build, _names(cls), kwargs, name, _package(cls), _address(cls))
+        return Maker(build, _names(cls), kwargs, name, _package(cls), _address(cls, kwargs))
     if isinstance(found, type) and issubclass(found, BaseChatModel):
         names = _names(found)
-        return Maker(found, names, kwargs, found.__name__, _package(found), _address(found))
+        package, address = _package(found), _address(found, kwargs)
+        return Maker(found, names, kwargs, found.__name__, package, address)
     if callable(found) and not isinstance(found, type):
         name = getattr(found, "__name__", type(found).__name__)
         named, rest = _signature(found)
         takes = None if rest is None or rest else named
-        package, address = _package(found), _address(found)
+        package, address = _package(found), _address(found, kwargs)
         return Maker(found, takes, kwargs, name, package, address, named)
     raise TypeError(
         f"{found!r} is no chat model, no class of chat models and no function that returns one"
@@ -231,8 +238,10 @@ def _picked(function: Callable[..., Any], rest: str) -> set[str]:
     return found
 
 
-def _address(found: Any) -> str | None:
-    """Return the parameter whose default is an address."""
+def _address(found: Any, given: Mapping[str, Any]) -> str | None:
+    """Return the parameter that holds an address: the one given, by default, or by its name."""
+    if told := [name for name, value in given.items() if _is_address(value)]:
+        return told[0]
     defaults: dict[str, Any] = {}
     try:
         parameters = inspect.signature(found).parameters
@@ -242,7 +251,10 @@ def _address(found: Any) -> str | None:
     for name, each in getattr(found, "model_fields", {}).items():
         if each.init is not False:
             defaults[each.alias or name] = each.default
-    return next((name for name, value in defaults.items() if _is_address(value)), None)
+    if (held := next((n for n, value in defaults.items() if _is_address(value)), None)) is not None:
+        return held
+    required = (n for n, value in defaults.items() if any(value is each for each in _NO_DEFAULT))
+    return next((name for name in required if _ADDRESS.search(name)), None)
 
 
 def _is_address(value: Any) -> bool:

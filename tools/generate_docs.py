@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-HERE = Path(__file__).parent
+DOCS = Path(__file__).parents[1] / "docs"
 COMMANDS = (
     *("", "chat", "check", "probe", "explain", "models", "doctor", "new", "pull", "serve", "batch"),
     *("cassette to-batch", "cassette from-batch"),
@@ -64,5 +64,5 @@ PAGES = {
 
 if __name__ == "__main__":
     for name, make in PAGES.items():
-        (HERE / name).parent.mkdir(exist_ok=True)
-        (HERE / name).write_text(make(), "utf-8")
+        (DOCS / name).parent.mkdir(exist_ok=True)
+        (DOCS / name).write_text(make(), "utf-8")

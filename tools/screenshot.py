@@ -10,7 +10,7 @@ from pathlib import Path
 
 from playwright.sync_api import Page, sync_playwright
 
-PICTURE = Path(__file__).with_name("serve.png")
+PICTURE = Path(__file__).parents[1] / "docs" / "serve.png"
 FLAGS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
 LARGEST = 300_000
 
