@@ -58,8 +58,10 @@ bench: $(VENV)/.bench
 conformance: $(VENV)-conformance/.made
 	$(VENV)-conformance/bin/python -m conformance $(NAMES)
 
+# The generated pages, and the site in `site`: open site/index.html.
 docs: $(VENV)/.test
 	$(BIN)/python tools/generate_docs.py
+	$(BIN)/zensical build --strict
 
 # The picture of the page: needs Chromium.
 screenshot: $(VENV)/.test
@@ -77,7 +79,7 @@ $(VENV)/.chat: pyproject.toml constraints.txt | $(BIN)/pip
 	@touch $@
 
 $(VENV)/.test: pyproject.toml constraints.txt | $(BIN)/pip
-	$(INSTALL) '.[fuzz,gguf,prices,serve,test]'
+	$(INSTALL) '.[docs,fuzz,gguf,prices,serve,test]'
 	$(BIN)/chatwright pull smollm2
 	@command -v chromium >/dev/null || $(APT) || \
 		echo "Chromium can't be installed: the page of reports is not tested in a browser"
@@ -85,7 +87,7 @@ $(VENV)/.test: pyproject.toml constraints.txt | $(BIN)/pip
 
 # Beside all else: replicas run what their server does. For `make test-ray` alone: it is 300 MB.
 $(VENV)/.ray: $(VENV)/.test
-	$(INSTALL) '.[fuzz,gguf,prices,ray,serve,test]'
+	$(INSTALL) '.[docs,fuzz,gguf,prices,ray,serve,test]'
 	@touch $@
 
 $(OLDEST)/.made: pyproject.toml constraints-oldest.txt
@@ -129,5 +131,5 @@ $(VENV)-conformance/.made: conformance/packages.txt
 	@touch $@
 
 $(VENV)/.bench: $(VENV)/.test
-	$(INSTALL) '.[bench,fuzz,gguf,prices,ray,serve,test]'
+	$(INSTALL) '.[bench,docs,fuzz,gguf,prices,ray,serve,test]'
 	@touch $@

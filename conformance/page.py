@@ -266,7 +266,7 @@ def _told(failures: Iterable[Failure], inherited: AbstractSet[str]) -> Iterable[
         yield f"- **{found['rule']}** {found['title']}"
         yield f"  - got {_code(found['got'])}, expected {_code(found['expected'])}"
         if each.script:
-            link = f"[{each.script}.py](../conformance/reproduce/{each.script}.py)"
+            link = f"`conformance/reproduce/{each.script}.py`"
             verdict = "reproduced" if each.reproduced else "**not reproduced**"
             yield f"  - {verdict} by {link}: {_code(each.evidence)}"
         else:

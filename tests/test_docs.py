@@ -17,14 +17,11 @@ from chatwright import load
 from chatwright.wrap.gguf.weights import find
 
 ROOT = Path(__file__).parents[1]
-PAGES = [
-    *("README.md", "docs/check.md", "docs/custom-chat-model.md", "docs/endpoints.md"),
-    *("docs/batch.md", "docs/models-of-models.md", "docs/new.md", "docs/record.md"),
-    *("docs/serve.md", "docs/sources.md", "docs/tools.md"),
-]
+DOCS = sorted(str(path.relative_to(ROOT)) for path in (ROOT / "docs").rglob("*.md"))
+PAGES = ["README.md", *(each for each in DOCS if "```python\n" in (ROOT / each).read_text())]
 LINKED = [
-    *("docs/derived.md", "docs/scale.md", "ARCHITECTURE.md", "CHANGELOG.md", "CONTRIBUTING.md"),
-    "SECURITY.md",
+    *(each for each in DOCS if each not in PAGES and each != "docs/conformance.md"),
+    *("ARCHITECTURE.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md"),
 ]
 """Further pages with links."""
 
@@ -39,7 +36,6 @@ def blocks(page):
 @pytest.mark.parametrize("page", PAGES)
 def test_python_examples_run(page, capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert len(blocks(page)) > 1
     for number, block in enumerate(blocks(page)):
         code = block.replace("weights.gguf", str(find("smollm2")))
         code = code.replace("n_parallel=8", "n_parallel=1, n_ctx=512, max_tokens=4")
@@ -72,7 +68,7 @@ def project(tmp_path_factory):
         homes = dict.fromkeys(defined(ast.parse(MINE)), "mine")
         for number, block in enumerate(blocks(page)):
             tree = ast.parse(block)
-            module = f"{Path(page).stem.replace('-', '_')}_{number}"
+            module = f"{re.sub(r'[^a-z]', '_', page.removesuffix('.md').lower())}_{number}"
             needed = sorted((names(tree, ast.Load) - defined(tree)) & homes.keys())
             lines = [f"from {homes[name]} import {name}\n" for name in needed]
             (folder / f"{module}.py").write_text("".join([*lines, "\n", block]))

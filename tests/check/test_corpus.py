@@ -64,7 +64,9 @@ def test_a_fault_is_caught_by_its_rule_and_by_no_other(fault):
     assert not false, shown(false)
 
 
-@pytest.mark.parametrize(("model", "rule"), HONEST, ids=lambda each: getattr(each, "__name__", each))
+@pytest.mark.parametrize(
+    ("model", "rule"), HONEST, ids=lambda each: getattr(each, "__name__", each)
+)
 def test_what_is_said_is_no_fault(model, rule):
     (found,) = check(model, only=[rule], langchain_tests=False).findings
     assert found.verdict == Verdict.PASS, shown([found])

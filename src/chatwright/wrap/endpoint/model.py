@@ -50,9 +50,10 @@ class ChatEndpoint(EndpointFields):
     `Retry-After` asks for, but never once a piece of the answer has been handed out.
 
     Raises:
-        AuthenticationError, PermissionDeniedError, NotFoundError, RateLimitError,
-        InvalidRequestError, PromptTooLongError, EngineError: What the server answers; with
-            `status`, `request_id` and `body`, the first 2 kB; secrets are masked.
+        EngineError: What the server answers, in its kinds (`AuthenticationError`,
+            `PermissionDeniedError`, `NotFoundError`, `RateLimitError`, `InvalidRequestError`,
+            `PromptTooLongError`); with `status`, `request_id` and `body`, the first 2 kB; secrets
+            are masked.
         SourceTimeoutError: A time limit ran out; with `partial_text`.
         SourceConnectionError: There is no connection, or it was lost; with `partial_text`.
         OutputError: What came is not of the wire.
