@@ -293,7 +293,8 @@ class Session:
 
     def _said(self) -> str:
         """Return the end of its stderr, and what on stdout was not of the protocol."""
-        return f"{self._program.said()}{self._wire.junk_shown(self.agent.mask)}"
+        said = f"{self._program.said()}{self._wire.junk_shown(self.agent.mask)}"
+        return said.removeprefix("; ")
 
 
 async def _watched(
