@@ -113,7 +113,7 @@ async def test_pieces_come_while_the_agent_is_at_work(tmp_path):
     async for chunk in agent().astream(f"say one\nthink two\nwait {go}\nsay three"):
         seen.append(chunk.text or reasoning(chunk) if chunk.additional_kwargs else chunk.text)
         if "two" in seen:
-            assert "three" not in seen
+            assert go.exists() or "three" not in seen
             go.touch()
     assert [each for each in seen if each] == ["one", "two", "three"]
 
@@ -138,7 +138,6 @@ def test_stop_reasons_are_finish_reasons(told, finish):
     answer = agent().invoke(f"say x\nstop {told}")
     assert answer.response_metadata["finish_reason"] == finish
     assert answer.response_metadata["stop_reason"] == told
-    assert ("refusal" in answer.additional_kwargs) == (told == "refusal")
 
 
 def test_an_answer_that_the_agent_cancels_is_no_answer():
@@ -179,15 +178,18 @@ def test_stop_sequences_and_bound_tools_are_done_for_it():
 
 def test_the_last_message_goes_as_it_is_behind_the_rest():
     history = [SystemMessage("Be."), HumanMessage("Hi."), AIMessage("Hello."), HumanMessage("prompt")]
-    assert agent().invoke(history).text == (
+    before, last = prompt_of(history, {}, "x")
+    assert last["text"] == "prompt"
+    assert agent().invoke(history).text == before["text"] + last["text"] == (
         "Be.\n\nThe conversation so far:\n\nUser: Hi.\n\nAssistant: Hello.\n\n"
         "What is said now:\n\nprompt"
     )
 
 
 def test_a_conversation_that_ends_with_an_answer_is_gone_on_with():
-    (block,) = prompt_of([HumanMessage("Hi."), AIMessage("He")], {}, "x")
-    assert block["text"].endswith("Assistant: He\n\nWhat is said now:\n\nGo on from there.")
+    before, last = prompt_of([HumanMessage("Hi."), AIMessage("He")], {}, "x")
+    assert before["text"].endswith("Assistant: He\n\nWhat is said now:\n\n")
+    assert last["text"] == "Go on from there."
     with pytest.raises(ContentError, match="nothing to ask"):
         prompt_of([HumanMessage("")], {}, "x")
 
@@ -291,7 +293,7 @@ def test_an_agent_that_dies_is_an_error_with_the_end_of_its_stderr():
         ("print('usage: prog')", EngineError, r"ended before .*belong: usage: prog \(is it a pro"),
         ("import sys; sys.exit('no such flag')", EngineError, r"status 1: no such flag \(is it"),
         ("import os, time; os.close(1); time.sleep(9)", EngineError, "closed its output before"),
-        ("import sys\nfor line in sys.stdin: print(line)", EngineError, "Method not found"),
+        ("import sys\nfor line in sys.stdin: print(line, flush=True)", EngineError, "Method not found"),
         ("print('{nonsense')", OutputError, "no JSON"),
         ('print(\'{"jsonrpc": "2.0", "id": 0, "result": {"a": 1}}\')', OutputError, "not of the Ag"),
     ],
@@ -432,8 +434,8 @@ def test_a_thread_keeps_its_session_and_is_told_what_is_new(keeps):
         answer = model.invoke(history, config)
         assert answer.text == f"s0 {turn} 1"
         history += [answer, HumanMessage("turns")]
-    assert model.invoke(history, thread("another")).text == "s0 1 1"
-    assert model.invoke(history).text == "s0 1 1"
+    assert model.invoke(history, thread("another")).text == "s0 1 2"
+    assert model.invoke(history).text == "s0 1 2"
 
 
 async def test_a_thread_is_one_for_sync_and_async_code_and_for_all_loops(keeps):

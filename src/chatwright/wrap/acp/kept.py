@@ -105,12 +105,10 @@ def answered(
 
 
 async def _once(agent: Agent, messages: Sequence[BaseMessage]) -> AsyncGenerator[Delta]:
-    async with (
-        Session(agent) as session,
-        contextlib.aclosing(session.answer(messages)) as answer,
-    ):
-        async for each in answer:
-            yield each
+    async with Session(agent) as session, session.asked(messages) as turn:
+        while items := await turn.take():
+            for each in items:
+                yield each
 
 
 async def _kept(
@@ -186,11 +184,12 @@ async def _answer(
     try:
         new = await place.ready(agent, messages)
         assert place.session is not None  # noqa: S101  `ready` has made one
-        async with contextlib.aclosing(place.session.answer(new)) as answer:
-            async for delta in answer:
-                said.append(delta)
-                if await channel.aput(delta):
-                    raise asyncio.CancelledError
+        async with place.session.asked(new) as turn:
+            while items := await turn.take():
+                said += items
+                for each in items:
+                    if await channel.aput(each):
+                        raise asyncio.CancelledError
         if any(isinstance(each, Refusal) for each in said):
             await place.end()  # the agent forgets what it refuses
             return

@@ -1,6 +1,6 @@
 """A conversation as an agent gets it: one prompt, made of the protocol's content blocks. No I/O."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from langchain_core.messages import BaseMessage
@@ -24,8 +24,8 @@ def prompt_of(
 ) -> list[dict[str, Any]]:
     """Return a conversation as one prompt: the last message as it is, and before it the rest.
 
-    System messages come first, bare; earlier turns are a transcript. A conversation that ends with
-    an answer is asked to be gone on with.
+    System messages come first, bare; earlier turns are a transcript. The last message has blocks
+    of its own. A conversation that ends with an answer is asked to be gone on with.
 
     Args:
         messages: The conversation.
@@ -35,23 +35,32 @@ def prompt_of(
     Raises:
         ContentError: There is nothing to say, or content that the agent does not take.
     """
-    told = [*_told(messages)]
-    blocks: list[dict[str, Any]] = []
-    for part in told:
-        block = {"type": "text", "text": whole(part)} if isinstance(part, str) else part
-        if blocks and block["type"] == blocks[-1]["type"] == "text":
-            blocks[-1]["text"] += block["text"]
-        elif block["type"] != "text" or block["text"]:
-            blocks.append(_taken(block, takes, name))
+    *earlier, last = messages
+    if last.type == "ai":
+        earlier = [*messages]
+    now = [_GO_ON] if last.type == "ai" else _parts(last)
+    blocks = [*_blocks(_before(earlier), takes, name), *_blocks(now, takes, name)]
     if not blocks:
         raise ContentError(f"{name}: the messages are empty, so that there is nothing to ask")
     return blocks
 
 
-def _told(messages: Sequence[BaseMessage]) -> Iterator[str | dict[str, Any]]:
-    *earlier, last = messages
-    if last.type == "ai":
-        earlier = [*messages]
+def _blocks(
+    parts: Iterable[str | dict[str, Any]], takes: Mapping[str, bool], name: str
+) -> list[dict[str, Any]]:
+    blocks: list[dict[str, Any]] = []
+    for part in parts:
+        if not isinstance(part, str):
+            blocks.append(_taken(part, takes, name))
+        elif blocks and blocks[-1]["type"] == "text":
+            blocks[-1]["text"] += whole(part)
+        elif part:
+            blocks.append({"type": "text", "text": whole(part)})
+    return blocks
+
+
+def _before(earlier: Sequence[BaseMessage]) -> Iterator[str | dict[str, Any]]:
+    """Yield what stands before the last message."""
     systems = [each for each in earlier if each.type == "system"]
     turns = [each for each in earlier if each.type != "system"]
     for message in systems:
@@ -64,10 +73,6 @@ def _told(messages: Sequence[BaseMessage]) -> Iterator[str | dict[str, Any]]:
             yield from _parts(message)
             yield "\n\n"
         yield _NOW
-    if last.type == "ai":
-        yield _GO_ON
-    else:
-        yield from _parts(last)
 
 
 def _parts(message: BaseMessage) -> Iterator[str | dict[str, Any]]:
@@ -90,8 +95,6 @@ def _taken(block: dict[str, Any], takes: Mapping[str, bool], name: str) -> dict[
         ContentError: The protocol has no form for it, or the agent does not take it.
     """
     kind = str(block.get("type"))
-    if kind == "text":
-        return block
     if kind == "file" and block.get("url"):  # every agent takes links
         return {"type": "resource_link", "uri": block["url"], "name": _named(block)}
     if kind not in _TAKES or not block.get("base64"):

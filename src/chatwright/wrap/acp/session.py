@@ -7,7 +7,7 @@ import asyncio
 import contextlib
 import logging
 from collections import deque
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from importlib.metadata import version
 from typing import Any, Self
 
@@ -136,38 +136,32 @@ class Session:
 
     # An answer.
 
-    async def answer(self, messages: Sequence[BaseMessage]) -> AsyncGenerator[Delta]:
-        """Yield the answer to a prompt; leaving it early cancels it.
+    @contextlib.asynccontextmanager
+    async def asked(self, messages: Sequence[BaseMessage]) -> AsyncIterator["Turn"]:
+        """Ask, and give the turn, whose deltas are to be taken; to leave it early cancels it.
 
         Args:
             messages: What to say: the whole conversation, or what is new of it.
 
         Raises:
             ContentError: The agent does not take this content.
-            SourceError: It fails, or a time limit runs out.
         """
         blocks = prompt_of(messages, self._takes(), self.agent.name)
-        watch = Watch(self.agent.limits, self.agent.name)
-        channel: Channel[Delta] = Channel()
-        self._channel = channel
         self._updates.begin()
         self._wire.begin(self.agent.max_output_bytes)
-        asking = asyncio.ensure_future(
-            self._connection.prompt(session_id=self._id, prompt=blocks)
-        )
-        asking.add_done_callback(lambda _: channel.end())
+        asking = asyncio.ensure_future(self._connection.prompt(session_id=self._id, prompt=blocks))
+        turn = Turn(self.agent, lambda: self._ended(asking))
+        asking.add_done_callback(lambda _: turn.channel.end())
+        self._channel = turn.channel
         try:
-            while items := await _watched(watch, channel.atake):
-                for each in items:
-                    yield each
-                watch.restart()
-            for each in self._ending(await self._asked(asking)):
-                yield each
+            yield turn
         finally:
-            watch.stop()
-            channel.close()  # what still comes is dropped, so that the end of it can be read
+            turn.close()
             self._channel = None
             await self._cancel(asking)
+
+    async def _ended(self, asking: asyncio.Future[schema.PromptResponse]) -> list[Delta]:
+        return [*self._ending(await self._asked(asking))]
 
     async def _asked(self, asking: asyncio.Future[schema.PromptResponse]) -> schema.PromptResponse:
         try:
@@ -297,11 +291,40 @@ class Session:
         return said.removeprefix("; ")
 
 
-async def _watched(
-    watch: Watch, take: Callable[[], Awaitable[list[Delta]]]
-) -> list[Delta]:
-    with watch:
-        return await take()
+class Turn:
+    """An answer on its way.
+
+    It is no generator: those that are left to an ending loop are closed in any order.
+
+    Args:
+        agent: Whose limits hold.
+        ended: Gives the answer's end once nothing more comes.
+    """
+
+    def __init__(self, agent: Agent, ended: Callable[[], Awaitable[list[Delta]]]) -> None:
+        """Begin to count the time."""
+        self._watch = Watch(agent.limits, agent.name)
+        self._ended: Callable[[], Awaitable[list[Delta]]] | None = ended
+        self.channel: Channel[Delta] = Channel()
+
+    async def take(self) -> list[Delta]:
+        """Return what has come, at least one delta; nothing at the end.
+
+        Raises:
+            SourceError: The agent fails, or a time limit has run out.
+        """
+        with self._watch:
+            items = await self.channel.atake()
+        if not items and self._ended is not None:
+            ended, self._ended = self._ended, None
+            items = await ended()
+        self._watch.restart()
+        return items
+
+    def close(self) -> None:
+        """Forget the timer; what still comes is dropped, so that the end can be read behind it."""
+        self._watch.stop()
+        self.channel.close()
 
 
 def _usage(spent: schema.Usage) -> Usage:
