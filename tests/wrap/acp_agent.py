@@ -1,8 +1,7 @@
 """A scripted agent on the protocol's own library: what the last block of a prompt says, it does.
 
-A line is a step: `say WORDS`, `think WORDS`, `tool TITLE | KIND | STATUS`, `plan`, `ask TITLE | KIND`,
-`wait FILE`, `sleep`, `stop REASON`, `usage`, `fail CODE MESSAGE`, `files`, `blocks`, `turns`, `pid`,
-`noise`, `ungraceful`, `die`, `image`, `child`. What it is cancelled at, it writes to the file in argv.
+A line is a step: the name of one of the methods `do_…`, and what it takes; any other one is said.
+`log=FILE` is written to when an answer is cancelled.
 """
 
 import asyncio
@@ -25,7 +24,7 @@ class Scripted(acp.Agent):
         self.client = conn
 
     async def initialize(self, protocol_version, **_):
-        ready = schema.InitializeResponse(
+        return schema.InitializeResponse(
             protocol_version=int(self.options.get("version", protocol_version)),
             agent_capabilities=schema.AgentCapabilities(
                 prompt_capabilities=schema.PromptCapabilities(
@@ -36,7 +35,6 @@ class Scripted(acp.Agent):
                 schema.AuthMethodAgent(id="login", name="Log in", description="Run `agent login`"),
             ],
         )
-        return ready
 
     async def new_session(self, cwd, **_):
         if "auth" in self.options:
@@ -95,7 +93,9 @@ class Scripted(acp.Agent):
         call = schema.ToolCallUpdate(tool_call_id="t2", title=title, kind=kind or "execute")
         options = [
             schema.PermissionOption(option_id=each, name=each, kind=each)
-            for each in self.options.get("choices", "allow_always,allow_once,reject_once").split(",")
+            for each in self.options.get("choices", "allow_always,allow_once,reject_once").split(
+                ","
+            )
         ]
         given = await self.client.request_permission(
             session_id=session, tool_call=call, options=options
@@ -104,7 +104,7 @@ class Scripted(acp.Agent):
         await self.do_say(session, f"<{chosen}>")
 
     async def do_wait(self, session, path):
-        while not os.path.exists(path):
+        while not pathlib.Path(path).exists():
             await asyncio.sleep(0.02)
 
     async def do_sleep(self, session, _):
@@ -116,7 +116,9 @@ class Scripted(acp.Agent):
     async def do_usage(self, session, numbers):
         names = ("total_tokens", "input_tokens", "output_tokens", "thought_tokens")
         names += ("cached_read_tokens", "cached_write_tokens")
-        self.ending.usage = schema.Usage(**dict(zip(names, map(int, numbers.split()), strict=False)))
+        self.ending.usage = schema.Usage(
+            **dict(zip(names, map(int, numbers.split()), strict=False))
+        )
 
     async def do_fail(self, session, told):
         code, _, message = told.partition(" ")

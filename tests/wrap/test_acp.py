@@ -177,12 +177,21 @@ def test_stop_sequences_and_bound_tools_are_done_for_it():
 
 
 def test_the_last_message_goes_as_it_is_behind_the_rest():
-    history = [SystemMessage("Be."), HumanMessage("Hi."), AIMessage("Hello."), HumanMessage("prompt")]
+    history = [
+        SystemMessage("Be."),
+        HumanMessage("Hi."),
+        AIMessage("Hello."),
+        HumanMessage("prompt"),
+    ]
     before, last = prompt_of(history, {}, "x")
     assert last["text"] == "prompt"
-    assert agent().invoke(history).text == before["text"] + last["text"] == (
-        "Be.\n\nThe conversation so far:\n\nUser: Hi.\n\nAssistant: Hello.\n\n"
-        "What is said now:\n\nprompt"
+    assert (
+        agent().invoke(history).text
+        == before["text"] + last["text"]
+        == (
+            "Be.\n\nThe conversation so far:\n\nUser: Hi.\n\nAssistant: Hello.\n\n"
+            "What is said now:\n\nprompt"
+        )
     )
 
 
@@ -287,15 +296,27 @@ def test_an_agent_that_dies_is_an_error_with_the_end_of_its_stderr():
         agent().invoke("die 0")
 
 
+ECHO = "import sys\nfor line in sys.stdin: print(line, flush=True)"
+WRONG = """print('{"jsonrpc": "2.0", "id": 0, "result": {"a": 1}}')"""
+
+
 @pytest.mark.parametrize(
     ("code", "error", "told"),
     [
         ("print('usage: prog')", EngineError, r"ended before .*belong: usage: prog \(is it a pro"),
         ("import sys; sys.exit('no such flag')", EngineError, r"status 1: no such flag \(is it"),
         ("import os, time; os.close(1); time.sleep(9)", EngineError, "closed its output before"),
-        ("import sys\nfor line in sys.stdin: print(line, flush=True)", EngineError, "Method not found"),
+        (
+            ECHO,
+            EngineError,
+            "Method not found",
+        ),
         ("print('{nonsense')", OutputError, "no JSON"),
-        ('print(\'{"jsonrpc": "2.0", "id": 0, "result": {"a": 1}}\')', OutputError, "not of the Ag"),
+        (
+            WRONG,
+            OutputError,
+            "not of the Ag",
+        ),
     ],
 )
 def test_a_program_that_is_no_agent_is_told(code, error, told):
@@ -386,7 +407,9 @@ async def test_leaving_an_answer_cancels_it_and_ends_the_group(way, tmp_path):
         await asyncio.to_thread(stream.close)
     elif way == "astream":
         stream = model.astream(said)
-        pids = [each.text async for each in _first(stream)][0]
+        async for chunk in stream:
+            if pids := chunk.text:
+                break
         await stream.aclose()
     elif way == "ainvoke":
         told = tmp_path / "pids"
@@ -399,16 +422,9 @@ async def test_leaving_an_answer_cancels_it_and_ends_the_group(way, tmp_path):
         with contextlib.suppress(asyncio.CancelledError):
             await task
     else:
-        pids = (await model.ainvoke(f"child\nsay  END\nsleep", stop=["END"])).text.split("END")[0]
+        pids = (await model.ainvoke("child\nsay  END\nsleep", stop=["END"])).text.split("END")[0]
     assert await eventually(lambda: not any(alive(int(each)) for each in pids.split()))
     assert log.read_text() == "s0"
-
-
-async def _first(stream):
-    async for each in stream:
-        if each.text:
-            yield each
-            return
 
 
 def test_nothing_of_it_is_left_after_an_answer():

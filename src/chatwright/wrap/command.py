@@ -141,7 +141,8 @@ class ChatCommand(ChatModel):
         arguments, prompt = self._arguments(request)
         if self.protocol:
             agent, thread = self._agent(arguments), _thread(request)
-            return _sessions().answered(agent, request.messages, thread)
+            answer: AsyncGenerator[Delta] = _sessions().answered(agent, request.messages, thread)
+            return answer
         return _run(self, arguments, prompt)
 
     def replies_async(self) -> bool:

@@ -36,10 +36,10 @@ def load(model: str, /, *, raw: bool = False, **fields: Any) -> Any:
         model: `smollm2`; a name that an installed package has registered (its entry point in
             `chatwright.models`); `gguf:weights.gguf`, or just a path that ends in `.gguf`;
             `hf:owner/repo/file.gguf`; `http://host:8000/v1#model-name`, a server that speaks
-            OpenAI's wire; `acme.toml`, an endpoint file; `acp:gemini --experimental-acp`, an agent's
-            command, which is split as a shell would and run by none; or
-            `package.module:attribute`, where the attribute is a chat model of any make, a class of chat models, a function that takes
-            `messages`, a chain, or a compiled graph: whatever `chat_model` takes.
+            OpenAI's wire; `acme.toml`, an endpoint file; `acp:gemini --experimental-acp`, the
+            command of an agent, which no shell is asked to run; or `package.module:attribute`,
+            where the attribute is a chat model of any make, a class of chat models, a function that
+            takes `messages`, a chain, or a compiled graph: whatever `chat_model` takes.
         raw: Whether `package.module:attribute` gives the object itself, as it is.
         **fields: The model's fields, such as `temperature`; the attribute's own, where it is a
             class.
@@ -86,7 +86,9 @@ def _split(model: str) -> list[str]:
     except ValueError as error:
         raise LoadError(f"{model!r} can't be split into a command's arguments: {error}") from None
     if not command:
-        raise LoadError(f"{model!r} names no command; acp:COMMAND is an agent's, with its arguments")
+        raise LoadError(
+            f"{model!r} names no command; acp:COMMAND is an agent's, with its arguments"
+        )
     return command
 
 

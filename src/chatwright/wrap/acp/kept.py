@@ -189,7 +189,7 @@ async def _answer(
                 said += items
                 for each in items:
                     if await channel.aput(each):
-                        raise asyncio.CancelledError
+                        raise asyncio.CancelledError  # noqa: TRY301  as if it were
         if any(isinstance(each, Refusal) for each in said):
             await place.end()  # the agent forgets what it refuses
             return

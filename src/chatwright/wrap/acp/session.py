@@ -6,7 +6,6 @@ The one file that imports the protocol's library. The pipes and the process grou
 import asyncio
 import contextlib
 import logging
-from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from importlib.metadata import version
 from typing import Any, Self
@@ -25,12 +24,12 @@ from chatwright.errors import (
     SourceError,
     SourceTimeoutError,
 )
-from chatwright.wires.framing import NdjsonDecoder
-from chatwright.wires.jsonio import dumps, loads
+from chatwright.wires.jsonio import dumps
 from chatwright.wrap.acp.agent import Agent
 from chatwright.wrap.acp.permission import chosen, is_allowed
 from chatwright.wrap.acp.prompt import prompt_of
 from chatwright.wrap.acp.updates import Updates, names_of
+from chatwright.wrap.acp.wire import Wire
 from chatwright.wrap.failure import SHOWN_BYTES, reported
 from chatwright.wrap.program import Program
 from chatwright.wrap.watch import Watch
@@ -77,7 +76,7 @@ class Session:
             mask=agent.mask,
         )
         self._updates = Updates()
-        self._wire = _Wire(self._program, self._updated, agent.max_output_bytes)
+        self._wire = Wire(self._program, self._updated, agent.max_output_bytes)
         self._channel: Channel[Delta] | None = None
         self._stack = contextlib.AsyncExitStack()
         self._connection: Any = None
@@ -371,77 +370,3 @@ class _Client:
     read_text_file = write_text_file = _refused
     create_terminal = terminal_output = release_terminal = _refused
     wait_for_terminal_exit = kill_terminal = _refused
-
-
-class _Wire:
-    """The library's `Transport` over a program's pipes: a message a line.
-
-    What is no message is kept for errors: programs greet, and warn of things, on stdout.
-
-    Args:
-        program: The program.
-        updated: Is given the `session/update`s, in the order of all messages.
-        limit: How much may come until `begin` sets another limit, in bytes.
-    """
-
-    def __init__(
-        self,
-        program: Program,
-        updated: Callable[[Mapping[str, Any]], Awaitable[None]],
-        limit: int,
-    ) -> None:
-        self._program = program
-        self._updated = updated
-        self._decoder = NdjsonDecoder()
-        self._waiting: deque[Any] = deque()
-        self._junk = b""
-        self.failure: SourceError | None = None
-        self.ended = False
-        self.begin(limit)
-
-    def begin(self, limit: int) -> None:
-        """Begin to count what comes: an answer may take so many bytes."""
-        self._limit = self._left = limit
-
-    async def send(self, message: dict[str, Any]) -> None:
-        await self._program.write(dumps(message) + b"\n")
-
-    async def receive(self) -> dict[str, Any] | None:
-        try:
-            while (message := await self._next()) is not None:
-                if message.get("method") != "session/update":
-                    return message
-                await self._updated(message.get("params") or {})
-        except SourceError as error:
-            self.failure = error
-        except KeyError:
-            self.failure = OutputError("an update of the session says nothing")
-        self.ended = True
-        return None
-
-    async def close(self) -> None:
-        self.ended = True
-
-    async def _next(self) -> dict[str, Any] | None:
-        while True:
-            while self._waiting:
-                if (message := self._message(self._waiting.popleft())) is not None:
-                    return message
-            if not (data := await self._program.read()):
-                return None
-            self._left -= len(data)
-            if self._left < 0:
-                raise EngineError(f"{self._program.name} wrote more than {self._limit} bytes")
-            self._waiting.extend(self._decoder.feed(data))
-
-    def _message(self, line: bytes) -> dict[str, Any] | None:
-        if line.lstrip().startswith(b"{"):
-            message = loads(line)
-            if isinstance(message, dict):
-                return message
-        self._junk = (self._junk + line + b"\n")[: 2 * SHOWN_BYTES]
-        return None
-
-    def junk_shown(self, mask: Callable[[str], str]) -> str:
-        said = mask(self._junk.decode("utf-8", "replace")).strip()[:SHOWN_BYTES]
-        return f"; on stdout, where only messages of the protocol belong: {said}" if said else ""

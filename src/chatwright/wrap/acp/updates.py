@@ -80,7 +80,9 @@ class Updates:
                     yield self.told(line)
             case "plan":
                 self._apart = True
-                lines = [f"- [{_MARKS.get(e.get('status'), ' ')}] {e['content']}" for e in _of(update)]
+                lines = [
+                    f"- [{_MARKS.get(e.get('status'), ' ')}] {e['content']}" for e in _of(update)
+                ]
                 yield self.told("\n".join(["Plan:", *lines]))
             case "usage_update":
                 self.usage = update
@@ -113,10 +115,9 @@ def _line(step: Mapping[str, Any]) -> str:
 
 def names_of(step: Mapping[str, Any]) -> list[str]:
     """Return what a tool is called: its title, its kind, and the name that some agents tell."""
-    names = [step.get("title"), step.get("kind")]
-    for each in (step.get("_meta") or {}).values():  # Claude Code's `claudeCode.toolName`
-        if isinstance(each, Mapping):
-            names.append(each.get("toolName"))
+    told = (step.get("_meta") or {}).values()  # Claude Code's `claudeCode.toolName`
+    tools = [each.get("toolName") for each in told if isinstance(each, Mapping)]
+    names = [step.get("title"), step.get("kind"), *tools]
     return [each for each in names if isinstance(each, str)]
 
 
