@@ -218,7 +218,7 @@ def test_images_and_files_go_where_the_agent_takes_them():
         ask(agent(), image)
     with pytest.raises(ContentError, match="lack 'embeddedContext'"):
         ask(agent("image"), file)
-    with pytest.raises(ContentError, match="no form for this 'image'"):
+    with pytest.raises(ContentError, match="'image' content in this form"):
         ask(agent("image"), {"type": "image", "url": "https://x.example/a.png"})
     with pytest.raises(ContentError, match="does not take 'video'"):
         ask(agent("image"), {"type": "video", "base64": PIXEL, "mime_type": "video/mp4"})

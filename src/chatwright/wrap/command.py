@@ -127,9 +127,10 @@ class ChatCommand(ChatModel):
             MissingExtraError: The protocol's library is not installed.
         """
         others = _OF_TEXT if self.protocol else _OF_AGENTS
-        if found := self.model_fields_set.intersection(others):
+        defaults = {name: type(self).model_fields[name].default for name in others}
+        if found := [name for name in others if getattr(self, name) != defaults[name]]:
             which = "no agent's" if self.protocol else "an agent's"
-            raise ValueError(f"{min(found)} is {which}: protocol={self.protocol!r}")
+            raise ValueError(f"{found[0]} is {which}: protocol={self.protocol!r}")
         if self.protocol:
             if held := [each for each in self._flat() if _PROMPT.search(each)]:
                 raise ValueError(f"{held[0]!r}: an agent gets the prompt by the protocol alone")
@@ -168,7 +169,7 @@ class ChatCommand(ChatModel):
         environment = sorted(self.environment_of_it())
         if self.protocol:
             takes = {"audio": True, "embeddedContext": True, "image": True}
-            asked = prompt_of(request.messages, takes, self.source_name())
+            asked = prompt_of(request.messages, takes, self.model_name)
             return {"command": arguments, "prompt": asked, "environment": environment}
         return {"command": arguments, "stdin": prompt.decode(), "environment": environment}
 
@@ -183,10 +184,11 @@ class ChatCommand(ChatModel):
     def _agent(self, arguments: list[str]) -> Agent:
         return Agent(
             name=self.source_name(),
+            model=self.model_name,
             owner=self._owner(),
             arguments=tuple(arguments),
             environment=self.environment_of_it(),
-            cwd=str(Path(self.cwd or ".").absolute()),
+            cwd=self.cwd,
             allow=tuple(self.allow),
             start_timeout=self.start_timeout,
             limits=_limits(self),

@@ -16,10 +16,11 @@ class Agent:
 
     Args:
         name: The program's name, for errors.
+        model: The model's name, for errors about its prompt.
         owner: The model's command, by which the sessions that it keeps can be ended.
         arguments: The program and its arguments.
         environment: Its environment variables, all of them.
-        cwd: The directory that it runs and works in, as an absolute path.
+        cwd: The directory that it runs and works in; None for ours.
         allow: What it may do, by the name, the title or the kind of the tool.
         start_timeout: Seconds until it has to have a session ready.
         limits: The time limits of one answer.
@@ -30,10 +31,11 @@ class Agent:
     """
 
     name: str
+    model: str
     owner: str
     arguments: tuple[str, ...]
     environment: Mapping[str, str]
-    cwd: str
+    cwd: str | None
     allow: tuple[str, ...]
     start_timeout: float
     limits: Limits

@@ -30,7 +30,7 @@ def prompt_of(
     Args:
         messages: The conversation.
         takes: The agent's `promptCapabilities`.
-        name: The agent's name, for errors.
+        name: The model's name, for errors.
 
     Raises:
         ContentError: There is nothing to say, or content that the agent does not take.
@@ -99,8 +99,8 @@ def _taken(block: dict[str, Any], takes: Mapping[str, bool], name: str) -> dict[
         return {"type": "resource_link", "uri": block["url"], "name": _named(block)}
     if kind not in _TAKES or not block.get("base64"):
         raise ContentError(
-            f"{name}: the Agent Client Protocol has no form for this {kind!r} content; an image, "
-            "audio and a file can be given as base64, a file by its url, too"
+            f"{name} does not take {kind!r} content in this form: the Agent Client Protocol has "
+            "images, audio and files in base64, and files by their url"
         )
     if not takes.get(_TAKES[kind]):
         raise ContentError(

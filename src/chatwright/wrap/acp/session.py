@@ -6,6 +6,7 @@ The one file that imports the protocol's library. The pipes and the process grou
 import asyncio
 import contextlib
 import logging
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from importlib.metadata import version
 from typing import Any, Self
@@ -125,7 +126,8 @@ class Session:
                     f"Chatwright version {acp.PROTOCOL_VERSION}; another version of the agent may "
                     "speak that"
                 )
-            begun = await self._connection.new_session(cwd=self.agent.cwd, mcp_servers=[])
+            cwd = await asyncio.to_thread(os.path.abspath, self.agent.cwd or ".")
+            begun = await self._connection.new_session(cwd=cwd, mcp_servers=[])
             self._id = begun.session_id
         except _FAILURES as error:
             failed = await self._failure(error)
@@ -145,7 +147,7 @@ class Session:
         Raises:
             ContentError: The agent does not take this content.
         """
-        blocks = prompt_of(messages, self._takes(), self.agent.name)
+        blocks = prompt_of(messages, self._takes(), self.agent.model)
         self._updates.begin()
         self._wire.begin(self.agent.max_output_bytes)
         asking = asyncio.ensure_future(self._connection.prompt(session_id=self._id, prompt=blocks))
@@ -327,7 +329,7 @@ class Turn:
 
 
 def _usage(spent: schema.Usage) -> Usage:
-    """Return the tokens of an answer; agents tell those of the cache beside the prompt's, or not."""
+    """Return the tokens of an answer; agents tell the cache's apart, or not."""
     read, written = spent.cached_read_tokens or 0, spent.cached_write_tokens or 0
     cache, thought = read + written, spent.thought_tokens or 0
     beside = spent.total_tokens - spent.input_tokens - spent.output_tokens
