@@ -185,7 +185,9 @@ def test_an_agent_goes_on_for_twenty_turns_in_every_protocol(protocol):
         if count == 20:
             yield "done"
             return
-        written = counting.protocol().write_calls([("add", json.dumps({"a": count, "b": 1}))])
+        written = counting.spoken_protocol().write_calls(
+            [("add", json.dumps({"a": count, "b": 1}))]
+        )
         yield from written
 
     agent = create_agent(counting, TOOLS)
@@ -197,7 +199,8 @@ def test_an_agent_goes_on_for_twenty_turns_in_every_protocol(protocol):
     # What the LLM is shown of its earlier calls and their results is what it wrote and got.
     told = [each.text for each in turns[-1]]
     written = [
-        counting.protocol().write_calls([("add", json.dumps({"a": n, "b": 1}))]) for n in range(20)
+        counting.spoken_protocol().write_calls([("add", json.dumps({"a": n, "b": 1}))])
+        for n in range(20)
     ]
     assert [each.text for each in turns[-1] if each.type == "ai"] == written
     assert "20" in told[-1]

@@ -80,6 +80,7 @@ ONE_LIBRARY = {
     "run/serve/server.py": {"uvicorn"},
     "run/serve/sockets.py": {"starlette"},
     "langchain/validation.py": {"jsonschema"},
+    "wrap/acp/session.py": {"acp"},
     "wrap/described.py": {"jmespath"},
     "wrap/endpoint/exchange.py": {"tenacity"},
     "wrap/endpoint/fast.py": {"aiohttp", "yarl"},
@@ -150,7 +151,7 @@ def targets(path):
 
 
 @pytest.mark.parametrize(
-    "package", ["checks", "testing", "wires", "wrap/endpoint", "wrap/recording"]
+    "package", ["checks", "testing", "wires", "wrap/acp", "wrap/endpoint", "wrap/recording"]
 )
 def test_modules_import_no_one_that_imports_them(package):
     names = {

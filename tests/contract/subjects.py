@@ -261,6 +261,20 @@ def command_fields() -> dict[str, Any]:
     }
 
 
+def agent_fields() -> dict[str, Any]:
+    *python, code = command_fields()["command"][: -len(ANSWER)]
+    return {
+        "command": [*python, code.replace("import program", "import agent"), *ANSWER],
+        "protocol": "acp",
+        "model_name": "agent",
+        **COUNTED,
+    }
+
+
+def agent(**fields: Any) -> ChatModel:
+    return ChatCommand(**{**agent_fields(), **fields})
+
+
 def command(**fields: Any) -> ChatModel:
     return ChatCommand(**{**command_fields(), **fields})
 
@@ -279,6 +293,7 @@ SUBJECTS = [
         "echo", functools.partial(CustomChatModelAdvanced, n=9, model_name="echo"), "What is t"
     ),
     Subject("command", command),
+    Subject("agent", agent),
     *(Subject(wire, functools.partial(endpoint, wire)) for wire in WIRES),
     Subject("gguf", gguf, "The capital of France is Paris."),
 ]

@@ -23,6 +23,7 @@ from contract.subjects import (
     WIRES,
     AsyncSubclass,
     Subclass,
+    agent_fields,
     async_generator,
     command_fields,
     coroutine,
@@ -44,6 +45,7 @@ SOURCES = {
     "Echo": (CustomChatModelAdvanced, {"n": 9, "model_name": "echo"}),
     "GGUF": (ChatGGUF, {**ENGINE, "repeat_penalty": 1.0}),
     "Command": (ChatCommand, command_fields),
+    "Agent": (ChatCommand, agent_fields),
     **{
         wire.title().replace("_", ""): (ChatEndpoint, functools.partial(endpoint_fields, wire))
         for wire in WIRES

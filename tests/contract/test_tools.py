@@ -706,11 +706,11 @@ GEMMAS = (
 
 
 def test_T15_gguf_speaks_of_tools_as_its_template_does(smollm2):
-    assert smollm2.protocol() is HERMES
+    assert smollm2.spoken_protocol() is HERMES
     gemma = smollm2.model_copy(update={"chat_template": GEMMAS}).bind_tools([look, clock])
     assert "```tool_code" in gemma.explain("Hi")["prompt"]
     # A grammar can describe JSON only.
     assert "<tool_call>" in gemma.explain("Hi", tool_choice="look")["prompt"]
     assert calls(gemma.invoke(WEATHER, tool_choice="clock")) == [CLOCK]
     other = smollm2.model_copy(update={"chat_template": GEMMAS, "tool_protocol": "hermes"})
-    assert other.protocol() is HERMES
+    assert other.spoken_protocol() is HERMES

@@ -340,7 +340,7 @@ def test_cache_keys_follow_tools_and_formats():
 
 def test_declared_functions_are_serialized_and_copied():
     loaded = load(dumpd(declares), allowed_objects=[ChatFunction], valid_namespaces=["chatwright"])
-    assert loaded.protocol() == HERMES
+    assert loaded.spoken_protocol() == HERMES
     assert loaded.inputs == {"image", "audio"}
     assert loaded.roles == RolePolicy(merge=True)
     structured = pickle.loads(pickle.dumps(declares.with_structured_output(Number)))

@@ -158,7 +158,7 @@ class Abilities(Settings):
         if messages is not request.messages:
             request = replace(request, messages=messages)
         bare = Plan(request, self.reasoning_tags, self.include_stop, self.tool_retries)
-        return plan(bare, can, self.protocol(), self.roles or can.roles)
+        return plan(bare, can, self.spoken_protocol(), self.roles or can.roles)
 
     def normalized(
         self, messages: Sequence[BaseMessage], can: Capabilities

@@ -179,7 +179,7 @@ class Settings(BaseChatModel):
         """
         return as_stops(self.stop if stop is None else stop)
 
-    def protocol(self) -> ToolProtocol:
+    def spoken_protocol(self) -> ToolProtocol:
         """Return the tool protocol that `tool_protocol` names."""
         named = self.tool_protocol
         if named == "auto":

@@ -2,6 +2,7 @@
 
 import importlib
 import importlib.util
+import shlex
 from typing import Any, Literal, overload
 
 from langchain_core.language_models import BaseChatModel
@@ -10,6 +11,7 @@ from langchain_core.runnables import Runnable
 from chatwright.core.plugins import MODELS, Plugin, plugins, registered, tried
 from chatwright.errors import LoadError
 from chatwright.langchain.model import ChatModel
+from chatwright.wrap.command import ChatCommand
 from chatwright.wrap.endpoint.file import endpoint_file
 from chatwright.wrap.endpoint.model import ChatEndpoint
 from chatwright.wrap.function import chat_model
@@ -18,8 +20,8 @@ from chatwright.wrap.gguf import ChatGGUF, weights
 __all__ = ["attribute", "load"]
 
 FORMS = (
-    "smollm2, gguf:PATH, hf:OWNER/REPO/FILE.gguf, http://HOST/v1#MODEL, FILE.toml, or "
-    "MODULE:ATTRIBUTE"
+    "smollm2, gguf:PATH, hf:OWNER/REPO/FILE.gguf, http://HOST/v1#MODEL, FILE.toml, acp:COMMAND, "
+    "or MODULE:ATTRIBUTE"
 )
 
 
@@ -34,9 +36,10 @@ def load(model: str, /, *, raw: bool = False, **fields: Any) -> Any:
         model: `smollm2`; a name that an installed package has registered (its entry point in
             `chatwright.models`); `gguf:weights.gguf`, or just a path that ends in `.gguf`;
             `hf:owner/repo/file.gguf`; `http://host:8000/v1#model-name`, a server that speaks
-            OpenAI's wire; `acme.toml`, an endpoint file; or `package.module:attribute`, where the
-            attribute is a chat model of any make, a class of chat models, a function that takes
-            `messages`, a chain, or a compiled graph: whatever `chat_model` takes.
+            OpenAI's wire; `acme.toml`, an endpoint file; `acp:gemini --experimental-acp`, the
+            command of an agent, which no shell is asked to run; or `package.module:attribute`,
+            where the attribute is a chat model of any make, a class of chat models, a function that
+            takes `messages`, a chain, or a compiled graph: whatever `chat_model` takes.
         raw: Whether `package.module:attribute` gives the object itself, as it is.
         **fields: The model's fields, such as `temperature`; the attribute's own, where it is a
             class.
@@ -51,6 +54,8 @@ def load(model: str, /, *, raw: bool = False, **fields: Any) -> Any:
         MissingExtraError: An optional dependency is not installed.
         pydantic.ValidationError: A field that does not exist, or a value that it does not take.
     """
+    if model.startswith("acp:"):
+        return ChatCommand(_split(model), protocol="acp", **fields)
     if model in weights.NAMED or model.startswith("hf:") or model.endswith(".gguf"):
         return ChatGGUF(model_path=model.removeprefix("gguf:"), **fields)
     if model.startswith("gguf:"):
@@ -68,6 +73,23 @@ def load(model: str, /, *, raw: bool = False, **fields: Any) -> Any:
     if raw and not fields:
         return found
     return _made(model, found, fields, raw=raw)
+
+
+def _split(model: str) -> list[str]:
+    """Return the command in `acp:COMMAND`.
+
+    Raises:
+        LoadError: There is none, or a quote is open.
+    """
+    try:
+        command = shlex.split(model.removeprefix("acp:"))
+    except ValueError as error:
+        raise LoadError(f"{model!r} can't be split into a command's arguments: {error}") from None
+    if not command:
+        raise LoadError(
+            f"{model!r} names no command; acp:COMMAND is an agent's, with its arguments"
+        )
+    return command
 
 
 def attribute(model: str) -> Any:
@@ -104,7 +126,7 @@ def _registered(name: str) -> Any:
 
 
 def _is_other(model: str) -> bool:
-    starts = ("gguf:", "hf:", "http://", "https://")
+    starts = ("acp:", "gguf:", "hf:", "http://", "https://")
     return model.startswith(starts) or model.endswith((".gguf", ".toml"))
 
 
@@ -137,6 +159,7 @@ def available() -> list[tuple[str, str, str]]:
         ),
         ("http://HOST/v1#MODEL", "a server that speaks OpenAI's wire", "ready"),
         ("FILE.toml", "an endpoint file, as `chatwright probe` writes them", "ready"),
+        ("acp:COMMAND", "an agent: the Agent Client Protocol", _state("acp", "acp")),
         ("MODULE:ATTRIBUTE", "a chat model, a function, a chain or an agent", "ready"),
         *(
             (each.name, f"{each.target}, of {each.origin}", _works(each, broken))

@@ -52,7 +52,7 @@ class Program:
     ) -> None:
         """Prepare; nothing runs yet."""
         self._arguments = arguments
-        self._name = Path(arguments[0]).name
+        self.name = Path(arguments[0]).name
         self._environment = environment
         self._cwd = cwd
         self._grace = grace
@@ -88,17 +88,17 @@ class Program:
         except OSError as error:
             if error.errno == errno.E2BIG:
                 raise ContentError(
-                    f"{self._name}: the prompt is too long for an argument; without {{prompt}} in "
+                    f"{self.name}: the prompt is too long for an argument; without {{prompt}} in "
                     "the command it goes to stdin"
                 ) from error
             if self._cwd is not None and error.filename == self._cwd:
                 raise LoadError(
-                    f"{self._name} can't be run in cwd={self._cwd!r}: {error.strerror}"
+                    f"{self.name} can't be run in cwd={self._cwd!r}: {error.strerror}"
                 ) from error
             raise LoadError(f"{self._arguments[0]!r} can't be run: {error.strerror}") from error
         except ValueError as error:
             raise ContentError(
-                f"{self._name}: no argument, and no environment variable, can hold this (a NUL, or "
+                f"{self.name}: no argument, and no environment variable, can hold this (a NUL, or "
                 f"half a character): {error}"
             ) from error
         _groups.add(self._process.pid)
@@ -139,6 +139,17 @@ class Program:
         """Have the prompt written to its stdin; a program need not read it."""
         self._tasks.append(asyncio.ensure_future(self._say(prompt)))
 
+    async def write(self, data: bytes) -> None:
+        """Write to its stdin, which stays open.
+
+        Raises:
+            ConnectionError: It does not read it any more.
+        """
+        stdin = self._process.stdin
+        assert stdin is not None  # noqa: S101  it is a pipe
+        stdin.write(data)
+        await stdin.drain()
+
     async def _say(self, prompt: bytes) -> None:
         stdin = self._process.stdin
         assert stdin is not None  # noqa: S101  it is a pipe
@@ -178,6 +189,10 @@ class Program:
         assert stdout is not None  # noqa: S101  it is a pipe
         return await stdout.read(_READ_BYTES)
 
+    def said(self) -> str:
+        """Return the end of what it wrote to stderr, without secrets."""
+        return self._mask(self._stderr.decode("utf-8", "replace")).strip()[-STDERR_BYTES:]
+
     async def end(self) -> None:
         """Wait for its end.
 
@@ -188,13 +203,13 @@ class Program:
         if status == 0:
             return
         await asyncio.wait(self._tasks[:1], timeout=LINGER_SECONDS)
-        said = self._mask(self._stderr.decode("utf-8", "replace")).strip()[-STDERR_BYTES:]
+        said = self.said()
         ended = (
             f"ended with exit status {status}"
             if status > 0
             else f"was ended by {signal.Signals(-status).name}"
         )
-        error = EngineError(f"{self._name} {ended}: {said or 'it wrote nothing to stderr'}")
+        error = EngineError(f"{self.name} {ended}: {said or 'it wrote nothing to stderr'}")
         error.body = said
         raise error
 

@@ -1,0 +1,1 @@
+"""Programs that speak the Agent Client Protocol: agents such as Claude Code, Codex, Gemini CLI."""
