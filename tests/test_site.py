@@ -109,7 +109,7 @@ def test_every_public_name_is_documented(site):
 
 @NEEDED
 @pytest.mark.long
-def test_the_search_works_from_a_folder(site, browser):
+def test_the_search_works_from_a_folder(site, browser):  # noqa: F811
     page, asked = browser.new_page(), []
     page.on("request", lambda request: asked.append(request.url))
     page.goto((site / "index.html").as_uri())

@@ -20,6 +20,7 @@ from chatwright.checks import Fault as Whose
 from chatwright.checks import Verdict, check, rules
 from faults.corpus import CONTROLS, FAULTS
 from faults.hostile import HOSTILE
+from faults.refusals import HONEST
 
 TESTS = Path(__file__).parents[1]
 SECONDS = 120
@@ -65,7 +66,7 @@ def test_a_fault_is_caught_by_its_rule_and_by_no_other(fault):
 
 
 @pytest.mark.parametrize(
-    ("model", "rule"), HONEST, ids=lambda each: getattr(each, "__name__", each)
+    ("model", "rule"), HONEST, ids=lambda each: str(getattr(each, "__name__", each))
 )
 def test_what_is_said_is_no_fault(model, rule):
     (found,) = check(model, only=[rule], langchain_tests=False).findings

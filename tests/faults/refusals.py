@@ -8,16 +8,6 @@ from faults.controls import Full
 from faults.kit import Results, Streams, fault
 
 
-@fault("O1", also="O2 O3 O4 O5", verdict="WARN")
-class NoTypedDicts(Full):
-    """A TypedDict is refused by name."""
-
-    def with_structured_output(self, schema, **kwargs):
-        if hasattr(schema, "__total__"):
-            raise ValueError("a schema has to be a pydantic class or a JSON schema")
-        return super().with_structured_output(schema, **kwargs)
-
-
 @fault("O2", verdict="WARN")
 class UnknownMethodFallsOver(Full):
     """An unknown method raises, but not by its name."""
@@ -49,7 +39,7 @@ class OneStopAlone(Full):
 
 @fault("M1", verdict="WARN")
 class ReasoningBesideBlocks(Streams, Results):
-    """Reasoning is in `additional_kwargs`, and another provider is named, so that no block comes."""
+    """Reasoning is in `additional_kwargs`, where core makes no block of it."""
 
     def change(self, chunk, number):
         chunk.message.response_metadata["model_provider"] = "openai"

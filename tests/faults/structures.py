@@ -11,7 +11,7 @@ from faults.structured import asking, parsed, structured
 from faults.wire import Answer, chunk
 
 
-@fault("O1")
+@fault("O1", verdict="WARN")
 class NoTypedDictOutput(Full):
     """A TypedDict is no schema."""
 
