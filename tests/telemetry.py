@@ -1,7 +1,5 @@
 """Recording providers of OpenTelemetry's, with the real SDK."""
 
-import pytest
-from opentelemetry import metrics, trace
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.trace import TracerProvider
@@ -43,14 +41,3 @@ class Recorded:
         for each in points:
             sums[each.attributes["gen_ai.token.type"]] += each.sum
         return sums["input"], sums["output"]
-
-
-@pytest.fixture
-def recorded(monkeypatch):
-    made = Recorded()
-    monkeypatch.setattr(trace, "get_tracer_provider", lambda: made.tracers)
-    monkeypatch.setattr(metrics, "get_meter_provider", lambda: made.meters)
-    monkeypatch.delenv("OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT", raising=False)
-    yield made
-    made.tracers.shutdown()
-    made.meters.shutdown()

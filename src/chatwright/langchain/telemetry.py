@@ -219,7 +219,7 @@ class _Watch(Generic[T]):
         self._streams = not isinstance(renderer, MessageRenderer)
         self._shadow = MessageRenderer(v1=True) if is_captured(os.getenv(CAPTURE, "")) else None
         self._answer: Any = None
-        self._summary: Summary | None = None
+        self._is_over = False
         self._last = 0.0
         self._inside: list[tuple[int, int]] = []
 
@@ -261,11 +261,12 @@ class _Watch(Generic[T]):
         self._renderer.again()
 
     def last(self, summary: Summary) -> Sequence[T]:
-        """Render the end, and keep what is known of the answer."""
-        self._summary = summary
+        """Render the end; with that the call is over: not every reader asks for more after it."""
         if self._shadow:
             (self._answer,) = self._shadow.last(summary)
-        return self._renderer.last(summary)
+        rendered = self._renderer.last(summary)
+        self._end(summary=summary)
+        return rendered
 
     def _chunk(self) -> None:
         now = time.perf_counter()
@@ -282,13 +283,21 @@ class _Watch(Generic[T]):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: object
     ) -> None:
+        # Who stops reading has all he wants.
+        self._end(error=None if isinstance(error, GeneratorExit) else error)
+
+    def _end(self, *, summary: Summary | None = None, error: BaseException | None = None) -> None:
+        """End the span, once."""
+        if self._is_over:
+            return
+        self._is_over = True
         seconds = time.perf_counter() - self._start
         told = dict(self._labels)
-        if self._summary is not None:
-            self._ended(self._summary, told)
-        if kind is not None and kind is not GeneratorExit:  # who stops reading has all he wants
-            told["error.type"] = kind.__qualname__
-            self._failed(kind.__qualname__, str(error))
+        if summary is not None:
+            self._ended(summary, told)
+        if error is not None:
+            told["error.type"] = type(error).__qualname__
+            self._failed(type(error).__qualname__, str(error))
         self._made.duration.record(seconds, told, self._context)
         if self._shadow and self.span.is_recording():
             self._say()
