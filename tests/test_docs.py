@@ -11,6 +11,8 @@ from importlib import metadata
 from pathlib import Path
 
 import pytest
+from opentelemetry import trace
+from opentelemetry.util._once import Once
 
 import chatwright
 from chatwright import load
@@ -19,8 +21,8 @@ from chatwright.wrap.gguf.weights import find
 ROOT = Path(__file__).parents[1]
 PAGES = [
     *("README.md", "docs/check.md", "docs/custom-chat-model.md", "docs/endpoints.md"),
-    *("docs/batch.md", "docs/models-of-models.md", "docs/new.md", "docs/record.md"),
-    *("docs/serve.md", "docs/sources.md", "docs/tools.md"),
+    *("docs/batch.md", "docs/models-of-models.md", "docs/new.md", "docs/observe.md"),
+    *("docs/record.md", "docs/serve.md", "docs/sources.md", "docs/tools.md"),
 ]
 LINKED = [
     *("docs/derived.md", "docs/scale.md", "ARCHITECTURE.md", "CHANGELOG.md", "CONTRIBUTING.md"),
@@ -36,6 +38,14 @@ def blocks(page):
     return re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(), re.DOTALL)
 
 
+@pytest.fixture
+def no_provider(monkeypatch):
+    """Take back OpenTelemetry's provider that a page sets: it is set once a process."""
+    monkeypatch.setattr(trace, "_TRACER_PROVIDER", None)
+    monkeypatch.setattr(trace, "_TRACER_PROVIDER_SET_ONCE", Once())
+
+
+@pytest.mark.usefixtures("no_provider")
 @pytest.mark.parametrize("page", PAGES)
 def test_python_examples_run(page, capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)

@@ -595,6 +595,14 @@ def test_the_sdk_can_be_switched_off(recorded, monkeypatch):
     assert disabled.spans == ()
 
 
+def test_an_api_that_is_too_old_spoils_no_call(recorded, monkeypatch, caplog):
+    meter = type(recorded.meters.get_meter("any"))
+    monkeypatch.setattr(meter, "create_histogram", lambda self, name, unit="", description="": None)
+    assert words.invoke("Hi").text == words.invoke("Hi").text
+    assert recorded.spans == ()
+    assert caplog.text.count("older than 1.30") == 1
+
+
 def test_without_an_sdk_a_call_is_not_watched():
     assert trace.get_tracer_provider().__class__.__name__ == "ProxyTracerProvider"
     assert telemetry.instruments() is None

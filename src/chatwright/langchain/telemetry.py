@@ -74,8 +74,9 @@ class Instruments:
         self.records = not (_is_apis(self.tracer) and _is_apis(meter))
 
         def histogram(name: str, unit: str, told: str, bounds: Sequence[float]) -> Any:
-            advised: Any = {"explicit_bucket_boundaries_advisory": bounds}
-            return meter.create_histogram(name, unit, told, **advised)
+            return meter.create_histogram(
+                name, unit, told, explicit_bucket_boundaries_advisory=bounds
+            )
 
         self.duration = histogram(
             "gen_ai.client.operation.duration", "s", "GenAI operation duration.", SECONDS
@@ -115,7 +116,7 @@ class Instruments:
         )
 
 
-_made: tuple[Any, Any, Instruments] | None = None
+_made: tuple[Any, Any, Instruments | None] | None = None
 
 
 def instruments() -> Instruments | None:
@@ -131,8 +132,17 @@ def instruments() -> Instruments | None:
     if _is_apis(tracers) and _is_apis(meters):
         return None
     if _made is None or _made[0] is not tracers or _made[1] is not meters:
-        _made = tracers, meters, Instruments(tracers, meters)
-    return None if not _made[2].records or context.get_value(SUPPRESSED) else _made[2]
+        _made = tracers, meters, _instruments_of(tracers, meters)
+    return None if context.get_value(SUPPRESSED) else _made[2]
+
+
+def _instruments_of(tracers: Any, meters: Any) -> Instruments | None:
+    try:
+        made = Instruments(tracers, meters)
+    except TypeError:
+        log.warning("opentelemetry-api is older than 1.30: it is told of no calls")
+        return None
+    return made if made.records else None
 
 
 def _is_apis(made: Any) -> bool:
