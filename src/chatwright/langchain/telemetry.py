@@ -54,6 +54,7 @@ _TOKEN_SECONDS = (0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75,
 _FIRST_TOKEN_SECONDS = (
     *(0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0),
 )
+_APIS = ("opentelemetry.trace", "opentelemetry.metrics")
 _INSTRUMENTATIONS = ("langchain_azure_ai", "langfuse", "openinference", "traceloop")
 """Packages whose callback handlers make spans of OpenTelemetry's."""
 
@@ -122,15 +123,13 @@ _made: tuple[Any, Any, Instruments | None] | None = None
 def instruments() -> Instruments | None:
     """Return what spans and metrics are made by; None where they would go nowhere."""
     global _made  # noqa: PLW0603  made anew for each pair of providers
-    if "opentelemetry" not in sys.modules:
+    spans, figures = map(sys.modules.get, _APIS)  # an import would take longer than all else
+    is_without_spans = spans is None or _is_apis(spans.get_tracer_provider())
+    if is_without_spans and (figures is None or _is_apis(figures.get_meter_provider())):
         return None
-    try:
-        from opentelemetry import context, metrics, trace  # noqa: PLC0415  only where it is there
-    except ImportError:  # another package of OpenTelemetry's, without the API
-        return None
+    from opentelemetry import context, metrics, trace  # noqa: PLC0415  it is there
+
     tracers, meters = trace.get_tracer_provider(), metrics.get_meter_provider()
-    if _is_apis(tracers) and _is_apis(meters):
-        return None
     if _made is None or _made[0] is not tracers or _made[1] is not meters:
         _made = tracers, meters, _instruments_of(tracers, meters)
     return None if context.get_value(SUPPRESSED) else _made[2]
@@ -147,7 +146,7 @@ def _instruments_of(tracers: Any, meters: Any) -> Instruments | None:
 
 def _is_apis(made: Any) -> bool:
     """Tell whether a provider, or what it makes, is the API's own, which does nothing."""
-    return type(made).__module__.startswith(("opentelemetry.metrics", "opentelemetry.trace"))
+    return type(made).__module__.startswith(_APIS)
 
 
 @functools.cache
