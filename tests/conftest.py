@@ -6,6 +6,7 @@ import inspect
 import re
 import signal
 
+import pytest
 from hypothesis import HealthCheck, settings
 
 # Neither how busy the machine is ...
@@ -32,3 +33,19 @@ def pytest_collection_modifyitems(items):
 def pytest_collection_finish():
     """Have the garbage collector leave alone what is there for good: ten thousand tests."""
     gc.freeze()
+
+
+@pytest.fixture
+def recorded(monkeypatch):
+    """Record the spans and metrics of OpenTelemetry's SDK, as if the application had set it up."""
+    from opentelemetry import metrics, trace
+
+    from telemetry import Recorded
+
+    made = Recorded()
+    monkeypatch.setattr(trace, "get_tracer_provider", lambda: made.tracers)
+    monkeypatch.setattr(metrics, "get_meter_provider", lambda: made.meters)
+    monkeypatch.delenv("OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT", raising=False)
+    yield made
+    made.tracers.shutdown()
+    made.meters.shutdown()

@@ -57,6 +57,7 @@ ONE_LIBRARY = {
     "checks/probes/graphs.py": {"langgraph"},
     "checks/run/langchain_tests.py": {"langchain_tests", "pytest"},
     "langchain/prices.py": {"genai_prices"},
+    "langchain/telemetry.py": {"opentelemetry"},
     "new/package.py": {"copier"},
     "run/batch/files.py": {"fsspec"},
     "run/batch/index.py": {"numpy"},
@@ -79,6 +80,7 @@ ONE_LIBRARY = {
     "run/serve/resume.py": {"starlette"},
     "run/serve/server.py": {"uvicorn"},
     "run/serve/sockets.py": {"starlette"},
+    "run/serve/tracing.py": {"opentelemetry", "starlette"},
     "langchain/validation.py": {"jsonschema"},
     "wrap/acp/session.py": {"acp"},
     "wrap/described.py": {"jmespath"},
@@ -95,7 +97,7 @@ ONE_LIBRARY = {
     "cli/chat.py": {"platformdirs", "readline"},
 }
 SHARED = {"chatwright", "filelock", "platformdirs", "pyarrow", "pytest", "ray", "readline", "rich"}
-SHARED |= {"starlette"}
+SHARED |= {"opentelemetry", "starlette"}
 """Libraries that several files import: ours, the command line's, pytest's, and frameworks."""
 
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from chatwright import chat_model
 from chatwright.checks.calls.modes import Recorder
 from chatwright.core import channel as channels
-from chatwright.core.bridge import Channel, Pump, aread, is_async, read
+from chatwright.core.bridge import Channel, Pump, Within, aread, is_async, read
 from chatwright.testing import Pause, ScriptedModel
 from waiting import PATIENCE, eventually, soon
 
@@ -477,3 +477,10 @@ def test_an_interrupted_wait_cancels_the_coroutine():
     with pytest.raises(KeyboardInterrupt):
         list(read(slow))
     assert soon(ended.is_set)
+
+
+def test_a_variable_that_is_set_twice_has_its_first_value_again_afterwards():
+    variable = contextvars.ContextVar("variable", default="mine")
+    with Within([(variable, "one"), (variable, "two")]):
+        assert variable.get() == "two"
+    assert variable.get() == "mine"

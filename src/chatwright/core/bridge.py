@@ -193,7 +193,7 @@ class Within:
     def __exit__(self, *raised: object) -> None:
         """Set them back."""
         tokens, self._tokens = self._tokens, []
-        for token in tokens:
+        for token in reversed(tokens):  # a variable that is there twice gets its first value back
             _set_back(token)
 
 

@@ -33,6 +33,7 @@ from chatwright.langchain.render import (
 from chatwright.langchain.request import Request
 from chatwright.langchain.run import RUN, Inside, Run
 from chatwright.langchain.settings import CONFIGURED, PROVIDER
+from chatwright.langchain.telemetry import watched
 from chatwright.langchain.unheard import UnheardStream, has_detours, identified, unheard
 from chatwright.langchain.usage import usage_of
 
@@ -332,7 +333,7 @@ class ChatModel(Abilities):
         config = run.within()
         streamed = not isinstance(renderer, MessageRenderer)
         model, request = self._asked(messages, stop, kwargs, config, streamed=streamed)
-        return Call(model, request, renderer, run, run.scope(config))
+        return watched(model, request, renderer, run, run.scope(config))
 
     @property
     def queue_size(self) -> int:

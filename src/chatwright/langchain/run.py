@@ -51,7 +51,7 @@ class Run:
         hands_config_on: Whether the source gives its config to whatever it calls.
     """
 
-    __slots__ = ("_counts", "_hands_config_on", "_manager", "config", "inside")
+    __slots__ = ("_counts", "_hands_config_on", "_manager", "config", "heard", "inside")
 
     def __init__(
         self, config: RunnableConfig | None, *, counts: bool = True, hands_config_on: bool = False
@@ -61,6 +61,7 @@ class Run:
         self._counts = counts
         self.config = ensure_config(config)
         self._manager: CallbackManager | None = None
+        self.heard: Sequence[BaseCallbackHandler] = ()  # who listens to the run itself
         self.inside = Inside()
 
     def streamed(self) -> RunnableConfig:
@@ -95,6 +96,7 @@ class Run:
 
     def _child(self, manager: Any, run_id: uuid.UUID, tags: Sequence[str] = ()) -> CallbackManager:
         """Return the manager of the runs inside of a run."""
+        self.heard = manager.handlers
         handlers = [*_heard(manager.inheritable_handlers)]
         if self._counts:
             handlers.append(self.inside)

@@ -30,6 +30,7 @@ from chatwright.run.serve.page import page
 from chatwright.run.serve.responses import RESPONSES_PATHS, responses
 from chatwright.run.serve.resume import Resuming
 from chatwright.run.serve.served import Served
+from chatwright.run.serve.tracing import Tracing
 from chatwright.wires import WIRES
 from chatwright.wires.prompt import Prompt
 from chatwright.wires.wire import Server
@@ -279,7 +280,7 @@ def app(
     resuming = [Middleware(Resuming, shared.limits)] if shared.limits.resume_seconds else []
     made = Starlette(
         routes=_routes(shared),
-        middleware=[*([cors] if origins else []), guard, *resuming],
+        middleware=[Middleware(Tracing), *([cors] if origins else []), guard, *resuming],
         exception_handlers={404: unknown, 405: unknown},
     )
     made.state.keys = shared.keys

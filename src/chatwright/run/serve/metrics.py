@@ -1,4 +1,7 @@
-"""What a server measures, for Prometheus: by the names of OpenTelemetry's GenAI conventions.
+"""What a server measures, by the names of OpenTelemetry's GenAI conventions: in one place, for two.
+
+Prometheus has all of it at `/metrics`; OpenTelemetry has the times, where the application has set
+up its SDK. Tokens it has from the models' own calls (`langchain/telemetry.py`).
 
 https://opentelemetry.io/docs/specs/semconv/gen-ai/gen-ai-metrics/
 """
@@ -7,6 +10,8 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+from chatwright.langchain.telemetry import instruments
 
 if TYPE_CHECKING:
     from chatwright.deltas import Usage
@@ -94,12 +99,12 @@ class Timing:
             return
         self._ended = True
         metrics, by = self._metrics, self._by
+        seconds, first, gap = self._seconds()
         metrics.requests.labels(*by, outcome).inc()
-        metrics.duration.labels(*by).observe(time.monotonic() - self._start)
-        if self._first:
-            metrics.first_token.labels(*by).observe(self._first - self._start)
-        if self._pieces > 1:
-            gap = (self._last - self._first) / (self._pieces - 1)
+        metrics.duration.labels(*by).observe(seconds)
+        if first is not None:
+            metrics.first_token.labels(*by).observe(first)
+        if gap is not None:
             metrics.gap.labels(*by).observe(gap)
         if self.usage:
             for kind, count in (
@@ -108,3 +113,31 @@ class Timing:
             ):
                 if count is not None:
                     metrics.tokens.labels(*by, kind).observe(count)
+        self._tell_opentelemetry(outcome, seconds, first, gap)
+
+    def _seconds(self) -> tuple[float, float | None, float | None]:
+        """Return how long it took: all of it, to the first token, and from token to token."""
+        first = self._first - self._start if self._first else None
+        several = self._pieces > 1
+        gap = (self._last - self._first) / (self._pieces - 1) if several else None
+        return time.monotonic() - self._start, first, gap
+
+    def _tell_opentelemetry(
+        self, outcome: str, seconds: float, first: float | None, gap: float | None
+    ) -> None:
+        if (made := instruments()) is None:
+            return
+        operation, model = self._by
+        by: dict[str, str] = {
+            "gen_ai.operation.name": operation,
+            "gen_ai.provider.name": "chatwright",
+            "gen_ai.request.model": model,
+        }
+        if outcome != "ok":
+            made.served.record(seconds, {**by, "error.type": outcome})
+            return
+        made.served.record(seconds, by)
+        if first is not None:
+            made.first_token.record(first, by)
+        if gap is not None:
+            made.per_token.record(gap, by)
