@@ -611,3 +611,15 @@ def test_a_source_that_scripts_replace_is_not_passed_over_in_silence():
     assert (told.verdict, "--live tries it as well" in told.got) == (Verdict.SKIP, True)
     report = check(returns, only=["B1"])
     assert [each.rule for each in report.findings] == ["B1"]
+
+
+class PlainKey(Grows):
+    """Its key is a plain str."""
+
+    acme_api_key: str = ""
+
+
+def test_a_plain_key_of_a_model_as_it_is_is_looked_for():
+    (found,) = check(PlainKey(acme_api_key="sk-0123456789"), only=["K1"]).findings
+    assert (found.verdict, found.got[:21]) == (Verdict.FAIL, "its key is in repr, s")
+    assert "sk-0123456789" not in repr(found)
