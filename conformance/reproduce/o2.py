@@ -1,4 +1,4 @@
-"""`method="json_schema"`, or `strict=True`, is taken and not sent, or what is raised names neither."""
+"""`method="json_schema"`, or `strict=True`, is taken and not sent, or raises without its name."""
 
 import inspect
 import sys
