@@ -78,9 +78,12 @@ LINKS: Mapping[tuple[str, str], Sequence[str]] = {
     ("O3", "langchain-litellm"): (f"{_LANGCHAIN}#30249",),
     ("T2", "langchain-anthropic"): ("langchain-ai/langchainjs#8928",),
     ("A5", "langchain-ollama"): ("strands-agents/harness-sdk#433",),
+    ("A5", "langchain-mistralai"): ("strands-agents/harness-sdk#434",),
     ("A5", "langchain-fireworks"): (f"{_LANGCHAIN}#37172",),
     ("E4", "langchain-anyllm"): ("mozilla-ai/any-llm#1319",),
     ("E4", ""): ("openai/openai-python#969",),
+    ("T8", "langchain-litellm"): ("langchain-ai/langchain-litellm#260",),
+    ("E6", "langchain-openrouter"): (f"{_LANGCHAIN}#40379",),
     ("E6", "langchain-litellm"): ("BerriAI/litellm#850", "langchain-ai/langchain-litellm#252"),
 }
 """Issues and pull requests that tell of the same, or of alike, by rule and package (any, if empty).
