@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-__all__ = ["CAUSES", "CORE", "LINKS", "NOTES", "UNTRIED"]
+__all__ = ["CAUSES", "CORE", "LINKS", "NOTES", "SAME", "UNTRIED"]
 
 CORE: Sequence[tuple[str, str, str]] = (
     (
@@ -33,7 +33,6 @@ CORE: Sequence[tuple[str, str, str]] = (
 )
 """What is core's own doing: a rule, what its finding holds, and what core does."""
 CAUSES: Sequence[tuple[str, Sequence[str], str]] = (
-    ("", ("E4", "P6"), ""),
     (
         "ChatOllama",
         ("S11", "C3"),
@@ -51,7 +50,9 @@ CAUSES: Sequence[tuple[str, Sequence[str], str]] = (
     ),
     ("ChatAmazonNova", ("S7", "U5"), "Each chunk has the model's name, and their sum joins them."),
 )
-"""Rules that one cause is behind: the class (any, if empty), the rules, and the cause."""
+"""Rules that one cause is behind: the class, the rules, and the cause."""
+SAME: Mapping[str, str] = {"P6": "E4"}
+"""Rules that fail with `chat_model` around a model because another rule fails without it."""
 NOTES: Mapping[tuple[str, str], str] = {
     ("K1", ""): "`repr` is what people print and log; core hands it to callbacks where a model is "
     "not serializable.",

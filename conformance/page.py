@@ -100,23 +100,32 @@ def _cores(results: Sequence[Result]) -> str:
 
 def _openais(results: Sequence[Result]) -> str:
     """Tell what classes inherit of langchain-openai, each once."""
-    seen: dict[tuple[str, str], list[tuple[Fault, str]]] = {}
+    seen: dict[tuple[str | None, str], list[tuple[Fault, str]]] = {}
     for each in results:
         for fault in each.inherited:
             first = fault.failures[0]
-            seen.setdefault((first.base, first.evidence), []).append((fault, each.package.name))
-    lines = []
-    for (base, _), found in seen.items():
-        whose = ", ".join(name for _, name in found)
-        longest = max((fault for fault, _ in found), key=lambda each: len(each.rules))
-        lines += _bullet(longest, _OPENAI, _OPENAI)
-        by = "`ChatOpenAI(use_responses_api=True)`" if base == RESPONSES else "`ChatOpenAI`"
-        lines.append(f"  - the same by {by}; inherited by {whose}")
+            seen.setdefault((first.script, first.evidence), []).append((fault, each.package.name))
+    lines: list[str] = []
+    for found in seen.values():
+        lines += _bullet(max((each for each, _ in found), key=_size), _OPENAI, _OPENAI)
+        bases = sorted({fault.failures[0].base for fault, _ in found})
+        by = " and ".join(
+            "`ChatOpenAI(use_responses_api=True)`" if each == RESPONSES else f"`{each}`"
+            for each in bases
+        )
+        lines.append(
+            f"  - shown by {by} as well; inherited by {', '.join(each for _, each in found)}"
+        )
     head = (
         "What classes do because they inherit `BaseChatOpenAI`: the same script shows the same of "
-        "`ChatOpenAI`. Whether their own APIs send or take what it is about is not known here."
+        "`ChatOpenAI`, where it counts if that does it by default. Whether their own APIs send or "
+        "take what it is about is not known here."
     )
     return "\n\n".join([f"## {_OPENAI}", head, "\n".join(lines) or "Nothing."])
+
+
+def _size(fault: Fault) -> int:
+    return len(fault.rules)
 
 
 def _ours(results: Sequence[Result]) -> str:
@@ -134,10 +143,13 @@ def _section(result: Result, versions: Mapping[str, str]) -> str:
     name, package = result.package.name, result.package.distribution
     lines = [f"## {name}", f"{package} {versions[package]}, checked {result.date}"]
     told = [line for each in result.own for line in _bullet(each, package, name)]
-    lines.append("\n".join(told) or "Nothing fails.")
-    if result.hidden:
-        told = f"{result.hidden} findings are" if result.hidden > 1 else "1 finding is"
-        lines.append(f"{told} not shown: no script reproduces them yet.")
+    lines.append("\n".join(told) or "Nothing of its own fails.")
+    if result.inherited:
+        lines.append(f"Inherited of langchain-openai: {', '.join(map(_ids, result.inherited))}.")
+    if result.hidden == 1:
+        lines.append("1 finding is not shown: no script reproduces it yet.")
+    elif result.hidden:
+        lines.append(f"{result.hidden} findings are not shown: no script reproduces them yet.")
     if result.repaired:
         lines.append(f"`chat_model` repairs {', '.join(map(_ids, result.repaired))}.")
     warned = list(_warnings(result))

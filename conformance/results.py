@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from conformance.known import CAUSES, CORE
+from conformance.known import CAUSES, CORE, SAME
 from conformance.models import Package
 
 __all__ = ["Failure", "Fault", "Finding", "Result", "core", "masked"]
@@ -23,6 +23,8 @@ _MASKS: Sequence[tuple[str, str]] = (
     (r"\bat 0x[0-9a-f]+", ""),
     (r"\b\d+(?:\.\d+)? ms\b", "some ms"),
     (r" For further information visit \S+", ""),
+    (r"\b\d{10}(?:\.\d+)?\b", "…"),
+    (r"\bresp_\d+\b", "resp_…"),
     ("telepathy", "no_such_method"),
 )
 """What differs between runs and machines, and what stands for it."""
@@ -112,7 +114,7 @@ class Result:
         failing = {each["rule"] for each in self.findings if each["verdict"] == "FAIL"}
         failing |= {rule for rule in failing for rule in self._alike(rule)}
         found = [each for each in self.wrapped if each["verdict"] == "FAIL" and not core(each)]
-        return [each for each in found if each["rule"] not in failing]
+        return [each for each in found if not {each["rule"], SAME.get(each["rule"])} & failing]
 
     @property
     def repaired(self) -> Sequence[Fault]:
@@ -151,7 +153,7 @@ class Result:
         return next((why for _, _, why in self._causes(rule)), "")
 
     def _causes(self, rule: str) -> Iterable[tuple[str, Sequence[str], str]]:
-        return (each for each in CAUSES if each[0] in ("", self.package.name) and rule in each[1])
+        return (each for each in CAUSES if each[0] == self.package.name and rule in each[1])
 
 
 def core(finding: Finding) -> str:
