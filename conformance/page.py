@@ -175,10 +175,11 @@ def _warnings(result: Result) -> Iterable[str]:
 
 def _bullet(fault: Fault, package: str, name: str) -> Iterable[str]:
     """Yield the lines about a fault: what it is, the script's line, and what is known of it."""
-    first = fault.failures[0]
-    yield f"- **{', '.join(fault.rules) or 'langchain-tests'}** {_words(first.script)}"
-    link = f"[{first.script}.py](../conformance/reproduce/{first.script}.py)"
-    yield f"  - {link}: {_code(first.evidence)}"
+    words = _words(fault.failures[0].script)
+    yield f"- **{', '.join(fault.rules) or 'langchain-tests'}** {words}"
+    shown = dict.fromkeys((each.script, each.evidence) for each in fault.failures)
+    for script, evidence in shown:
+        yield f"  - [{script}.py](../conformance/reproduce/{script}.py): {_code(evidence)}"
     if fault.why:
         yield f"  - the cause: {fault.why}"
     if fault.tests and fault.rules:
@@ -191,7 +192,7 @@ def _bullet(fault: Fault, package: str, name: str) -> Iterable[str]:
 
 
 @cache
-def _words(script: str) -> str:
+def _words(script: str | None) -> str:
     """Return the first line of a script's docstring, which says what it shows."""
     path = Path(__file__).parent / "reproduce" / f"{script}.py"
     text = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
