@@ -56,8 +56,6 @@ SAME: Mapping[str, str] = {"P6": "E4"}
 NOTES: Mapping[tuple[str, str], str] = {
     ("K1", ""): "`repr` is what people print and log; core hands it to callbacks where a model is "
     "not serializable.",
-    ("R8", ""): "tiktoken downloads its vocabulary at first use, and keeps it. The check's cache "
-    "is empty.",
     ("E6", "ChatOpenRouter"): 'Its docs say of `max_retries`: "Set to `0` to disable." With '
     "the default, 2, retries end after some 300 s.",
     ("T8", ""): "Core's `AIMessage` has its share: it parses `additional_kwargs['tool_calls']`.",

@@ -26,6 +26,7 @@ right = {
     "any": ("any", "required", {"type": "any"}),
     "clock": (
         {"type": "function", "function": {"name": "clock"}},
+        {"type": "function", "name": "clock"},
         {"type": "tool", "name": "clock"},
     ),
 }
