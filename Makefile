@@ -63,9 +63,10 @@ docs: $(VENV)/.test
 	$(BIN)/python tools/generate_docs.py
 	$(BIN)/zensical build --strict
 
-# The picture of the page: needs Chromium.
+# The pictures of the page, which needs Chromium, and of a terminal.
 screenshot: $(VENV)/.test
 	$(BIN)/python tools/screenshot.py "$(PROMPT)"
+	$(BIN)/python tools/terminal_pictures.py
 
 clean:
 	rm -rf $(VENV) $(VENV)-conformance $(OLDEST) $(LITELLM) $(CLIENTS) build dist

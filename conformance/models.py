@@ -2,34 +2,23 @@
 
 import functools
 import inspect
-import itertools
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any
 
-from langchain_core.language_models import BaseChatModel, fake_chat_models
-from langchain_core.messages import AIMessage
+from langchain_core.language_models import BaseChatModel
 
 from chatwright import ChatRunnable, chat_model
 from chatwright.checks.targets.constructor import NAMES, maker
 from chatwright.testing import Received, Refuse, Upstream
 
-__all__ = ["FAKES", "KEY", "PACKAGES", "Package", "model", "wrapped"]
+__all__ = ["KEY", "PACKAGES", "RESPONSES", "Package", "model", "wrapped"]
 
 KEY = "sk-conformance"
-_SAID = "red, green, blue"
-_CALLS = 500
-
-FAKES: Mapping[str, BaseChatModel] = {
-    "FakeListChatModel": fake_chat_models.FakeListChatModel(responses=[_SAID] * _CALLS),
-    "GenericFakeChatModel": fake_chat_models.GenericFakeChatModel(messages=itertools.repeat(_SAID)),
-    "FakeMessagesListChatModel": fake_chat_models.FakeMessagesListChatModel(
-        responses=[AIMessage(_SAID) for _ in range(_CALLS)]
-    ),
-}
-"""What langchain-core has for tests: they speak to no server."""
+RESPONSES = "ChatOpenAI-responses"
+"""What scripts call ChatOpenAI with `use_responses_api=True`."""
 
 
 @dataclass(frozen=True)
@@ -53,15 +42,6 @@ class Package:
     path: str = "/v1"
     key: str = "api_key"
     given: Mapping[str, Any] = field(default_factory=dict)
-
-    @property
-    def fake(self) -> bool:
-        """Whether it speaks to no server."""
-        return self.name in FAKES
-
-
-def _core(name: str) -> Package:
-    return Package(name, "langchain_core.language_models.fake_chat_models", "langchain-core")
 
 
 PACKAGES: Mapping[str, Package] = {
@@ -111,7 +91,11 @@ PACKAGES: Mapping[str, Package] = {
         Package("ChatBaseten", "langchain_baseten", "langchain-baseten"),
         Package("ChatSiliconFlow", "langchain_siliconflow", "langchain-siliconflow"),
         Package("ChatLlama", "langchain_llama_cpp", "langchain-llama-cpp", key=""),
-        *map(_core, FAKES),
+    )
+}
+_BASES: Mapping[str, Package] = {
+    RESPONSES: Package(
+        "ChatOpenAI", "langchain_openai", "langchain-openai", given={"use_responses_api": True}
     )
 }
 INSIDE = frozenset(
@@ -121,25 +105,21 @@ INSIDE = frozenset(
 """What is the inner model's, where it is wrapped: its server, and what is sent to it."""
 
 
-def model(name: str, upstream: Upstream | None = None, *, user: str = "", **fields: Any) -> Any:
+def model(name: str, upstream: Upstream | None = None, **fields: Any) -> Any:
     """Return a model that speaks to a server.
 
     Args:
-        name: One of `PACKAGES`.
-        upstream: The server; None for a fake, or where nothing is asked.
-        user: What stands before the server's name in the address: `ada:secret@`.
+        name: One of `PACKAGES`, or `RESPONSES`.
+        upstream: The server; None where nothing is asked.
         **fields: Further arguments of the constructor.
     """
-    package = PACKAGES[name]
-    if package.fake:
-        return FAKES[name]
+    package = {**PACKAGES, **_BASES}[name]
     url = upstream.url if upstream else "http://127.0.0.1:9"
     if upstream:
         upstream.script = functools.partial(_answered, upstream.script)
     usual = {"model": "checked-model", **({package.key: KEY} if package.key else {})}
-    address = url.replace("://", f"://{user}", 1) + package.path
-    given = {**usual, package.address: address, **package.given, **fields}
-    return getattr(import_module(package.module), name)(**given)
+    given = {**usual, package.address: url + package.path, **package.given, **fields}
+    return getattr(import_module(package.module), package.name)(**given)
 
 
 def _answered(script: Any, received: Received) -> Any:

@@ -1,207 +1,82 @@
 """The page that tells what was found."""
 
-import re
+import ast
 from collections.abc import Iterable, Mapping, Sequence
-from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
-from typing import Any
 
-from conformance.models import Package
+from conformance.known import CORE, LINKS, NOTES, UNTRIED
+from conformance.models import RESPONSES
+from conformance.results import Fault, Finding, Result, core, masked
 
-__all__ = ["Failure", "Result", "masked", "page"]
+__all__ = ["page"]
 
-SHOWN = 220
-_MASKS: Sequence[tuple[str, str]] = (
-    (re.escape(str(Path(__file__).parents[1])) + r"/?", ""),
-    (r"/\S+/site-packages/", ""),
-    (r"127\.0\.0\.1:\d+(?:/m\d+)?", "127.0.0.1"),
-    (r"\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b", "…"),
-    (r"\b[0-9a-f]{32}\b", "…"),
-    (r"\bat 0x[0-9a-f]+", ""),
-    (r"\b\d+(?:\.\d+)? ms\b", "some ms"),
-    (r" For further information visit \S+", ""),
-)
-"""What differs between runs and machines, and what stands for it."""
+_SHOWN = 400
+"""How many characters of a finding's own words are shown."""
+_OPENAI = "langchain-openai"
+_HEAD = """\
+# Published packages
 
-CORE: Sequence[tuple[str, str, str]] = (
-    (
-        "R6",
-        "model_copy",
-        "A used model's copy has its cache key: `_serialized` is a cached property, and kept.",
-    ),
-    (
-        "T6",
-        "for AIMessage tool_calls",
-        "`parse_tool_call` lets a list pass as arguments, and `AIMessage` then raises.",
-    ),
-    (
-        "T7",
-        "core's sum",
-        "The sum of chunks is parsed by `parse_partial_json`, which completes what was cut.",
-    ),
-    ("T11", ", v1", "Under `output_version='v1'` the text gets the index 0, as the first call."),
-    ("M2", ", v1", "Likewise for text and reasoning."),
-    ("C9", ", v1", "Likewise in what `on_llm_end` gets."),
-    (
-        "R5",
-        "chunks, not",
-        "A configured model is made of all fields: `streaming=False` counts as the user's wish.",
-    ),
-    ("R8", "core's own", "Tokens are counted by GPT-2's tokenizer, which is downloaded."),
-    ("E4", "as core does", "The run of an `ainvoke` that is cancelled is left open."),
-)
-"""What is core's own doing: a rule, what its finding holds, and what core does."""
-NOTES: Mapping[str, str] = {
-    "K1": "`repr` is what people print and log; core hands it to callbacks where a model is not "
-    "serializable.",
-    "R8": "tiktoken downloads its vocabulary at first use, and keeps it. The check's cache is "
-    "empty.",
-}
-"""What needs a word, by rule."""
-UNTRIED: Mapping[str, str] = {
-    "langchain-google-genai, langchain-aws, langchain-cohere, langchain-cloudflare": "they speak "
-    "wires of their own, which the fake upstream does not",
-    "langchain-gigachat": "likewise: calls are `function_call`s there, one an answer, at a path "
-    "that looks like OpenAI's",
-    "langchain-perplexity": "its constructor takes no address",
-    "langchain-ibm": "it logs in first, and by https only",
-    "langchain-crusoe": "its `base_url` is ignored, and `crusoe_api_base` takes its place",
-    "langchain-writer, langchain-runpod, langchain-aimlapi, langchain-deepinfra, "
-    "langchain-netmind": "they want langchain-core 0.3",
-    "langchain-localai": "it has no chat model",
-    "ChatHuggingFace": "its constructor wants another model, and no address",
-}
-"""What was looked at and could not be tried, and why."""
+Made by `make conformance`, {when}: what [`chatwright check`](check.md) finds in packages as they
+are published, pinned in `conformance/packages.txt`, and how the same models do with `chat_model(…)`
+around them. Checked by {versions}.
 
+Each FAIL has a script that shows it without check: a model of LangChain's, and a server on
+loopback, which is Chatwright's `Upstream`: `python -m conformance.reproduce.e4 ChatGroq`. The
+bullets say what the script shows. A FAIL that no script shows is counted nowhere, and not told.
 
-@dataclass(frozen=True)
-class Failure:
-    """A FAIL, and what its script says."""
+- The server is a fake that accepts all: what a real one would refuse is not seen.
+- A FAIL is the rule's view, and some faults are rare. What each rule asks for, why, and by which
+  source is in [the rules](reference/rules.md). FAILs of one cause are one.
+- What langchain-core does is told once, under [langchain-core](#langchain-core); what a class
+  inherits of langchain-openai, under [langchain-openai](#langchain-openai); neither counts here.
+- Links lead to what others have reported of the same, or of alike. None of it was reported by us
+  yet.
 
-    finding: Mapping[str, Any]
-    script: str | None
-    reproduced: bool
-    evidence: str
+*Passed*, *warned* and *skipped* are numbers of rules and of tests of langchain-tests. A warning is
+what irritates, or a refusal that names what it refuses; skipped is what could not be tried, for the
+most part because the class does not have it. What is left is told under langchain-core or
+langchain-openai, or no script shows it.
 
-
-@dataclass(frozen=True)
-class Result:
-    """What was found of one package: as it is published, and with `chat_model` around it."""
-
-    package: Package
-    findings: Sequence[Mapping[str, Any]]
-    failures: Sequence[Failure]
-    wrapped: Sequence[Mapping[str, Any]]
-    of_openai: bool
-
-
-def masked(text: str) -> str:
-    """Return a text without what differs between runs and machines, in one line, and short."""
-    text = " ".join(text.split())
-    for pattern, instead in _MASKS:
-        text = re.sub(pattern, instead, text)
-    return text if len(text) <= SHOWN else f"{text[:SHOWN]}…"
+*Passed, wrapped* is how many pass of those that could be tried with `chat_model` around the model;
+*repaired* is which of its faults are gone then. langchain-tests is left out there, as it takes the
+run of the model inside for a second one. What fails only then is [ours to fix](#ours-to-fix).
+`make conformance NAMES=ChatGroq` checks one model anew."""
 
 
 def page(results: Sequence[Result], versions: Mapping[str, str]) -> str:
     """Return the page."""
     told = {name: versions[name] for name in ("chatwright", "langchain-core", "langchain-tests")}
-    parts = [_HEAD.format(versions=", ".join(f"{name} {each}" for name, each in told.items()))]
-    parts += [_table(results, versions), _untried(), _cores(results)]
-    openai = {each["rule"] for each in _of("ChatOpenAI", results).findings if _fails(each)}
-    parts += [_section(each, versions, openai) for each in results]
+    days = sorted({each.date for each in results})
+    when = days[0] if len(days) == 1 else f"{days[0]} to {days[-1]}"
+    by = ", ".join(f"{name} {each}" for name, each in told.items())
+    parts = [_HEAD.format(when=when, versions=by), _table(results, versions), _untried()]
+    parts += [_cores(results), _openais(results), _ours(results)]
+    parts += [_section(each, versions) for each in results]
     return "\n\n".join(parts) + "\n"
 
 
-_HEAD = """\
-# Published packages
-
-Made by `make conformance`: what [`chatwright check`](check.md) finds in packages as they are
-published, on the fake upstream, and in the same models with `chat_model(…)` around them. They are
-pinned in `conformance/packages.txt`; checked by {versions}.
-
-Each FAIL has a script that shows it without check, in plain LangChain and a server on loopback:
-`python -m conformance.reproduce.e4 ChatGroq`. A FAIL that no script reproduces is marked *not
-reproduced*, and does not count. What is langchain-core's own doing is told once, under
-[langchain-core](#langchain-core), and counts nowhere; what a class inherits of langchain-openai is
-said to be so. A FAIL is the rule's view: some faults are rare. What each rule asks for, why, and by
-which source is in [the rules](reference/rules.md). `make conformance NAMES=ChatGroq` checks one
-model anew.
-
-With `chat_model` around a model, langchain-tests is left out, as it takes the run of the model
-inside for a second one; fields that the wrapper has, such as `stop`, are given to the wrapper."""
-
-
-def _of(name: str, results: Sequence[Result]) -> Result:
-    return next(each for each in results if each.package.name == name)
-
-
-def _fails(finding: Mapping[str, Any]) -> bool:
-    return bool(finding["verdict"] == "FAIL")
-
-
-def _core(finding: Mapping[str, Any]) -> str:
-    """Return what core does that a finding is about; empty for nothing."""
-    rule, got = finding["rule"], finding["got"]
-    return next((note for id_, text, note in CORE if rule == id_ and text in got), "")
-
-
-def _count(findings: Sequence[Mapping[str, Any]], left_out: Iterable[str] = ()) -> str:
-    """Return how many of what could be tried passed."""
-    tried = [each for each in findings if each["verdict"] != "SKIP"]
-    counted = [each for each in tried if each["rule"] not in left_out]
-    passed = sum(each["verdict"] == "PASS" for each in counted)
-    return f"{passed}/{len(counted)}"
-
-
-def _real(result: Result) -> Sequence[Failure]:
-    return [each for each in result.failures if each.reproduced and not _core(each.finding)]
-
-
-def _causes(failures: Iterable[Failure]) -> Sequence[tuple[Failure, Sequence[str]]]:
-    """Return FAILs, one of each cause, and the ids of the others of that cause.
-
-    The one is the rule that a script is named after, or what raises (E1), or the first.
-    """
-    causes: dict[Any, list[Failure]] = {}
-    for each in failures:
-        same = (each.script, each.evidence) if each.reproduced else each.finding["rule"]
-        causes.setdefault(same, []).append(each)
-    found = []
-    for each in causes.values():
-        names = {each[0].script, "e1"}
-        first = next((one for one in each if one.finding["rule"].lower() in names), each[0])
-        found.append((first, [one.finding["rule"] for one in each if one is not first]))
-    return found
-
-
-def _left(result: Result) -> Sequence[Mapping[str, Any]]:
-    """Return what fails with `chat_model` around it."""
-    return [each for each in result.wrapped if _fails(each) and not _core(each)]
-
-
-def _ids(findings: Iterable[Mapping[str, Any]]) -> str:
-    """Return the ids of rules, and how many tests of langchain-tests."""
-    ids = [each["rule"] for each in findings]
-    tests = sum("_" in each for each in ids)
-    told = [*(each for each in ids if "_" not in each), *([f"{tests} tests"] if tests else [])]
-    return " ".join(told) or "-"
-
-
 def _table(results: Sequence[Result], versions: Mapping[str, str]) -> str:
-    rows = [["model", "package", "passed", "fails", "passed, wrapped", "fails, wrapped"]]
+    rows = [["model", "package", "fails", "passed", "warned", "skipped"]]
+    rows[0] += ["passed, wrapped", "repaired"]
     rows.append(["---"] * len(rows[0]))
     for each in results:
         name, package = each.package.name, each.package.distribution
-        struck = [one.finding["rule"] for one in each.failures if one not in _real(each)]
-        fails = _ids(one.finding for one, _ in _causes(_real(each)))
-        row = [f"[{name}](#{name.lower()})", f"{package} {versions[package]}"]
-        row += [_count(each.findings, struck), fails]
-        cores = [one["rule"] for one in each.wrapped if _fails(one) and _core(one)]
-        row += [_count(each.wrapped, cores), _ids(_left(each))] if each.wrapped else ["", ""]
+        fails = ": ".join([f"{len(each.own)}", *filter(None, [" ".join(map(_ids, each.own))])])
+        row = [f"[{name}](#{name.lower()})", f"{package} {versions[package]}", fails]
+        row += [f"{_number(each.findings, verdict)}" for verdict in ("PASS", "WARN", "SKIP")]
+        tried = len(each.wrapped) - _number(each.wrapped, "SKIP")
+        row += [f"{_number(each.wrapped, 'PASS')} of {tried}", " ".join(map(_ids, each.repaired))]
         rows.append(row)
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
+def _number(findings: Iterable[Finding], verdict: str) -> int:
+    return sum(each["verdict"] == verdict for each in findings)
+
+
+def _ids(fault: Fault) -> str:
+    return "+".join(fault.rules) or "langchain-tests"
 
 
 def _untried() -> str:
@@ -216,69 +91,123 @@ def _cores(results: Sequence[Result]) -> str:
         whose = [
             each.package.name
             for each in results
-            if any(one["rule"] == rule and _core(one) == note for one in each.findings)
+            if any(one["rule"] == rule and core(one) == note for one in each.findings)
         ]
         if whose:
             told.append(f"- **{rule}** {note} Seen at {', '.join(whose)}.")
     return "\n\n".join([*lines, "\n".join(told)])
 
 
-def _section(result: Result, versions: Mapping[str, str], openai: AbstractSet[str]) -> str:
-    package = result.package
-    lines = [f"## {package.name}", f"{package.distribution} {versions[package.distribution]}"]
-    real = _real(result)
-    inherited = openai if result.of_openai and package.name != "ChatOpenAI" else frozenset()
-    lines.append("\n".join(_told(real, inherited)) if real else "Nothing fails.")
-    rest = [each for each in result.failures if not each.reproduced and not _core(each.finding)]
-    if rest:
-        lines += ["*Not reproduced*, and not counted:", "\n".join(_told(rest, inherited))]
-    if result.wrapped:
-        lines.append("\n".join(_around(result)))
-    warned = [each for each in result.findings if each["verdict"] == "WARN" and not _core(each)]
+def _openais(results: Sequence[Result]) -> str:
+    """Tell what classes inherit of langchain-openai, each once."""
+    seen: dict[tuple[str | None, str], list[tuple[Fault, str]]] = {}
+    for each in results:
+        for fault in each.inherited:
+            first = fault.failures[0]
+            seen.setdefault((first.script, first.evidence), []).append((fault, each.package.name))
+    lines: list[str] = []
+    for found in seen.values():
+        lines += _bullet(max((each for each, _ in found), key=_size), _OPENAI, _OPENAI)
+        bases = sorted({fault.failures[0].base for fault, _ in found})
+        by = " and ".join(
+            "`ChatOpenAI(use_responses_api=True)`" if each == RESPONSES else f"`{each}`"
+            for each in bases
+        )
+        lines.append(
+            f"  - shown by {by} as well; inherited by {', '.join(each for _, each in found)}"
+        )
+    head = (
+        "What classes do because they inherit `BaseChatOpenAI`: the same script shows the same of "
+        "`ChatOpenAI`, where it counts if that does it by default. Whether their own APIs send or "
+        "take what it is about is not known here."
+    )
+    return "\n\n".join([f"## {_OPENAI}", head, "\n".join(lines) or "Nothing."])
+
+
+def _size(fault: Fault) -> int:
+    return len(fault.rules)
+
+
+def _ours(results: Sequence[Result]) -> str:
+    """Tell what fails with `chat_model` around a model only."""
+    lines = [
+        f"- {each.package.name}, {one['rule']}: {_code(one['got'], _SHOWN)}"
+        for each in results
+        for one in each.ours
+    ]
+    head = "What fails with `chat_model` around a model, and not without: Chatwright's own list."
+    return "\n\n".join(["## Ours to fix", head, "\n".join(lines) or "Nothing."])
+
+
+def _section(result: Result, versions: Mapping[str, str]) -> str:
+    name, package = result.package.name, result.package.distribution
+    lines = [f"## {name}", f"{package} {versions[package]}, checked {result.date}"]
+    told = [line for each in result.own for line in _bullet(each, package, name)]
+    lines.append("\n".join(told) or "Nothing of its own fails.")
+    if result.inherited:
+        lines.append(f"Inherited of langchain-openai: {', '.join(map(_ids, result.inherited))}.")
+    if result.hidden == 1:
+        lines.append("1 finding is not shown: no script reproduces it yet.")
+    elif result.hidden:
+        lines.append(f"{result.hidden} findings are not shown: no script reproduces them yet.")
+    if result.repaired:
+        lines.append(f"`chat_model` repairs {', '.join(map(_ids, result.repaired))}.")
+    warned = list(_warnings(result))
     if warned:
-        told = [f"- {each['rule']}: {_code(each['got'])}" for each in warned]
-        lines.append(f"<details><summary>{len(told)} warnings</summary>")
-        lines += ["\n".join(told), "</details>"]
+        lines.append(f"<details><summary>{len(warned)} warnings</summary>")
+        lines += ["\n".join(warned), "</details>"]
     return "\n\n".join(lines)
 
 
-def _around(result: Result) -> Iterable[str]:
-    """Yield what `chat_model` repairs, what it does not, and what fails only with it."""
-    now = {each["rule"]: each for each in result.wrapped}
-    before = [each.finding["rule"] for each in result.failures if not _core(each.finding)]
-    rules = [each for each in before if each in now]
-    repaired = [each for each in rules if now[each]["verdict"] in ("PASS", "WARN")]
-    left = _left(result)
-    stays = [each["rule"] for each in left if each["rule"] in rules]
-    told = f"repaired {', '.join(repaired) or 'nothing'}, fails {', '.join(stays) or 'nothing'}"
-    yield f"With `chat_model` around it, of these: {told}."
-    only = [each for each in left if each["rule"] not in rules]
-    if only:
-        yield ""
-        yield "Failing only then:"
-        yield ""
-        yield from (f"- {each['rule']}: {_code(each['got'])}" for each in only)
+def _warnings(result: Result) -> Iterable[str]:
+    for each in result.findings:
+        alien = "OpenAI's API" in each["got"] and not result.of_openai
+        if each["verdict"] == "WARN" and not core(each) and not alien:
+            yield f"- {each['rule']}: {_code(each['got'], _SHOWN)}"
+    tests = result.tests
+    for script in dict.fromkeys(each.script for each in tests):
+        number = sum(each.script == script for each in tests)
+        rule = (script or "").upper()
+        links = _links([rule], result.package.distribution)
+        told = f"- {number} of langchain-tests: a warning, as the rule for the same, {rule}, has it"
+        yield f"{told}; see {links}" if links else told
 
 
-def _told(failures: Iterable[Failure], inherited: AbstractSet[str]) -> Iterable[str]:
-    for each, others in _causes(failures):
-        found = each.finding
-        yield f"- **{found['rule']}** {found['title']}"
-        yield f"  - got {_code(found['got'])}, expected {_code(found['expected'])}"
-        if each.script:
-            link = f"`conformance/reproduce/{each.script}.py`"
-            verdict = "reproduced" if each.reproduced else "**not reproduced**"
-            yield f"  - {verdict} by {link}: {_code(each.evidence)}"
-        else:
-            yield "  - **not reproduced**: there is no script"
-        if others:
-            yield f"  - the same cause: {', '.join(others)}"
-        if found["rule"] in inherited:
-            yield "  - as `ChatOpenAI`: the class inherits langchain-openai's"
-        if found["rule"] in NOTES:
-            yield f"  - {NOTES[found['rule']]}"
+def _bullet(fault: Fault, package: str, name: str) -> Iterable[str]:
+    """Yield the lines about a fault: what it is, the script's line, and what is known of it."""
+    words = _words(fault.failures[0].script)
+    yield f"- **{', '.join(fault.rules) or 'langchain-tests'}** {words}"
+    shown = dict.fromkeys((each.script, each.evidence) for each in fault.failures)
+    for script, evidence in shown:
+        yield f"  - `conformance/reproduce/{script}.py`: {_code(evidence)}"
+    if fault.why:
+        yield f"  - the cause: {fault.why}"
+    if fault.tests and fault.rules:
+        yield f"  - {fault.tests} of langchain-tests' tests fail by it"
+    for rule in fault.rules:
+        notes = (NOTES.get((rule, each), "") for each in (name, ""))
+        yield from (f"  - {each}" for each in notes if each)
+    if links := _links(fault.rules, package):
+        yield f"  - see {links}"
 
 
-def _code(text: str) -> str:
-    shown = masked(text).replace("`", "'")
+@cache
+def _words(script: str | None) -> str:
+    """Return the first line of a script's docstring, which says what it shows."""
+    path = Path(__file__).parent / "reproduce" / f"{script}.py"
+    text = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+    return text.partition("\n")[0]
+
+
+def _links(rules: Iterable[str], package: str) -> str:
+    places = [
+        place for rule in rules for each in (package, "") for place in LINKS.get((rule, each), ())
+    ]
+    return ", ".join(
+        f"[{place}](https://github.com/{place.replace('#', '/issues/')})" for place in places
+    )
+
+
+def _code(text: str, most: int = 2_000) -> str:
+    shown = masked(text, most).replace("`", "'")
     return f"`{shown}`" if shown else "nothing"

@@ -1,25 +1,29 @@
 """Checks the packages, tries the reproductions, and writes docs/conformance.md."""
 
 import argparse
+import datetime as dt
 import functools
 import json
 import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from importlib import import_module, metadata
 from pathlib import Path
 from typing import Any
+
+from langchain_openai.chat_models.base import BaseChatOpenAI
 
 from chatwright.checks.reports.json import as_json
 from chatwright.checks.run.engine import Options
 from chatwright.checks.run.process import Supervised
 from chatwright.wires import DIALECTS
-from conformance.models import FAKES, PACKAGES, Package, wrapped
-from conformance.page import Failure, Result, masked, page
+from conformance.models import PACKAGES, RESPONSES, model, wrapped
+from conformance.page import page
+from conformance.results import Failure, Result, masked
 
 __all__ = ["find", "main"]
 
@@ -54,9 +58,7 @@ HANGING = ("not ended", "ended by nothing", "came 0 times")
 
 
 def find(named: str) -> Any:
-    """Return a fake, the class of a package's model, or what makes one that is wrapped."""
-    if named in FAKES:
-        return FAKES[named]
+    """Return the class of a package's model, or what makes one that is wrapped."""
     if named.startswith(WRAPPED):
         return wrapped(named.removeprefix(WRAPPED))
     return getattr(import_module(PACKAGES[named].module), named)
@@ -86,12 +88,14 @@ def main() -> None:
 
 def _kept(name: str) -> str:
     """Check one package, keep what is found, and return a line about it."""
-    package = PACKAGES[name]
-    findings = _checked(name, package)
-    around = [] if package.fake else _checked(f"{WRAPPED}{name}", package)
-    show = functools.cache(functools.partial(_reproduced, name=name))
-    failures = [_shown(each, show) for each in findings if each["verdict"] == "FAIL"]
+    findings = _checked(name)
+    around = _checked(f"{WRAPPED}{name}")
+    base = _base(name)
+    shown = [_shown(each, name) for each in findings if each["verdict"] == "FAIL"]
+    failures = [_inherited(each, base) for each in shown]
     told = {
+        "date": dt.date.today().isoformat(),  # noqa: DTZ011  the day here
+        "of_openai": bool(base) or name == "ChatOpenAI",
         "findings": findings,
         "wrapped": around,
         "failures": [asdict(each) for each in failures],
@@ -99,43 +103,56 @@ def _kept(name: str) -> str:
     KEPT.mkdir(parents=True, exist_ok=True)
     (KEPT / f"{name}.json").write_text(json.dumps(told), encoding="utf-8")
     wrong = [each.finding["rule"] for each in failures if not each.reproduced]
-    left = [each["rule"] for each in around if each["verdict"] == "FAIL"]
-    return f"{name}: {len(failures)} FAILs; not reproduced: {wrong}; by chat_model: {left}"
+    inherited = [each.finding["rule"] for each in failures if each.base]
+    return f"{name}: {len(failures)} FAILs; not reproduced: {wrong}; inherited: {inherited}"
 
 
 def _result(name: str) -> Result:
     told = json.loads((KEPT / f"{name}.json").read_text(encoding="utf-8"))
-    failures = [Failure(**each) for each in told["failures"]]
-    inherits = any(each.__module__.startswith("langchain_openai.") for each in _classes(name))
-    return Result(PACKAGES[name], told["findings"], failures, told["wrapped"], inherits)
+    failures = [Failure(**each) for each in told.pop("failures")]
+    return Result(package=PACKAGES[name], failures=failures, **told)
 
 
-def _classes(name: str) -> Sequence[type]:
-    found = find(name)
-    return found.__mro__ if isinstance(found, type) else ()
+def _base(name: str) -> str:
+    """Return what a model of langchain-openai's base class is compared with; empty for others.
+
+    It is ChatOpenAI on the API that the class uses by default.
+    """
+    if name == "ChatOpenAI" or not issubclass(find(name), BaseChatOpenAI):
+        return ""
+    return RESPONSES if getattr(model(name), "use_responses_api", None) else "ChatOpenAI"
 
 
-def _checked(named: str, package: Package) -> Sequence[Mapping[str, Any]]:
+def _inherited(failure: Failure, base: str) -> Failure:
+    """Say which base shows the same by the same script, if one does."""
+    if base and failure.reproduced:
+        assert failure.script is not None
+        if _reproduced(failure.script, base) == (True, failure.evidence):
+            return replace(failure, base=base)
+    return failure
+
+
+def _checked(named: str) -> Sequence[Mapping[str, Any]]:
     """Check one package's model, wrapped or not, in a process of its own.
 
     A wrapped one's dialect is named: its traces name Chatwright. langchain-tests is left out: it
     counts the run of the model inside as a second one.
     """
     around = named.startswith(WRAPPED)
+    package = PACKAGES[named.removeprefix(WRAPPED)]
     dialect = next((each for each in DIALECTS if package.path.startswith(f"/{each}")), "auto")
-    upstream = "none" if package.fake else dialect if around else "auto"
-    options = Options(upstream=upstream, langchain_tests=not around)
-    given = {} if package.fake or around else package.given
+    options = Options(upstream=dialect if around else "auto", langchain_tests=not around)
+    given = {} if around else package.given
     report = Supervised(find, named, given, options).report(lambda _: None)
     findings: Sequence[Mapping[str, Any]] = json.loads(as_json(report))["findings"]
     return findings
 
 
-def _shown(finding: Mapping[str, Any], show: Callable[[str], tuple[bool, str]]) -> Failure:
+def _shown(finding: Mapping[str, Any], name: str) -> Failure:
     """Return a FAIL with the script that shows it; with the last that was tried, if none does."""
     shown = Failure(finding, None, reproduced=False, evidence="")
     for script in _scripts(finding["rule"], finding["got"]):
-        shown = Failure(finding, script, *show(script))
+        shown = Failure(finding, script, *_reproduced(script, name))
         if shown.reproduced:
             break
     return shown
@@ -151,6 +168,7 @@ def _scripts(rule: str, got: str) -> Sequence[str]:
     return [each for each in names if (SCRIPTS / f"{each}.py").exists()]
 
 
+@functools.cache
 def _reproduced(script: str, name: str) -> tuple[bool, str]:
     """Run a script; return whether it shows the fault, and its line of evidence."""
     command: Sequence[str] = [sys.executable, "-m", f"conformance.reproduce.{script}", name]
@@ -166,7 +184,7 @@ def _reproduced(script: str, name: str) -> tuple[bool, str]:
     except subprocess.TimeoutExpired:
         return False, "the script did not end"
     lines = done.stdout.strip().splitlines()
-    return done.returncode == 0, masked(lines[-1] if lines else done.stderr[-200:])
+    return done.returncode == 0, masked(lines[-1] if lines else "")
 
 
 def _versions() -> Mapping[str, str]:

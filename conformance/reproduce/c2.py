@@ -17,5 +17,5 @@ chunks = []
 with Upstream(["The ", "cat ", "sat."]) as upstream:
     llm = model(sys.argv[1], upstream)
     _ = [*llm.stream_events("Hi", {"callbacks": [Handler()]}, version="v3")]
-print(f"chunk= of on_llm_new_token: {chunks}")
+print(f"stream_events(version='v3'): chunk= of on_llm_new_token is {chunks}")
 sys.exit(None not in chunks)

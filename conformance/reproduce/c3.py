@@ -16,5 +16,5 @@ class Handler(BaseCallbackHandler):
 tokens = []
 with Upstream(["The ", "cat ", "sat."]) as upstream:
     model(sys.argv[1], upstream).invoke("Hi", {"callbacks": [Handler()]})
-print(f"invoke told the tokens {tokens}")
+print(f"invoke: on_llm_new_token got {tokens}")
 sys.exit(not tokens)

@@ -1,4 +1,4 @@
-"""A failure is not LangChain's `ModelError`: `except ModelError` does not catch it."""
+"""A failure is a bare exception, which `except ModelError` does not catch."""
 
 import sys
 
@@ -16,6 +16,6 @@ for what, script in (
             _ = [*model(sys.argv[1], upstream).stream("Hi")]
         except Exception as error:
             if not isinstance(error, ModelError):
-                print(f"{what}: {type(error).__module__}.{type(error).__name__}")
+                print(f"{what}: {type(error).__module__}.{type(error).__name__}: {error}")
                 sys.exit(0)
 sys.exit(1)

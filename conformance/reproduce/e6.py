@@ -1,4 +1,4 @@
-"""A refusal that no retry can cure is asked for again, or is with `max_retries=0`."""
+"""A refusal is asked for again, though `max_retries=0` says that there are no retries."""
 
 import contextlib
 import sys
@@ -16,5 +16,5 @@ for status in (400, 401, 403, 404, 422, 429, 503):
                 _ = given.invoke("Hi") if way == "invoke" else [*given.stream("Hi")]
             if (asked := len(upstream.requests) - before) > 1:
                 found.append(f"{way}, HTTP {status}: asked {asked} times")
-print("; ".join(found) or "each was asked once")
+print(f"max_retries=0: {'; '.join(found) or 'each was asked once'}")
 sys.exit(not found)

@@ -1,5 +1,6 @@
-"""A connection that is lost is asked for again and again, with `max_retries=0`: no error comes."""
+"""With `max_retries=0`, a lost connection is asked for again and again: no error comes."""
 
+import contextlib
 import os
 import sys
 import threading
@@ -11,10 +12,8 @@ SECONDS = 20
 
 
 def call():
-    try:
+    with contextlib.suppress(Exception):  # it is what should come
         model(sys.argv[1], upstream, max_retries=0).invoke("Hi")
-    except Exception as error:
-        print(f"a reset, max_retries=0: {error!r}", flush=True)
 
 
 with Upstream([Cut(reset=True)]) as upstream:

@@ -1,4 +1,4 @@
-"""Reasoning that the server sends is not in the blocks of an answer, in some way or in any."""
+"""Reasoning that the server sends is a block of an answer in one way of calling, not in another."""
 
 import sys
 
@@ -11,5 +11,5 @@ with Upstream([Reasoning("Hm."), "On the mat."]) as upstream:
     first, *rest = llm.stream("Hi")
     streamed = [each["type"] for each in sum(rest, first).content_blocks]
     whole = [each["type"] for each in llm.invoke("Hi").content_blocks]
-print(f"blocks by stream: {streamed}, by invoke: {whole}")
-sys.exit("reasoning" in streamed and "reasoning" in whole)
+print(f"types of content_blocks by stream: {streamed}, by invoke: {whole}")
+sys.exit(("reasoning" in streamed) == ("reasoning" in whole))

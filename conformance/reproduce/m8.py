@@ -1,4 +1,4 @@
-"""A refusal is shown by `invoke`, and is lost in a stream."""
+"""A refusal is shown by `invoke`, and is lost in a way of streaming."""
 
 import sys
 

@@ -7,6 +7,6 @@ from conformance.models import model
 
 with Upstream(["The ", "cat ", "sat ", "on the mat."]) as upstream:
     text = model(sys.argv[1], upstream).invoke("Hi", stop=["sat"]).text
-    sent = upstream.requests[0].raw.decode()
-print(f"stop=['sat']: the text is {text!r}, and the request {sent}")
-sys.exit("sat" in sent or "mat" not in text)
+    body = upstream.requests[0].body
+print(f"invoke('Hi', stop=['sat']) sends {sorted(body)}, and the text is {text!r}")
+sys.exit("sat" in str(body) or "mat" not in text)

@@ -1,20 +1,32 @@
-"""Two different requests share a cache key: the second gets the first one's answer."""
+"""Two models that send different requests share a cache key: one gets the other's answer."""
 
 import sys
 
 from langchain_core.caches import InMemoryCache
 
 from chatwright.testing import Upstream
-from conformance.models import model
+from conformance.models import PACKAGES, model
 
-with Upstream(["Hi"]) as upstream:
-    cache = InMemoryCache()
-    one, other = (model(sys.argv[1], upstream, cache=cache, stop=[stop]) for stop in "ab")
-    _ = one.invoke("Hi"), one.invoke("Hi"), other.invoke("Hi")
-    if len(upstream.requests) == 1:
-        print("stop=['b'] in the constructor: the answer is that of a model with stop=['a']")
-        sys.exit(0)
-    before = len(upstream.requests)
-    one.model_copy(update={"max_tokens": 7, "temperature": 0.25}).invoke("Hi")
-    print("a used model's copy, with another temperature: it gets the model's answer, cached")
-    sys.exit(len(upstream.requests) > before)
+name = sys.argv[1]
+asked = PACKAGES[name].given.get("model", "checked-model")
+fields = type(model(name)).model_fields
+known = {*fields, *(each.alias for each in fields.values())}
+values = {
+    "model": (asked, f"{asked}-2"),
+    "temperature": (0.1, 0.9),
+    "max_tokens": (5, 6),
+    "num_predict": (5, 6),
+}
+shared = []
+for field in [each for each in values if each in known]:
+    with Upstream(["Hi"]) as upstream:
+        for value in values[field]:  # without a cache: do the requests differ?
+            model(name, upstream, cache=False, **{field: value}).invoke("Hi")
+        differ = upstream.requests[-2].body != upstream.requests[-1].body
+        before, cache = len(upstream.requests), InMemoryCache()
+        for value in values[field]:
+            model(name, upstream, cache=cache, **{field: value}).invoke("Hi")
+        if differ and len(upstream.requests) == before + 1:
+            shared.append(" and ".join(f"{field}={value!r}" for value in values[field]))
+print(f"the requests differ, and the second is answered from the cache: {'; '.join(shared)}")
+sys.exit(not shared)

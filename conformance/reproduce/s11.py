@@ -17,5 +17,5 @@ tokens = []
 with Upstream(["The ", "cat ", "sat."]) as upstream:
     llm = model(sys.argv[1], upstream, disable_streaming=True)
     chunks = [*llm.stream("Hi", {"callbacks": [Handler()]})]
-print(f"disable_streaming=True: {len(chunks)} chunks with text or without, tokens told: {tokens}")
+print(f"disable_streaming=True: {len(chunks)} chunk by stream, and on_llm_new_token got {tokens}")
 sys.exit(not tokens)

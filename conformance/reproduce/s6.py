@@ -2,10 +2,11 @@
 
 import sys
 
+from chatwright.testing import Upstream
 from conformance.models import model
 
-chunks = [*model(sys.argv[1]).stream("Hi")]
-print(
-    f"{len(chunks)} chunks, response_metadata: {[each.response_metadata for each in chunks[-2:]]}"
-)
-sys.exit(any(each.response_metadata for each in chunks))
+with Upstream(["The ", "cat."]) as upstream:
+    chunks = [*model(sys.argv[1], upstream).stream("Hi")]
+told = [each.response_metadata for each in chunks]
+print(f"{len(chunks)} chunks, response_metadata: {told}")
+sys.exit(any(told))

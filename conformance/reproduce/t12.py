@@ -1,4 +1,4 @@
-"""A history loses the calls of an answer, so that results are sent for calls that nobody made."""
+"""The calls of an `AIMessage` are not sent: results go out for calls that nobody made."""
 
 import sys
 
@@ -6,6 +6,7 @@ from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
 
 from chatwright.testing import Upstream
 from conformance.models import model
+from conformance.reproduce import assistant
 
 call = {"name": "look_up", "args": {"word": "Zurich"}, "id": "call_1"}
 history = [
@@ -15,6 +16,6 @@ history = [
 ]
 with Upstream(["Hi"]) as upstream:
     model(sys.argv[1], upstream).invoke(history)
-    sent = upstream.requests[0].raw.decode()
-print(f"a call of look_up('Zurich') and its result are sent as {sent}")
+sent = assistant(upstream.requests[0].body)
+print(f"AIMessage('', tool_calls=[look_up(word='Zurich')]) and its result are sent as {sent}")
 sys.exit("Zurich" in sent)

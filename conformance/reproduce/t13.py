@@ -1,4 +1,4 @@
-"""A history of Anthropic's form loses its text, or its call."""
+"""Blocks in an `AIMessage`, as Anthropic's answers have, lose their text or their call."""
 
 import sys
 
@@ -6,17 +6,24 @@ from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
 
 from chatwright.testing import Upstream
 from conformance.models import model
+from conformance.reproduce import assistant
 
 call = {"name": "look_up", "args": {"word": "Zurich"}, "id": "call_1"}
+text = {"type": "text", "text": "Let me see."}
 used = {"type": "tool_use", "id": "call_1", "name": "look_up", "input": {"word": "Zurich"}}
-history = [
-    HumanMessage("Hi"),
-    AIMessage([{"type": "text", "text": "Let me see."}, used], tool_calls=[call]),
-    ToolMessage("a city", tool_call_id="call_1"),
-]
-with Upstream(["Hi"]) as upstream:
-    model(sys.argv[1], upstream).invoke(history)
-    sent = upstream.requests[0].raw.decode()
-lost = [each for each in ("Let me see.", "Zurich") if each not in sent]
-print(f"{lost} is lost of the assistant's text and call: {sent}")
-sys.exit(not lost)
+result = ToolMessage("a city", tool_call_id="call_1")
+for what, history, words in (
+    ("text", [AIMessage([text]), HumanMessage("Go on.")], ("Let me see.",)),
+    (
+        "text and a call",
+        [AIMessage([text, used], tool_calls=[call]), result],
+        ("Let me see.", "Zurich"),
+    ),
+):
+    with Upstream(["Hi"]) as upstream:
+        model(sys.argv[1], upstream).invoke([HumanMessage("Hi"), *history])
+    sent = assistant(upstream.requests[0].body)
+    if lost := [each for each in words if each not in sent]:
+        print(f"of blocks of {what}, {lost} is lost: what is sent is {sent}")
+        sys.exit(0)
+sys.exit(1)

@@ -1,4 +1,4 @@
-"""Arguments that are no JSON object: a call that is valid, or an error, but no invalid call."""
+"""A call whose arguments are broken JSON, beside a good one, is lost or raises."""
 
 import sys
 
@@ -6,15 +6,18 @@ from chatwright.deltas import ToolCallDelta
 from chatwright.testing import Upstream
 from conformance.models import model
 
-for given in ("[1, 2]", '{"word": '):
-    with Upstream([ToolCallDelta(0, "call_1", "look_up", given)]) as upstream:
-        try:
-            answer = model(sys.argv[1], upstream).invoke("Hi")
-        except ValueError as error:
-            said = " ".join(str(error).split())
-            print(f"arguments {given!r}: {type(error).__name__}: {said:.150}")
-            sys.exit(0)
-    if answer.tool_calls:
-        print(f"arguments {given!r}: tool_calls {answer.tool_calls}")
+BROKEN = '{"word": '
+script = [
+    ToolCallDelta(0, "call_1", "look_up", '{"word": "cat"}'),
+    ToolCallDelta(1, "call_2", "look_up", BROKEN),
+]
+with Upstream(script) as upstream:
+    try:
+        answer = model(sys.argv[1], upstream).invoke("Hi")
+    except ValueError as error:
+        print(f"invoke, call_2's arguments are {BROKEN!r}: {error!r}")
         sys.exit(0)
-sys.exit(1)
+good = [each["id"] for each in answer.tool_calls]
+bad = [each["id"] for each in answer.invalid_tool_calls]
+print(f"invoke, call_2's arguments are {BROKEN!r}: tool_calls {good}, invalid_tool_calls {bad}")
+sys.exit((good, bad) == (["call_1"], ["call_2"]))

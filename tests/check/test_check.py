@@ -8,13 +8,16 @@ import sys
 import textwrap
 import threading
 import time
+import uuid
 from pathlib import Path
 
 import pexpect
 import pytest
 from langchain.agents import create_agent
+from langchain_core.language_models import BaseChatModel
 from langchain_core.language_models.fake_chat_models import FakeListChatModel, GenericFakeChatModel
-from langchain_core.messages import AIMessage
+from langchain_core.messages import AIMessage, AIMessageChunk
+from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 from typer.testing import CliRunner
 
 from chatwright import ChatEndpoint, ChatGGUF, CustomChatModelAdvanced, WireSpec, chat_model, check
@@ -538,3 +541,85 @@ def test_a_class_that_speaks_a_wire_of_its_own_is_tried_with_a_script():
     assert {each.layer for each in report.findings} == {"scripted"}
     with pytest.raises(PointingError):
         check(Own, only=["B1"], upstream="openai")
+
+
+def at_harbour(harbour):
+    """Its address has a name that nobody could guess."""
+    return ChatEndpoint(harbour, model="m")
+
+
+@pytest.mark.parametrize(("made", "name"), [(ChatEndpoint, "base_url"), (at_harbour, "harbour")])
+def test_an_address_given_by_kwargs_gives_way_to_the_fake_upstream(made, name):
+    report = check(made, kwargs={name: "http://127.0.0.1:9/v1"}, only=["B1", "P1"])
+    assert wrong(report) == []
+    assert {each.verdict for each in report.findings} == {Verdict.PASS}
+
+
+def test_a_live_model_that_is_not_there_is_no_success(capsys):
+    model = ChatEndpoint("http://127.0.0.1:9/v1", model="m", max_retries=0)
+    with pytest.raises(PointingError, match=r"nothing answers where .*start what does"):
+        check(model, upstream="none")
+    target = "chatwright:ChatEndpoint"
+    given = ["-kbase_url=http://127.0.0.1:9/v1", "-kmodel=m", "-kmax_retries=0"]
+    done = CliRunner().invoke(app, ["check", target, *given, "--upstream", "none", "--yes"])
+    assert done.exit_code == 2
+
+
+class Grows(BaseChatModel):
+    """Each chunk holds all of the text so far; stop sequences are for `_generate` alone."""
+
+    said: str = "The cat sat on the mat."
+
+    @property
+    def _llm_type(self):
+        return "grows"
+
+    def _generate(self, messages, stop=None, run_manager=None, **kwargs):
+        text = self.said
+        for each in stop or ():
+            text = text.partition(each)[0]
+        return ChatResult(generations=[ChatGeneration(message=AIMessage(text))])
+
+    def _stream(self, messages, stop=None, run_manager=None, **kwargs):
+        words = self.said.split(" ")
+        for number in range(1, len(words) + 1):
+            yield ChatGenerationChunk(message=AIMessageChunk(content=" ".join(words[:number])))
+
+
+class Dice(Grows):
+    """It says something else each time, by every way: nothing is told of its sums."""
+
+    def _stream(self, messages, stop=None, run_manager=None, **kwargs):
+        yield ChatGenerationChunk(message=AIMessageChunk(content=uuid.uuid4().hex))
+
+    def _generate(self, messages, stop=None, run_manager=None, **kwargs):
+        return ChatResult(generations=[ChatGeneration(message=AIMessage(uuid.uuid4().hex))])
+
+
+def test_a_model_as_it_is_has_to_stream_what_it_says():
+    found = {each.rule: each for each in check(Grows, only=["S2", "P1"]).findings}
+    assert found["S2"].verdict == Verdict.FAIL
+    assert found["S2"].got.startswith("stream: 'TheThe catThe cat sat")
+    assert found["P1"].verdict == Verdict.FAIL
+    (found,) = check(Dice, only=["S2"]).findings
+    assert (found.verdict, found.got) == (Verdict.SKIP, "its answers differ from call to call")
+
+
+def test_a_source_that_scripts_replace_is_not_passed_over_in_silence():
+    report = check(returns, langchain_tests=False, skip=["A", "E", "C", "S", "O", "T", "P", "U"])
+    (told,) = [each for each in report.findings if each.rule == "live"]
+    assert (told.verdict, "--live tries it as well" in told.got) == (Verdict.SKIP, True)
+    report = check(returns, only=["B1"])
+    assert [each.rule for each in report.findings] == ["B1"]
+
+
+class PlainKey(Grows):
+    """Its key is a plain str."""
+
+    acme_api_key: str = ""
+
+
+def test_a_plain_key_of_a_model_as_it_is_is_looked_for():
+    (found,) = check(PlainKey(acme_api_key="sk-0123456789"), only=["K1"]).findings
+    assert (found.verdict, found.got[:21]) == (Verdict.FAIL, "its key is in repr, s")
+    assert "sk-0123456789" not in repr(found)

@@ -483,3 +483,9 @@ def test_no_form_has_emoji():
         assert not re.search(
             "[\u2190-\u2bff\U0001f000-\U0001ffff\ufe0f]", said.replace("日本語", "")
         )
+
+
+def test_labels_are_dim_and_what_they_tell_is_not():
+    said = as_text(MIXED, color=True)
+    (line,) = [each for each in said.splitlines() if "core had to add it" in each][:1]
+    assert line == "\x1b[2m  got       \x1b[0mcore had to add it"

@@ -97,3 +97,32 @@ def test_a_conversation_is_saved_in_openais_form(tmp_path):
         {"role": "user", "content": "é"},
         {"role": "assistant", "content": "2: é"},
     ]
+
+
+def test_turns_share_a_thread_until_what_was_said_changes():
+    seen = []
+
+    @chat_model
+    def told(messages, config):
+        seen.append(config["configurable"]["thread_id"])
+        if messages[-1].text == "fail":
+            raise ValueError("no")
+        return "Yes."
+
+    conversation = Conversation(told)
+    for ask in ("one", "two"):
+        list(conversation.ask(ask))
+    list(conversation.retry())
+    list(conversation.ask("three"))
+    conversation.system = "Be brief."
+    list(conversation.ask("four"))
+    with pytest.raises(ValueError, match="no"):
+        list(conversation.ask("fail"))
+    list(conversation.ask("five"))
+    conversation.reset()
+    list(conversation.ask("six"))
+    one, two, again, three, four, failed, five, six = seen
+    assert one == two
+    assert again == three
+    assert four == failed
+    assert len({one, again, four, five, six}) == 5

@@ -2,6 +2,7 @@
 
 import json
 import time
+import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +18,7 @@ from langchain_core.messages import (
     convert_to_openai_messages,
     message_chunk_to_message,
 )
+from langchain_core.runnables import RunnableConfig
 
 __all__ = ["Conversation", "Took"]
 
@@ -38,7 +40,7 @@ class Took:
 
 @dataclass
 class Conversation:
-    """Turns of a user and a model.
+    """Turns of a user and a model; they have a `thread_id` of their own until one is taken back.
 
     Args:
         model: The model.
@@ -53,6 +55,8 @@ class Conversation:
     stop: list[str] | None = None
     turns: list[BaseMessage] = field(default_factory=list)
     took: Took = field(default_factory=Took)
+    _thread: str = ""
+    _told: list[BaseMessage] = field(default_factory=list)
 
     @property
     def messages(self) -> list[BaseMessage]:
@@ -101,7 +105,9 @@ class Conversation:
         times: list[float] = []
         failed = True
         try:
-            for chunk in self.model.stream(self.messages, stop=self.stop, **self.parameters):
+            for chunk in self.model.stream(
+                self.messages, self._config(), stop=self.stop, **self.parameters
+            ):
                 chunks.append(chunk)
                 if chunk.content or chunk.additional_kwargs:
                     times.append(time.monotonic() - started)
@@ -115,8 +121,16 @@ class Conversation:
         finally:
             if failed or not chunks:
                 self.turns[:] = before
+                self._thread = ""
             else:
                 self._remember(chunks, times)
+                self._told = self.messages
+
+    def _config(self) -> RunnableConfig:
+        """Return the config of a call: with a new thread where what was said has changed."""
+        if not self._thread or self.messages[: len(self._told)] != self._told:
+            self._thread = uuid.uuid4().hex
+        return {"configurable": {"thread_id": self._thread}}
 
     def _remember(self, chunks: list[AIMessageChunk], times: list[float]) -> None:
         message = message_chunk_to_message(chunks[0] + chunks[1:]) if chunks[1:] else chunks[0]

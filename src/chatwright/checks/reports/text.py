@@ -81,11 +81,12 @@ def show(report: Report, console: Console) -> None:
 def _say(console: Console, said: Text, prefix: Text = NOTHING) -> None:
     """Print a text behind a prefix, its further lines indented by as much as that is wide."""
     if prefix.cell_len > console.width // 2:
-        prefix, said = NOTHING, prefix + said
+        prefix, said = NOTHING, Text.assemble(prefix, said)
     width = console.width - prefix.cell_len
     for line in said.wrap(console, width, overflow="fold"):
         line.rstrip()
-        console.print(prefix + line, highlight=False, no_wrap=True, overflow="ignore", crop=False)
+        whole = Text.assemble(prefix, line)  # a sum would have the prefix's style all over
+        console.print(whole, highlight=False, no_wrap=True, overflow="ignore", crop=False)
         prefix = Text(" " * prefix.cell_len)
 
 

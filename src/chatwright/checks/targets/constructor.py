@@ -273,10 +273,12 @@ def key_given(made: Maker) -> str:
 
 
 def secrets_of(model: BaseChatModel) -> set[str]:
-    """Return the secrets that a model holds, to keep them out of reports."""
+    """Return the secrets that a model holds, also as a plain str by the name of a key."""
     found = set()
     for name in type(model).model_fields:
         value = getattr(model, name, None)
         if isinstance(value, SecretStr):
             found.add(value.get_secret_value())
+        elif isinstance(value, str) and (name in NAMES["api_key"] or _KEY.search(name)):
+            found |= {value} if len(value) >= LONG else set()
     return {each for each in found if each}
