@@ -7,7 +7,7 @@ model, by what they are made of (the async ones per event loop), so models pickl
 prompt goes in front of the conversation without touching the caller's list.
 
 MODEL: AcmeReviewer
-KWARGS: {}
+KWARGS: {"base_url": "http://127.0.0.1:8000/v1"}
 WIRE: openai
 """
 
