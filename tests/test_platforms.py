@@ -1,5 +1,6 @@
-"""What can be told of Windows, macOS and later Pythons without having them: see docs/platforms.md."""
+"""What can be told of Windows, macOS and later Pythons on Linux: see docs/platforms.md."""
 
+import ast
 import os
 import subprocess
 import sys
@@ -18,7 +19,7 @@ def ours(code):
 
 
 def run(code, *arguments, folder, **options):
-    """Run code, and what it starts, where Chatwright finds of the standard library what Windows has."""
+    """Run code where Chatwright finds of the standard library what Windows has."""
     path = [str(WINDOWS), str(ROOT / "src"), os.environ.get("PYTHONPATH", "")]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, path))}
     command = [sys.executable, "-c", PRELUDE + textwrap.dedent(code), *arguments]
@@ -55,8 +56,10 @@ def test_what_windows_lacks_is_hidden_from_us_and_from_nobody_else(line, tmp_pat
     said(line, folder=tmp_path)
     done = run(f"ours({line!r})", folder=tmp_path)
     assert done.returncode == 1
-    assert ("Windows has none" in done.stderr) or ("has no attribute" in done.stderr) or (
-        "cannot import name" in done.stderr
+    assert (
+        ("Windows has none" in done.stderr)
+        or ("has no attribute" in done.stderr)
+        or ("cannot import name" in done.stderr)
     )
 
 
@@ -104,7 +107,8 @@ def test_a_model_a_program_and_the_command_line_work(tmp_path):
 def test_a_model_is_checked_in_processes_and_a_file_is_answered(tmp_path):
     (tmp_path / "rows.jsonl").write_text('{"prompt": "one"}\n{"prompt": "two"}\n')
     (tmp_path / "mine.py").write_text(
-        "from chatwright import chat_model\nupper = chat_model(lambda messages: messages[-1].text.upper())\n"
+        "from chatwright import chat_model\n"
+        "upper = chat_model(lambda messages: messages[-1].text.upper())\n"
     )
     code = """
         from chatwright.cli import main
@@ -128,11 +132,41 @@ def test_reload_says_why_it_does_not_work(tmp_path):
     )
 
 
+REMOVED = {
+    *("asynchat", "asyncore", "distutils", "imp", "smtpd"),  # 3.12
+    *("aifc", "audioop", "cgi", "cgitb", "chunk", "crypt", "imghdr", "lib2to3", "mailcap"),  # 3.13
+    *("msilib", "nis", "nntplib", "ossaudiodev", "pipes", "sndhdr", "spwd", "sunau", "telnetlib"),
+    *("uu", "xdrlib"),
+}
+
+
+def imported(tree):
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (each.name.partition(".")[0] for each in node.names)
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            yield node.module.partition(".")[0]
+
+
+def test_nothing_is_imported_that_a_later_python_has_removed():
+    trees = [ast.parse(each.read_text()) for each in (ROOT / "src" / "chatwright").rglob("*.py")]
+    found = {name for tree in trees for name in imported(tree)}
+    assert {"asyncio", "pydantic"} <= found
+    assert found & REMOVED == set()
+    assert "__future__" not in found  # annotations are evaluated already, which 3.14 puts off
+
+
 @pytest.mark.long
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize(
     ("platform", "version"),
-    [("win32", "3.11"), ("win32", "3.14"), ("darwin", "3.14"), ("linux", "3.12"), ("linux", "3.14")],
+    [
+        ("win32", "3.11"),
+        ("win32", "3.14"),
+        ("darwin", "3.14"),
+        ("linux", "3.12"),
+        ("linux", "3.14"),
+    ],
 )
 def test_types_fit_other_platforms_and_versions_and_no_call_is_deprecated(platform, version):
     command = ["-m", "mypy", "--platform", platform, "--python-version", version]

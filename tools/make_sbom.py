@@ -1,7 +1,7 @@
 """Writes vendored.cdx.json: which libraries of others the wheel holds, as CycloneDX 1.6.
 
-The facts are the table's in `run/serve/page/vendor/README.md`. Nothing in it depends on when or where it is made. The
-wheel has it in `.dist-info/sboms`, where PEP 770 wants it.
+The facts are the table's in `run/serve/page/vendor/README.md`. Nothing in it depends on when or
+where it is made. The wheel has it in `.dist-info/sboms`, where PEP 770 wants it.
 """
 
 import json

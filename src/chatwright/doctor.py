@@ -26,7 +26,7 @@ __all__ = ["Finding", "State", "examine", "ready"]
 
 State: TypeAlias = Literal["ok", "lacks", "broken", "told"]
 _PACKAGE = "chatwright"
-_FOR_DEVELOPERS = frozenset({"bench", "fuzz", "test"})
+_FOR_DEVELOPERS = frozenset({"bench", "docs", "fuzz", "test"})
 _BESIDE = ("langchain", "langgraph", "langsmith")
 _FEATURES = ("avx", "avx2", "avx512f", "f16c", "fma", "neon", "asimd")
 """What llama.cpp's kernels make use of."""

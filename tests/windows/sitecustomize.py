@@ -1,6 +1,6 @@
 """Has Chatwright see the standard library as it is on Windows: what is lacking there is hidden.
 
-Python imports this where its folder is in PYTHONPATH, in the processes that are started by one, too.
+Python imports this where its folder is in PYTHONPATH, in processes that one starts, too.
 Other libraries see what is there: they choose by the platform.
 """
 
@@ -15,11 +15,13 @@ MODULES = {
     *("spwd", "syslog", "termios", "tty"),
 }
 LACKS = {
-    "os": "*fork *forkpty killpg *pgid *pgrp setsid getsid *uid *euid *gid *egid *groups register_at_fork "
-    "sched_* sysconf* uname getloadavg wait wait3 wait4 waitid WIF* WEXIT* WTERM* WNOHANG nice mkfifo "
+    "os": "*fork *forkpty killpg *pgid *pgrp setsid getsid *uid *gid *groups register_at_fork "
+    "sched_* sysconf* uname getloadavg wait wait3 wait4 waitid WIF* WEXIT* WTERM* WNOHANG nice "
+    "mkfifo "
     "mknod *chown chroot pread* pwrite* readv writev *statvfs ttyname openpty login_tty posix_* "
     "O_NONBLOCK O_CLOEXEC O_DIRECTORY O_NOFOLLOW O_SYNC O_DSYNC EX_* sync fdatasync",
-    "signal": "SIGKILL SIGHUP SIGQUIT SIGTSTP SIGCONT SIGSTOP SIGCHLD SIGALRM SIGUSR* SIGPIPE SIGWINCH "
+    "signal": "SIGKILL SIGHUP SIGQUIT SIGTSTP SIGCONT SIGSTOP SIGCHLD SIGALRM SIGUSR* SIGPIPE "
+    "SIGWINCH "
     "SIGTT* alarm *itimer ITIMER* pthread_* sig*wait* sigpending pause siginterrupt SIG_*BLOCK "
     "SIG_SETMASK",
     "select": "poll epoll kqueue POLL* EPOLL*",
