@@ -7,7 +7,7 @@ FROM python:3.12-slim
 ENV PYTHONUNBUFFERED=1 PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 
 WORKDIR /src
-COPY pyproject.toml README.md LICENSE constraints.txt ./
+COPY pyproject.toml README.md LICENSE constraints.txt vendored.cdx.json ./
 COPY src src
 RUN pip install --constraint constraints.txt ".[gguf,serve]" \
     && rm -rf /src/* \

@@ -26,7 +26,7 @@ __all__ = ["Finding", "State", "examine", "ready"]
 
 State: TypeAlias = Literal["ok", "lacks", "broken", "told"]
 _PACKAGE = "chatwright"
-_FOR_DEVELOPERS = frozenset({"bench", "fuzz", "test"})
+_FOR_DEVELOPERS = frozenset({"bench", "docs", "fuzz", "test"})
 _BESIDE = ("langchain", "langgraph", "langsmith")
 _FEATURES = ("avx", "avx2", "avx512f", "f16c", "fma", "neon", "asimd")
 """What llama.cpp's kernels make use of."""
@@ -141,7 +141,9 @@ def _machine() -> Iterator[Finding]:
         words = set(told.read_text("utf-8", "replace").lower().split())
         found = ", ".join(each for each in _FEATURES if each in words)
         yield Finding("Machine", "CPU features", "told", found or "none that llama.cpp uses")
-    with contextlib.suppress(ValueError, OSError, AttributeError):
+    if not hasattr(os, "sysconf"):
+        return
+    with contextlib.suppress(ValueError, OSError):
         memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
         yield Finding("Machine", "memory", "told", f"{memory / 2**30:.1f} GiB")
 

@@ -67,13 +67,13 @@ def test_help_and_version(env):
     assert done.returncode == 0
     for command in ("chat", "explain", "models", "probe", "pull"):
         assert command in done.stdout
-    assert run(env, "--version").stdout == "chatwright 0.1.0\n"
+    assert run(env, "--version").stdout == "chatwright 0.2.0\n"
 
 
 def test_the_module_runs_as_the_program_does(env):
     command = [sys.executable, "-m", "chatwright", "--version"]
     done = subprocess.run(command, capture_output=True, text=True, env=env, check=True)
-    assert done.stdout == "chatwright 0.1.0\n"
+    assert done.stdout == "chatwright 0.2.0\n"
 
 
 def test_an_answer_goes_to_a_pipe_as_plain_text(env):
@@ -144,7 +144,7 @@ def test_a_bug_of_ours_is_reported_with_all_that_a_report_needs(capsys):
     err = capsys.readouterr().err
     assert "ZeroDivisionError: ours" in err
     assert "this is a bug" in err
-    assert "chatwright 0.1.0" in err
+    assert "chatwright 0.2.0" in err
 
 
 def test_no_standard_input_at_all_is_no_bug(env):

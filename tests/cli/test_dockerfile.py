@@ -81,3 +81,16 @@ def test_it_is_built():
     assert built.returncode == 0, built.stderr
     helped = ran("docker", "run", "--rm", "chatwright-test")
     assert "--api-keys" in helped.stdout, helped.stderr
+
+
+def test_what_it_copies_is_enough_to_build_the_wheel(tmp_path):
+    ignored = (ROOT / ".dockerignore").read_text().splitlines()
+    for copied in re.findall(r"^COPY (.+) \S+$", DOCKERFILE, re.MULTILINE):
+        for each in copied.split():
+            assert f"!{each}" in ignored
+            if (ROOT / each).is_dir():
+                shutil.copytree(ROOT / each, tmp_path / each)
+            else:
+                shutil.copy(ROOT / each, tmp_path)
+    built = ran(sys.executable, "-m", "build", "--wheel", tmp_path)
+    assert built.returncode == 0, built.stderr

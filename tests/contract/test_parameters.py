@@ -72,7 +72,7 @@ async def test_R3_the_packages_version_is_in_the_traces_metadata(subject, mode):
     recorder = Recorder()
     await mode(subject.make(), subject.prompt, {"callbacks": [recorder]})
     (start,) = [kwargs for name, _, kwargs in recorder.calls if name == "on_chat_model_start"]
-    assert start["metadata"]["lc_versions"]["chatwright"] == "0.1.0"
+    assert start["metadata"]["lc_versions"]["chatwright"] == "0.2.0"
 
 
 def test_R4_the_profile_has_known_keys_and_the_users_wins(subject):

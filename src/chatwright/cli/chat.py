@@ -268,6 +268,9 @@ def _obey(line: str, conversation: "Conversation", screen: _Pipe | _Terminal) ->
 @contextlib.contextmanager
 def _line_editing() -> Iterator[None]:
     """Edit lines as the shell does, and remember them from one time to the next."""
+    if sys.platform == "win32":
+        yield
+        return
     try:
         import readline  # noqa: PLC0415  not on every platform
     except ImportError:

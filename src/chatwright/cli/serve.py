@@ -188,6 +188,9 @@ def _reloading(ctx: typer.Context, host: str, port: int) -> int:
     if ctx.meta.get(_PROGRAM):
         typer.echo("chatwright: --reload goes with no program beside it", err=True)
         return 2
+    if not hasattr(os, "fork"):
+        typer.echo("chatwright: --reload hands a socket on, which Windows does not", err=True)
+        return 2
     from chatwright.run.serve.reload import reloading  # noqa: PLC0415  slow to import
 
     _log()
@@ -255,7 +258,7 @@ def _signals_to(running: "list[subprocess.Popen[bytes]]") -> Iterator[None]:
 
     def hand_on(number: int, _frame: object) -> None:
         for each in running:
-            if number != signal.SIGINT or not sys.stdin.isatty():
+            if number != signal.SIGINT or not (sys.stdin.isatty() or sys.platform == "win32"):
                 each.send_signal(number)
 
     names = [name for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]

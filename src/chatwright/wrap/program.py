@@ -27,6 +27,8 @@ SETTLE_SECONDS = 0.2
 """How long whoever ends an answer early waits for the program to obey."""
 LINGER_SECONDS = 0.25
 """How long what a program has written may take to arrive once it has ended."""
+_KILL = getattr(signal, "SIGKILL", signal.SIGTERM)
+"""Windows has the latter alone, which ends a program at once."""
 _POLL_SECONDS = 0.02
 
 
@@ -224,7 +226,7 @@ def _has_ended(process: asyncio.subprocess.Process) -> bool:
 
 def _kill_what_started(starting: asyncio.Future[asyncio.subprocess.Process]) -> None:
     if not starting.cancelled() and starting.exception() is None:
-        _signal(starting.result().pid, signal.SIGKILL)
+        _signal(starting.result().pid, _KILL)
         _lingering.add(starting.result())
 
 
@@ -233,24 +235,30 @@ def _end(group: int, grace: float) -> None:
     deadline = time.monotonic() + grace
     while _signal(group, 0) and time.monotonic() < deadline:
         time.sleep(_POLL_SECONDS)
-    _signal(group, signal.SIGKILL)
+    _signal(group, _KILL)
     _groups.discard(group)
 
 
 def _signal(group: int, number: int) -> bool:
-    """Send a signal to a group; return whether there was one."""
+    """Send a signal to a group; return whether there was one.
+
+    Windows has no groups: there the program alone is ended, and what it started goes on.
+    """
+    if not hasattr(os, "killpg") and number == 0:
+        return False  # 0 would be a Ctrl-C there
     try:
-        os.killpg(group, number)
-    except (ProcessLookupError, PermissionError):
+        (os.killpg if hasattr(os, "killpg") else os.kill)(group, number)
+    except OSError:
         return False
     return True
 
 
 # What a forked child inherits is its parent's to end.
-os.register_at_fork(after_in_child=_groups.clear)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_groups.clear)
 
 
 @atexit.register
 def _kill_what_is_left() -> None:
     for group in [*_groups]:
-        _signal(group, signal.SIGKILL)
+        _signal(group, _KILL)

@@ -10,7 +10,8 @@ import chatwright
 PAGE = Path(chatwright.__file__).parent / "run/serve/page"
 VENDOR = PAGE / "vendor"
 ROW = re.compile(
-    r"^\| `(\S+)` \| (\S+) \| (\d+\.\d+\.\d+) \| \S+ \| [^|]+ \| `([0-9a-f]{64})` \|$", re.MULTILINE
+    r"^\| `(\S+)` \| (\S+) \| (\d+\.\d+\.\d+) \| [^|]+ \| [^|]+ \| `([0-9a-f]{64})` \|$",
+    re.MULTILINE,
 )
 MOST = 150_000
 

@@ -181,9 +181,11 @@ def _run(made: dict[str, type]) -> Iterator[Finding]:
     classes.clear()
     classes.update(made)
     with tempfile.TemporaryDirectory() as directory:
+        ours = Path(directory) / "pytest.ini"
+        ours.touch()  # whatever else would be found
         arguments = [
             str(FILE),
-            *("-q", "-c", "/dev/null", "--rootdir", directory, "--import-mode=importlib"),
+            *("-q", "-c", str(ours), "--rootdir", directory, "--import-mode=importlib"),
             *("-p", "no:cacheprovider", "-p", "no:randomly", "-p", "no:chatwright"),
             *("--override-ini", "asyncio_mode=auto", "--capture=sys", "-W", "ignore"),
             "--benchmark-disable",  # its instrumentation takes many seconds at times

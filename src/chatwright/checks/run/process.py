@@ -11,16 +11,21 @@ import multiprocessing
 import os
 import queue
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from multiprocessing.connection import Connection
 from typing import Any
 
 from chatwright.checks.finding import Fault, Finding, Report, Verdict, versions
 from chatwright.checks.rulebook import known, rules
 from chatwright.checks.run.engine import SUITES, Options, Run
+
+if sys.platform == "win32":
+    from multiprocessing.connection import PipeConnection as Connection
+else:
+    from multiprocessing.connection import Connection
 
 __all__ = ["Refused", "Supervised"]
 
@@ -33,6 +38,8 @@ PARTS = ("Callbacks and events", "Structured output", "Parameters, tracing, conf
 WORTH = 12
 """How many rules are worth a process, which has to import and to make the model, too."""
 _DONE = ("done", None)
+_KILL = getattr(signal, "SIGKILL", signal.SIGTERM)
+"""Windows has the latter alone, which ends a process at once."""
 
 
 class Refused(Exception):  # noqa: N818  it is no error
@@ -300,10 +307,10 @@ def _kill(pid: int) -> None:
     if not pid:
         return
     try:
-        os.killpg(pid, signal.SIGKILL)
+        (os.killpg if hasattr(os, "killpg") else os.kill)(pid, _KILL)
     except ProcessLookupError:  # it has just begun, and leads no group yet
         with contextlib.suppress(OSError):
-            os.kill(pid, signal.SIGKILL)
+            os.kill(pid, _KILL)
     except OSError:
         pass
 
@@ -331,8 +338,9 @@ def _work(
     options: Options,
 ) -> None:
     """Check in this process, and tell the other one."""
-    with contextlib.suppress(OSError):
-        os.setsid()
+    if hasattr(os, "setsid"):
+        with contextlib.suppress(OSError):
+            os.setsid()
     sending = threading.Lock()
 
     def tell(kind: str, value: Any = None) -> None:

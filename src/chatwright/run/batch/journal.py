@@ -108,17 +108,20 @@ class Journal:
                 aside.write(file.read(end - start).rstrip(b"\n") + b"\n")
             _sync(aside)
             torn = damaged[0][0]
+            made = None
             if all(end == start for (_, end), (start, _) in pairwise([*damaged, (size, size)])):
                 file.truncate(torn)  # it is the tail alone
                 _sync(file)
             else:
-                self._rewrite(
+                made = self._rewritten(
                     file, [0, *(end for _, end in damaged)], [*(s for s, _ in damaged), size]
                 )
+        if made is not None:
+            made.replace(self.path)
         self.repair = Repair(len(damaged), kept)
 
-    def _rewrite(self, file: BinaryIO, starts: Sequence[int], ends: Sequence[int]) -> None:
-        """Put a file of the good lines in the place of this one."""
+    def _rewritten(self, file: BinaryIO, starts: Sequence[int], ends: Sequence[int]) -> Path:
+        """Return a file of the good lines, which is to come in the place of this one."""
         made = self.path.with_name(f"{self.path.name}.repaired")
         with made.open("wb") as new:
             for start, end in zip(starts, ends, strict=True):
@@ -126,7 +129,7 @@ class Journal:
                 for at in range(start, end, _BUFFER):
                     new.write(file.read(min(_BUFFER, end - at)))
             _sync(new)
-        made.replace(self.path)
+        return made
 
     def whole(self) -> Iterator[dict[str, Any]]:
         """Yield the results that are as they were written; nothing is repaired.

@@ -147,7 +147,7 @@ class Parts:
         rows = [_row(fields) for _, fields in journal.scan()]
         made = self.path / f"_part-{self._number:05}.parquet"
         pq.write_table(pa.Table.from_pylist(rows, _SCHEMA), made, compression="zstd")
-        with made.open("rb") as file:
+        with made.open("r+b") as file:  # Windows syncs only what may be written
             os.fsync(file.fileno())
         made.replace(self._file(self._number))
         journal.path.unlink()

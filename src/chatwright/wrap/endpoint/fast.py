@@ -9,6 +9,7 @@ import functools
 import select
 import socket
 import ssl
+import sys
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -125,7 +126,7 @@ class _NothingLeft(ResponseHandler):
 
 def _is_readable(transport: asyncio.BaseTransport | None) -> bool:
     """Tell whether something has come that nobody has read: more of an answer, or its end."""
-    if transport is None or not hasattr(select, "poll"):
+    if sys.platform == "win32" or transport is None or not hasattr(select, "poll"):
         return False
     news = select.poll()
     news.register(transport.get_extra_info("socket"), select.POLLIN)
