@@ -23,7 +23,7 @@ INSTALL := $(PIP) install --no-compile -c constraints.txt -e
 # Packages are compiled when they are first imported, and not again by each process that tests start.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: chat serve test test-long test-ray test-wild lint bench conformance docs screenshot clean
+.PHONY: chat serve test test-long test-ray test-release test-wild lint bench conformance docs screenshot clean
 .DELETE_ON_ERROR:
 
 chat: $(VENV)/.chat
@@ -45,6 +45,10 @@ test-ray: $(VENV)/.ray
 # Half an hour: check's verdict on each model of the corpus.
 test-wild: $(VENV)/.test
 	$(BIN)/python -m pytest -m "wild or long" tests/wild
+
+# Four minutes: each extra alone in an empty environment.
+test-release: $(VENV)/.test
+	$(BIN)/python -m pytest -m release tests/test_extras.py
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check .

@@ -10,8 +10,8 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 PYTEST = [sys.executable, "-m", "pytest", *sys.argv[1:]]
-ENGINE = [*PYTEST, "-m", "engine and not long and not wild"]
-OTHERS = [*PYTEST, "-m", "not engine and not long and not wild"]
+ENGINE = [*PYTEST, "-m", "engine and not long and not wild and not release"]
+OTHERS = [*PYTEST, "-m", "not engine and not long and not wild and not release"]
 LINT = ["make", "--silent", "lint"]
 CHECK = "tests/check"
 REPORTS = ["tests/check/test_reports.py", "tests/check/test_report_in_browser.py"]

@@ -88,7 +88,7 @@ def test_each_extra_that_is_named_is_there():
     assert {extra for each in named for extra in each.split(",")} <= {*EXTRAS}
 
 
-@pytest.mark.long
+@pytest.mark.release
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("extra", EXTRAS)
 def test_an_extra_alone_is_enough_for_its_example(extra, wheel, tmp_path):
@@ -101,7 +101,7 @@ def test_an_extra_alone_is_enough_for_its_example(extra, wheel, tmp_path):
         assert f"✓ {extra}: " in told
 
 
-@pytest.mark.long
+@pytest.mark.release
 @pytest.mark.parametrize("extra", [each for each in EXTRAS if each != "ray"])
 def test_without_it_the_line_that_installs_it_is_named(extra, installed, tmp_path):
     done = run(installed, "-I", EXAMPLES / f"{extra}.py", cwd=tmp_path)
@@ -113,7 +113,7 @@ def test_without_it_the_line_that_installs_it_is_named(extra, installed, tmp_pat
         assert f"pip install 'chatwright[{extra}]'" in last.replace('"', "'")
 
 
-@pytest.mark.long
+@pytest.mark.release
 def test_without_any_the_rest_works(installed, tmp_path):
     code = (
         "import asyncio, chatwright\n"

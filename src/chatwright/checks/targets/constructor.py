@@ -11,7 +11,6 @@ from typing import Any
 
 from langchain_core.language_models import BaseChatModel
 from pydantic import SecretStr
-from pydantic_core import PydanticUndefined
 
 from chatwright.checks.outcome import skip
 
@@ -44,7 +43,6 @@ _KEY = re.compile(r"(api_?key|(access|api|auth)_?token)$")
 """Ends of what vendors call their keys, their own names before it."""
 _ADDRESS = re.compile(r"(^|_)(ur[il]|host|endpoint|gateway|server|address|base|root)$")
 """Ends of what vendors call their addresses, where one has to be given."""
-_NO_DEFAULT = (inspect.Parameter.empty, PydanticUndefined)
 _TWICE = re.compile(r"multiple values for keyword argument '(\w+)'")
 
 
@@ -250,10 +248,11 @@ def _address(found: Any, given: Mapping[str, Any]) -> str | None:
         pass
     for name, each in getattr(found, "model_fields", {}).items():
         if each.init is not False:
-            defaults[each.alias or name] = each.default
+            none = each.is_required()
+            defaults[each.alias or name] = inspect.Parameter.empty if none else each.default
     if (held := next((n for n, value in defaults.items() if _is_address(value)), None)) is not None:
         return held
-    required = (n for n, value in defaults.items() if any(value is each for each in _NO_DEFAULT))
+    required = (n for n, value in defaults.items() if value is inspect.Parameter.empty)
     return next((name for name in required if _ADDRESS.search(name)), None)
 
 
