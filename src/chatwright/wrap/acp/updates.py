@@ -31,11 +31,12 @@ class Updates:
         self.begin()
 
     def begin(self) -> None:
-        """Begin another answer."""
+        """Begin another answer, of which nothing has come."""
         self._text = ""  # the last of the answer's text
         self._thought = ""  # the last of the reasoning
         self._message: Any = None
         self._apart = False
+        self.is_silent = True
 
     def read(self, update: Mapping[str, Any]) -> list[Delta]:
         """Return what an update says; one of a kind that is not known says nothing.
@@ -47,9 +48,11 @@ class Updates:
             OutputError: It is not of the protocol.
         """
         try:
-            return [*self._read(update)]
+            said = [*self._read(update)]
         except (AttributeError, KeyError, TypeError) as error:
             raise OutputError(f"an update of the session can't be read: {error!r}") from None
+        self.is_silent = self.is_silent and not said
+        return said
 
     def told(self, line: str) -> Reasoning:
         """Return a line as reasoning: it begins as a line where a thought stands before it."""
@@ -64,7 +67,7 @@ class Updates:
         return known
 
     def _read(self, update: Mapping[str, Any]) -> Iterator[Delta]:
-        match update["sessionUpdate"]:
+        match update.get("sessionUpdate"):
             case "agent_message_chunk":
                 yield from self._said(update)
             case "agent_thought_chunk":

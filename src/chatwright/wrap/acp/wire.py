@@ -79,7 +79,7 @@ class Wire:
             self._waiting.extend(self._decoder.feed(data))
 
     def _message(self, line: bytes) -> dict[str, Any] | None:
-        if line.lstrip().startswith(b"{"):
+        if b'"jsonrpc"' in line:
             message = loads(line)
             if isinstance(message, dict):
                 return message

