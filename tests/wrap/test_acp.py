@@ -297,7 +297,11 @@ def test_an_agent_that_dies_is_an_error_with_the_end_of_its_stderr():
 
 
 ECHO = "import sys\nfor line in sys.stdin: print(line, flush=True)"
-WRONG = """print('{"jsonrpc": "2.0", "id": 0, "result": {"a": 1}}')"""
+WRONG = """
+import time
+print('{"jsonrpc": "2.0", "id": 0, "result": {"a": 1}}', flush=True)
+time.sleep(9)
+"""
 
 
 @pytest.mark.parametrize(
@@ -311,7 +315,8 @@ WRONG = """print('{"jsonrpc": "2.0", "id": 0, "result": {"a": 1}}')"""
             EngineError,
             "Method not found",
         ),
-        ("print('{nonsense')", OutputError, "no JSON"),
+        ("print('{nonsense')", EngineError, r"ended before .*belong: \{nonsense"),
+        ("print('{\"jsonrpc\": nonsense', flush=True)", OutputError, "no JSON"),
         (
             WRONG,
             OutputError,

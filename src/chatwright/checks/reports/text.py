@@ -132,7 +132,10 @@ def _finding(finding: Finding, rest: Sequence[str], console: Console) -> None:
     if rest:
         _say(console, Text(others(rest)), Text("  "))
     if finding.link:  # in one piece, so that a terminal takes it for a link
-        link = Text("  " + printable(finding.link), style="dim")
+        shown = printable(finding.link)
+        if shown.startswith("docs/"):  # whoever has installed the package has no such file
+            shown = f"chatwright check --explain {printable(finding.rule)}"
+        link = Text(f"  {shown}", style="dim")
         console.print(link, highlight=False, soft_wrap=True)
 
 

@@ -46,6 +46,8 @@ class Options:
     declare: Sequence[str] = ()
     live: bool = False
     langchain_tests: bool | None = None
+    whole: bool | None = None
+    """Whether other processes try what `only` leaves out."""
     max_calls: int = MAX_CALLS
     max_tokens: int = MAX_TOKENS
     max_cost: float | None = None
@@ -64,6 +66,10 @@ class Options:
     def seconds(self, rule: Rule) -> float:
         """Return how long a rule may take: as much longer as its calls may."""
         return rule.seconds * self.timeout / TIMEOUT
+
+    def all_rules(self) -> bool:
+        """Tell whether all rules are tried, here or in processes beside this one."""
+        return self.only is None if self.whole is None else self.whole
 
     def suites_too(self) -> bool:
         """Tell whether langchain-tests' suites run as well."""
@@ -167,7 +173,7 @@ class Run:
                 if each.id not in self._left_out:
                     self.before(each.id)
                     yield self.try_rule(each)
-            if self._options.only is None and isinstance(self._places[-1].stage, Substituted):
+            if self._options.all_rules() and isinstance(self._places[-1].stage, Substituted):
                 yield OWN_SOURCE
             if self._options.suites_too() and SUITES not in self._left_out:
                 self.before(SUITES)
@@ -230,7 +236,7 @@ OWN_SOURCE = Finding(
     section="Your source",
     severity=Severity.ERROR,
     verdict=Verdict.SKIP,
-    got="scripts took its place, so that nothing is spent: --live tries it as well",
+    got="scripts took its place: --live calls your own code, too",
 )
 
 

@@ -214,6 +214,7 @@ class _Part:
             given,
             only=tuple(each for each in self.left if each != SUITES),
             skip=(),
+            whole=self.is_first and given.only is None,
             langchain_tests=SUITES in self.left,
             max_calls=max(0, given.max_calls - self.calls),
             max_cost=None if given.max_cost is None else given.max_cost - self.cost,
