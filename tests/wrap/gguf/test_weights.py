@@ -12,7 +12,7 @@ from chatwright.wrap.gguf.weights import NAMED, find, has, pull
 def empty(monkeypatch, tmp_path):
     """A machine without the package and with an empty cache."""
     monkeypatch.setattr(weights, "_installed", lambda each: None)
-    monkeypatch.setattr(weights, "_cache", lambda: tmp_path / "cache")
+    monkeypatch.setattr(weights, "cache_folder", lambda: tmp_path / "cache")
     return tmp_path / "cache"
 
 
@@ -22,7 +22,7 @@ def test_installed_weights_are_found_without_importing_their_package(monkeypatch
     (package / "__init__.py").write_text("raise AssertionError('imported')")
     (package / NAMED["smollm2"].file).write_bytes(b"GGUF")
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setattr(weights, "_cache", lambda: tmp_path / "cache")
+    monkeypatch.setattr(weights, "cache_folder", lambda: tmp_path / "cache")
     assert find("smollm2") == package / NAMED["smollm2"].file
     assert has("smollm2")
     assert pull("smollm2") == find("smollm2")

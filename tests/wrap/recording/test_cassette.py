@@ -238,7 +238,7 @@ def test_messages_are_written_as_openai_has_them():
             "reasoning_content": "hm",
             "tool_calls": [{"type": "function", "id": "call_1", "function": function}],
         },
-        {"role": "tool", "content": "1", "tool_call_id": "call_1"},
+        {"role": "tool", "content": "1", "tool_call_id": "call_1", "name": "f"},
     ]
 
 
