@@ -1,5 +1,6 @@
 """The secrets that a model holds, wherever it holds them, hidden in what is written down."""
 
+import contextlib
 import functools
 import itertools
 import os
@@ -18,6 +19,7 @@ __all__ = ["HIDDEN", "Secrets", "is_secret"]
 HIDDEN = "***"
 LIMIT = 50_000
 """How many objects are looked into."""
+_ATTEMPTS = 100
 _MOST = 1_000
 """How many members of one object."""
 _WORDS = frozenset(
@@ -212,8 +214,14 @@ def _inside(name: str, value: Any) -> Iterator[tuple[str, Any]]:
 
 
 def _members(values: Iterable[Any]) -> list[Any]:
-    """Return what a container holds at this moment: other threads may change it."""
-    return list(itertools.islice(values, _MOST))  # in one step of the interpreter, for Python's own
+    """Return what a container holds at this moment: other threads may change it.
+
+    For Python's own that is one step of the interpreter, unless garbage collection comes between.
+    """
+    for _ in range(_ATTEMPTS):
+        with contextlib.suppress(RuntimeError):  # it has changed meanwhile
+            return list(itertools.islice(values, _MOST))
+    return list(itertools.islice(values, _MOST))
 
 
 def _of_function(function: types.FunctionType) -> Iterator[tuple[str, Any]]:
